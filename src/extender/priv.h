@@ -1,0 +1,189 @@
+/* The edge: HTTP in, decisions out, wiring. Only this folder sees all the others.
+ *
+ * The way of a request: server.c gathers the body → route.c finds the handler → filter.c, prioritize.c, bind.c … (each
+ * readable top to bottom) → server.c sends the answer. Handlers of short verbs run on a server thread and never wait;
+ * handlers marked `waits` (bind) run on a worker while their connection is suspended. */
+#ifndef CARDINAL_EXTENDER_PRIV_H
+#define CARDINAL_EXTENDER_PRIV_H
+
+#include "admission/admission.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/own.h"
+#include "base/scan.h"
+#include "base/str.h"
+#include "cluster/cluster.h"
+#include "kubeclient/kubeclient.h"
+#include "lease/lease.h"
+#include "score/score.h"
+#include "sim/sim.h"
+#include "vendor/vendor.h"
+
+#include <stdatomic.h>
+
+/* ---- config.c: flags, one table (name, type, default, bounds, help) that also makes --help and the man page ---- */
+struct ext_config {
+    const char **cluster_files;
+    size_t cluster_files_n;
+    const char *kubeconfig, *kube_context;
+    const char *listen_extender, *listen_webhook, *listen_metrics, *http_bind; /* NULL: not listening */
+    const char *cert_file, *key_file, *client_ca_file;
+    const char *device_config_file;
+    const char *scheduler_name, *node_policy, *card_policy, *node_label_selector;
+    bool force_overwrite_default_scheduler, unknown_config_keys_warn;
+    int shortlist;         /* 0: all */
+    int score_max;
+    int bind_timeout_ms;
+    int64_t lock_expire_ms; /* --node-lock-timeout */
+    int workers_max;        /* API calls at once: 16 */
+    /* limits */
+    size_t body_max;        /* 8 MiB */
+    size_t webhook_body_max; /* 8 MiB */
+    int connections_max, in_flight_max;
+    int header_timeout_ms, body_timeout_ms, idle_timeout_s; /* idle ≥ 180 s */
+    size_t request_memory_max; /* arena of one request */
+    int verbosity;
+    bool help, version;
+};
+/* Parses; `--flag=value`, `--flag value`, `-v=4`, Go bools. ERR_BAD_REQUEST with the nearest known flag in the text.
+ * Flags of HAMi without effect here are collected for one log line. */
+MUST_USE enum err_code ext_config_parse(int argc, char **argv, struct ext_config *ret, struct err *err);
+void ext_config_done(struct ext_config *c);
+void ext_config_help(struct buf *out);
+/* "flag1, flag2" of the accepted flags that have no effect; "" when there are none. */
+const char *ext_config_ignored(const struct ext_config *c);
+
+/* ---- metrics.c ---- */
+enum ext_verb { EXT_VERB_FILTER, EXT_VERB_PRIORITIZE, EXT_VERB_BIND, EXT_VERB_WEBHOOK, EXT_VERB_API, EXT_VERB_COUNT_ };
+struct ext_metrics;
+struct ext_metrics *ext_metrics_new(void);
+void ext_metrics_free(struct ext_metrics *m);
+void ext_metrics_verb(struct ext_metrics *m, enum ext_verb verb, unsigned status, int64_t ns);
+enum ext_counter { /* monotonic */
+    EXT_FILTER_FITS, EXT_FILTER_REFUSED, EXT_FILTER_PASSED, EXT_FILTER_ERRORS,
+    EXT_BIND_OK, EXT_BIND_JOINED, EXT_BIND_CONFLICT, EXT_BIND_BUSY, EXT_BIND_ERRORS, EXT_BIND_UNKNOWN,
+    EXT_WATCH_EVENTS, EXT_RELISTS, EXT_DECODE_ERRORS,
+    EXT_REJECTED_BODY, EXT_REJECTED_BUSY, EXT_REJECTED_SLOW, EXT_REJECTED_PEER,
+    EXT_COUNTER_COUNT_
+};
+void ext_metrics_count(struct ext_metrics *m, enum ext_counter c, uint64_t n);
+
+/* ---- the program ---- */
+enum ext_sync { EXT_SYNC_NODES, EXT_SYNC_PODS, EXT_SYNC_QUOTAS, EXT_SYNC_COUNT_ };
+struct ext_app {
+    struct ext_config config;
+    const struct clock *clock;
+    struct vendor_table *vendors;
+    struct cluster_config cluster;
+    struct cluster_store *store;
+    struct kube *kube;
+    struct kube_store *file_store; /* file mode, else NULL */
+    struct kube_events *events;
+    struct ext_metrics *metrics;
+    struct ext_workers *workers;
+    struct admission_config admission;
+    _Atomic bool synced[EXT_SYNC_COUNT_];
+    _Atomic bool stopping;
+    _Atomic uint64_t request_ids;
+};
+bool ext_ready(struct ext_app *app); /* everything synced and not stopping */
+
+/* ---- server.c, route.c ---- */
+struct ext_request {
+    struct ext_app *app;
+    uint64_t id;
+    struct str method, path, query; /* path is decoded and has no query; query as sent */
+    struct str content_type;
+    struct str body;
+    struct arena *arena;  /* of this request; dropped when it is answered */
+    int64_t started_ms;   /* monotonic, of the first byte */
+};
+struct ext_answer { /* the handler fills it once */
+    unsigned status;
+    const char *content_type; /* static */
+    struct buf body;          /* taken by the server */
+    const char *allow;        /* of 405; static */
+};
+/* answer.c */
+void ext_answer_text(struct ext_answer *a, unsigned status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void ext_answer_err(struct ext_answer *a, const struct err *err); /* a Status-like JSON of the /v1 API */
+bool ext_query(const struct ext_request *r, const char *name, struct arena *arena, struct str *ret); /* decoded value */
+
+typedef void (*ext_handler)(struct ext_request *r, struct ext_answer *a);
+
+enum ext_surface { EXT_ON_EXTENDER = 1, EXT_ON_WEBHOOK = 2, EXT_ON_METRICS = 4, EXT_ON_ALL = 7 };
+struct ext_route {
+    const char *method, *path;
+    bool prefix;  /* path is a prefix that ends in '/' */
+    unsigned surfaces;
+    bool trusted; /* loopback peers and verified client certificates only */
+    bool waits;   /* runs on a worker */
+    enum ext_verb verb;
+    ext_handler handle;
+};
+/* NULL: no such path (404), or *ret_allow set: other methods only (405). */
+const struct ext_route *ext_route_find(struct str method, struct str path, unsigned surfaces, const char **ret_allow);
+
+struct ext_server;
+struct ext_server_config {
+    const char *address; /* "127.0.0.1:8080", "[::1]:0", ":9395" */
+    unsigned surfaces;
+    bool tls; /* with config.cert_file and key_file */
+    int threads;
+};
+MUST_USE enum err_code ext_server_start(struct ext_app *app, const struct ext_server_config *cfg, struct ext_server **ret, struct err *err);
+const char *ext_server_address(const struct ext_server *s); /* really bound, "127.0.0.1:40123" */
+void ext_server_quiesce(struct ext_server *s); /* no new connections; answers in flight go on */
+void ext_server_stop(struct ext_server *s);    /* waits for answers in flight, at most 8 s; frees */
+
+/* workers.c: a small pool, threads started as needed */
+struct ext_workers;
+struct ext_workers *ext_workers_new(int max);
+/* false: the queue (1024) is full or stopping. */
+bool ext_workers_run(struct ext_workers *w, void (*job)(void *ctx), void *ctx);
+void ext_workers_free(struct ext_workers *w); /* finishes what is queued, joins */
+
+/* ---- verbs ---- */
+void ext_filter(struct ext_request *r, struct ext_answer *a);
+void ext_prioritize(struct ext_request *r, struct ext_answer *a);
+void ext_bind(struct ext_request *r, struct ext_answer *a);
+void ext_webhook(struct ext_request *r, struct ext_answer *a);
+/* inventory.c */
+void ext_v1_nodes(struct ext_request *r, struct ext_answer *a);   /* /v1/nodes */
+void ext_v1_node(struct ext_request *r, struct ext_answer *a);    /* /v1/nodes/NAME */
+void ext_v1_pods(struct ext_request *r, struct ext_answer *a);    /* /v1/pods */
+void ext_v1_summary(struct ext_request *r, struct ext_answer *a); /* /v1/summary */
+void ext_v1_object(struct ext_request *r, struct ext_answer *a);  /* /v1/objects/pods/NS/NAME, /v1/objects/nodes/NAME; file mode */
+/* health.c */
+void ext_healthz(struct ext_request *r, struct ext_answer *a);
+void ext_livez(struct ext_request *r, struct ext_answer *a);
+void ext_readyz(struct ext_request *r, struct ext_answer *a);
+void ext_version(struct ext_request *r, struct ext_answer *a);
+void ext_metrics_get(struct ext_request *r, struct ext_answer *a);
+
+/* ---- wire.c: the extender's JSON ---- */
+struct ext_args { /* ExtenderArgs; keys in any case, duplicates: the last */
+    struct str pod;        /* raw bytes; p NULL: absent or null */
+    struct str nodes;      /* raw NodeList; p NULL: null */
+    struct str node_names; /* raw array; p NULL: null */
+};
+MUST_USE enum err_code ext_wire_args(struct str body, struct arena *arena, struct ext_args *ret, struct err *err);
+/* The names of a raw array, bounded; borrowed or from the arena. */
+MUST_USE enum err_code ext_wire_names(struct str raw, size_t max, struct arena *arena, struct str **ret, size_t *ret_n, struct err *err);
+/* Raw items of a NodeList. */
+MUST_USE enum err_code ext_wire_items(struct str raw, size_t max, struct arena *arena, struct str **ret, size_t *ret_n, struct err *err);
+struct ext_bind_args {
+    struct str pod, ns, uid, node;
+};
+MUST_USE enum err_code ext_wire_bind_args(struct str body, struct arena *arena, struct ext_bind_args *ret, struct err *err);
+
+/* ---- reflector.c: list and watch → store ---- */
+struct ext_reflector;
+MUST_USE enum err_code ext_reflector_start(struct ext_app *app, struct ext_reflector **ret, struct err *err); /* all three kinds */
+void ext_reflector_stop(struct ext_reflector *rf); /* joins */
+
+/* ---- explain.c: words from refusals, for v=5 logs, events and people ---- */
+void ext_reasons_text(score_reasons set, struct buf *out); /* sorted codes, ", " between */
+
+#endif

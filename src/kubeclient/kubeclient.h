@@ -1,0 +1,160 @@
+/* One interface of verbs to a Kubernetes API, two back ends: HTTP (a real kube-apiserver) and the in-process API store
+ * of file mode. Callers can't tell them apart. Objects travel as JSON bytes; nobody above builds trees of lists.
+ *
+ * All calls block, up to the request's timeout; call them from workers, never from a server thread. Thread-safe. */
+#ifndef CARDINAL_KUBECLIENT_KUBECLIENT_H
+#define CARDINAL_KUBECLIENT_KUBECLIENT_H
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/str.h"
+
+#include <jansson.h>
+
+enum kube_kind { KUBE_NODE, KUBE_POD, KUBE_QUOTA, KUBE_LEASE, KUBE_EVENT, KUBE_KIND_COUNT_ };
+
+struct kube;
+void kube_free(struct kube *k); /* NULL is fine; no call may be under way */
+
+enum kube_verb { KUBE_GET, KUBE_LIST, KUBE_WATCH, KUBE_CREATE, KUBE_UPDATE, KUBE_PATCH, KUBE_DELETE, KUBE_BIND, KUBE_VERB_COUNT_ };
+enum kube_patch_type { KUBE_PATCH_MERGE, KUBE_PATCH_JSON, KUBE_PATCH_STRATEGIC };
+
+struct kube_request {
+    enum kube_verb verb;
+    enum kube_kind kind;
+    struct str ns, name;      /* ns empty for nodes, and for lists of all namespaces; name empty for list, watch, create */
+    bool status;              /* PATCH, UPDATE: the status subresource */
+    enum kube_patch_type patch_type;
+    struct str body;          /* CREATE, UPDATE, PATCH, BIND: JSON */
+    int timeout_ms;           /* of the whole call; writes also carry ?timeout= (whole seconds, rounded up, at least 1) */
+    const _Atomic bool *stop; /* LIST, WATCH and waits: true ends the call with ERR_CANCELLED; may be NULL */
+};
+
+struct kube_response {
+    char *body; /* the object, or the Status; NUL-terminated, owned by the caller; NULL when there was none */
+    size_t body_n;
+    int http_status;       /* 0: no answer */
+    int retry_after_ms;    /* of 429 and 503; 0: not said */
+    bool sent;             /* bytes of the request may have reached the server */
+};
+void kube_response_done(struct kube_response *r);
+
+/* One call that is neither list nor watch. What went wrong:
+ *   ERR_BAD_REQUEST 400   ERR_FORBIDDEN 401, 403   ERR_NOT_FOUND 404   ERR_CONFLICT 409   ERR_GONE 410
+ *   ERR_TOO_LARGE 413     ERR_INVALID 422          ERR_BUSY 429
+ *   ERR_UNAVAILABLE  surely not done: no connection, nothing sent, or a read failed in any way
+ *   ERR_UNKNOWN      a write: time-out, cut connection, 5xx: it may be done now or later
+ * The text holds the server's message, bounded. `ret` is filled in every case (free it). */
+MUST_USE enum err_code kube_call(struct kube *k, const struct kube_request *req, struct kube_response *ret, struct err *err);
+
+/* ---- list and watch ---- */
+struct kube_list_options {
+    int page;                     /* items a page; 0: 500 */
+    const char *field_selector;   /* may be NULL */
+    const char *resource_version; /* NULL: most recent */
+};
+struct kube_list_handler {
+    enum err_code (*item)(void *ctx, struct str object, struct err *err); /* borrowed bytes of one object */
+    void *ctx;
+};
+/* All pages; ret_rv (≥ 64 bytes) is the list's resourceVersion. ERR_GONE: a page token expired, start again. */
+#define KUBE_RV_MAX 64
+MUST_USE enum err_code kube_list(struct kube *k, enum kube_kind kind, const struct kube_list_options *opt,
+                                 const _Atomic bool *stop, const struct kube_list_handler *handler,
+                                 char ret_rv[KUBE_RV_MAX], struct err *err);
+
+enum kube_event_type { KUBE_ADDED, KUBE_MODIFIED, KUBE_DELETED, KUBE_BOOKMARK, KUBE_INITIAL_END };
+struct kube_watch_options {
+    const char *resource_version; /* resume after this; NULL or "" with `initial` */
+    bool initial;                 /* streaming list: sendInitialEvents; ADDED …, then KUBE_INITIAL_END */
+    const char *field_selector;
+    int timeout_s;                /* of the server's side; 0: random 300…600 */
+};
+struct kube_watch_handler {
+    /* `object` is borrowed; of BOOKMARK and INITIAL_END it holds metadata only. */
+    enum err_code (*event)(void *ctx, enum kube_event_type type, struct str object, struct str resource_version, struct err *err);
+    void *ctx;
+};
+/* Blocks until the watch ends: ERR_OK (the server closed it in good order), ERR_GONE (410 as status or as event),
+ * ERR_INVALID (`initial` is not served here: use list), ERR_UNAVAILABLE, ERR_BUSY, ERR_FORBIDDEN, ERR_CANCELLED, or what
+ * the handler returned. */
+MUST_USE enum err_code kube_watch(struct kube *k, enum kube_kind kind, const struct kube_watch_options *opt,
+                                  const _Atomic bool *stop, const struct kube_watch_handler *handler, struct err *err);
+
+/* ---- the HTTP back end ---- */
+struct kube_http_config {
+    const char *kubeconfig; /* a path (or several, ':' between); NULL: in-cluster */
+    const char *context;    /* NULL: current-context */
+    size_t object_max;      /* bytes of one object; 0: 4 MiB */
+    unsigned connections_max; /* 0: 32 */
+};
+/* Reads credentials; no connection is made yet. Token files are read again when they change; exec and auth-provider
+ * plugins, and insecure-skip-tls-verify together with a CA, are refused with a text that says what to do.
+ * Source: contract/kubernetes.md 2.1. */
+MUST_USE enum err_code kube_http_new(const struct kube_http_config *cfg, const struct clock *clock, struct kube **ret, struct err *err);
+
+/* ---- the in-process API store ---- */
+struct kube_store; /* owned by its kube */
+struct kube_store_config {
+    size_t objects_max;  /* 0: 1,000,000 */
+    unsigned events_kept; /* history for watches before 410; 0: 100,000 */
+    bool binding_labels; /* a Binding's labels reach the pod (kube-apiserver 1.35 and later) */
+    bool watch_initial;  /* streaming lists are served */
+};
+MUST_USE enum err_code kube_store_new(const struct kube_store_config *cfg, const struct clock *clock, struct kube **ret,
+                                      struct kube_store **ret_store, struct err *err);
+/* Loads YAML or JSON files as kubectl prints them: several documents, List and single objects; Node, Pod,
+ * ResourceQuota (and Lease); other kinds are counted in *ret_skipped. All or nothing: on an error the store is as before.
+ * `mutate` (may be NULL) is called for each Pod and may return a changed copy in *ret (file mode's admission).
+ * ERR_BAD_REQUEST "file:line:column: what is wrong". Aliases, merge keys, duplicate keys, non-string keys and depth
+ * beyond 64 are refused. */
+struct kube_load_handler {
+    enum err_code (*pod)(void *ctx, const json_t *pod, json_t **ret, struct err *err);
+    void *ctx;
+};
+MUST_USE enum err_code kube_store_load(struct kube_store *st, const char *const *paths, size_t paths_n,
+                                       const struct kube_load_handler *mutate, size_t *ret_skipped, struct err *err);
+/* One YAML or JSON text → tree with the same strictness; for tests and for other loaders. */
+MUST_USE enum err_code kube_yaml_parse(struct str text, const char *path, json_t **ret_array_of_documents, struct err *err);
+
+/* Faults: the n-th call that matches from now on ends so. Several may be armed. Tests only arm them. */
+enum kube_fault {
+    KUBE_FAULT_NONE,
+    KUBE_FAULT_REFUSED,       /* no connection: surely not done */
+    KUBE_FAULT_STATUS,        /* answers `status` without doing it */
+    KUBE_FAULT_TIMEOUT_NEVER, /* no answer, never done */
+    KUBE_FAULT_TIMEOUT_LATER, /* no answer, done when kube_store_late() is called */
+    KUBE_FAULT_CUT_DONE,      /* done, the answer is cut */
+};
+struct kube_fault_rule {
+    enum kube_fault fault;
+    int verb, kind; /* enum values; -1: any */
+    unsigned after; /* let this many matching calls pass first */
+    unsigned times; /* 0: once */
+    int status, retry_after_s;
+};
+void kube_store_fault(struct kube_store *st, const struct kube_fault_rule *rule);
+void kube_store_fault_clear(struct kube_store *st);
+size_t kube_store_late(struct kube_store *st); /* carries out the writes that were put off; how many */
+/* Cuts all watches; with `gone` their resourceVersions are too old afterwards. */
+void kube_store_drop_watches(struct kube_store *st, bool gone);
+uint64_t kube_store_writes(const struct kube_store *st); /* successful writes since start */
+
+/* ---- credentials of a back end that is up (for /readyz and logs) ---- */
+const char *kube_describe(const struct kube *k); /* "https://10.0.0.1:6443", "cluster file"; lives as long as k */
+
+/* ---- events: a bounded queue and its worker ---- */
+struct kube_events;
+struct kube_event {
+    struct str ns, pod, uid; /* about this pod */
+    bool warning;
+    struct str reason, message; /* message is cut at 1024 bytes */
+};
+/* component: source.component and reportingController. Core/v1 events; repeats of the same (pod, reason, message)
+ * patch the count, at most one write a pod, reason and ten seconds; a full queue (1000) drops and counts. */
+MUST_USE enum err_code kube_events_new(struct kube *k, const char *component, const struct clock *clock, struct kube_events **ret, struct err *err);
+void kube_events_post(struct kube_events *ev, const struct kube_event *e); /* copies; never blocks */
+uint64_t kube_events_dropped(const struct kube_events *ev);
+void kube_events_free(struct kube_events *ev); /* gives the queue up to 1 s to empty */
+
+#endif
