@@ -1,4 +1,5 @@
-/* Clocks, and times as text. The calendar is computed here: libc's knows time zones and locales, and may lock. */
+/* Clocks, and times as text. The calendar is computed here: libc's knows time zones and locales,
+ * and may lock. */
 #include "base/clock.h"
 
 #include <string.h>
@@ -28,8 +29,9 @@ static int64_t system_wall(void *ctx)
 
 const struct clock CLOCK_SYSTEM = {.mono_ns = system_mono, .wall_ns = system_wall, .ctx = NULL};
 
-/* Days since 1970-01-01 of a date of the Gregorian calendar, and back. Years are counted from March, so that the
- * leap day is the last; 400 years are 146097 days, and 1970-01-01 is day 719468 from 0000-03-01. */
+/* Days since 1970-01-01 of a date of the Gregorian calendar, and back. Years are counted from
+ * March, so that the leap day is the last; 400 years are 146097 days, and 1970-01-01 is day 719468
+ * from 0000-03-01. */
 static int64_t days_of_date(int64_t year, int month, int day)
 {
     year -= month <= 2;
@@ -170,7 +172,8 @@ bool clock_parse_rfc3339(struct str s, int64_t *ret_wall_ns)
         return false;
     int64_t seconds = days_of_date(year, month, day) * 86400 + hour * 3600 + minute * 60 + second -
                       sign * (off_hour * 3600 + off_minute * 60);
-    /* a second before the first whole one that fits still fits with its fraction: add before the check */
+    /* a second before the first whole one that fits still fits with its fraction: add before the
+     * check */
     __int128 total = (__int128)seconds * NS_PER_S + ns;
     if (total < INT64_MIN || total > INT64_MAX)
         return false;
@@ -178,7 +181,8 @@ bool clock_parse_rfc3339(struct str s, int64_t *ret_wall_ns)
     return true;
 }
 
-/* Go's units; both spellings of micro (U+00B5 and U+03BC). Longer texts come before their prefixes. */
+/* Go's units; both spellings of micro (U+00B5 and U+03BC). Longer texts come before their prefixes.
+ */
 static const struct {
     struct str text;
     int64_t ns;
@@ -219,9 +223,9 @@ bool clock_parse_duration(struct str s, int64_t *ret_ns)
         int64_t whole = 0;
         bool digits = false;
         for (; s.n > 0 && s.p[0] >= '0' && s.p[0] <= '9'; s.p++, s.n--) {
-            whole = whole * 10 + (s.p[0] - '0');
-            if (whole > limit)
+            if (whole > limit / 10)
                 return false;
+            whole = whole * 10 + (s.p[0] - '0');
             digits = true;
         }
         /* fraction / 10^18; digits behind the 18th are below a nanosecond of any unit */

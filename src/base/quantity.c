@@ -1,6 +1,6 @@
-/* Quantities as digits and an exponent, turned into integers with every step checked. The reference keeps small
- * values as int64 and large ones as decimals; which of the two it took shows through in INT(q), so its rule is
- * written out in quantity_int. */
+/* Quantities as digits and an exponent, turned into integers with every step checked. The reference
+ * keeps small values as int64 and large ones as decimals; which of the two it took shows through in
+ * INT(q), so its rule is written out in quantity_int. */
 #include "base/quantity.h"
 
 #include <string.h>
@@ -20,21 +20,18 @@ static enum err_code refuse(struct str s, const char *why, struct err *err)
                    s.n ? s.p : "", cut ? "\xe2\x80\xa6" : "", why);
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 static const struct {
     struct str text;
     int16_t exp;
     bool binary;
 } SUFFIXES[] = {
-    {STR_INIT(""), 0, false},    {STR_INIT("n"), -9, false},  {STR_INIT("u"), -6, false},
-    {STR_INIT("m"), -3, false},  {STR_INIT("k"), 3, false},   {STR_INIT("M"), 6, false},
-    {STR_INIT("G"), 9, false},   {STR_INIT("T"), 12, false},  {STR_INIT("P"), 15, false},
-    {STR_INIT("E"), 18, false},  {STR_INIT("Ki"), 10, true},  {STR_INIT("Mi"), 20, true},
-    {STR_INIT("Gi"), 30, true},  {STR_INIT("Ti"), 40, true},  {STR_INIT("Pi"), 50, true},
+    {STR_INIT(""), 0, false},   {STR_INIT("n"), -9, false}, {STR_INIT("u"), -6, false},
+    {STR_INIT("m"), -3, false}, {STR_INIT("k"), 3, false},  {STR_INIT("M"), 6, false},
+    {STR_INIT("G"), 9, false},  {STR_INIT("T"), 12, false}, {STR_INIT("P"), 15, false},
+    {STR_INIT("E"), 18, false}, {STR_INIT("Ki"), 10, true}, {STR_INIT("Mi"), 20, true},
+    {STR_INIT("Gi"), 30, true}, {STR_INIT("Ti"), 40, true}, {STR_INIT("Pi"), 50, true},
     {STR_INIT("Ei"), 60, true},
 };
 
@@ -111,7 +108,8 @@ static u128 digits_value(const struct quantity *q)
     return v;
 }
 
-/* |value| · 10^scale as a whole number, and whether a fraction was left over; false when it is beyond 2^63. */
+/* |value| · 10^scale as a whole number, and whether a fraction was left over; false when it is
+ * beyond 2^63. */
 static bool magnitude(const struct quantity *q, unsigned scale, uint64_t *ret, bool *ret_fraction)
 {
     const u128 limit = (u128)1 << 63;
@@ -137,7 +135,8 @@ static bool magnitude(const struct quantity *q, unsigned scale, uint64_t *ret, b
     for (; tens < 0; tens++)
         divisor *= 10;
     u128 whole = v / divisor, rest = v % divisor;
-    /* times 2 at a time, so that whole · 2^n and rest · 2^n stay exact: rest < divisor <= 10^38 < 2^127 */
+    /* times 2 at a time, so that whole · 2^n and rest · 2^n stay exact: rest < divisor <= 10^38 <
+     * 2^127 */
     for (; twos > 0 && (whole > 0 || rest > 0); twos--) {
         rest *= 2;
         bool carry = rest >= divisor;

@@ -1,0 +1,275 @@
+/* One line a write(2), so that lines of several threads don't mix and nothing is lost in a buffer
+ * at a crash. The format is walked here piece by piece: only that way is it known which bytes are
+ * ours and which came from outside, and the latter can neither end the line nor start a key of
+ * their own. */
+#include "base/log.h"
+
+#include "base/clock.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+_Atomic int log_level = 0;
+static _Atomic uint64_t lost;
+
+enum { LINE_MAX_BYTES = 2048 };
+
+struct line {
+    char text[LINE_MAX_BYTES];
+    size_t n;
+    bool cut;
+};
+
+static const char CUT_END[] = "\xe2\x80\xa6\n"; /* … */
+
+/* All of s or nothing: an escape is never cut in half, and once something was left out nothing
+ * follows. */
+static void add(struct line *l, const char *s, size_t n)
+{
+    if (l->cut || n > sizeof(l->text) - sizeof(CUT_END) - l->n) {
+        l->cut = true;
+        return;
+    }
+    memcpy(l->text + l->n, s, n);
+    l->n += n;
+}
+
+/* One byte of a text from outside. Bytes above ASCII pass as they are: they can't end anything. */
+static void add_escaped(struct line *l, char c, bool quoted)
+{
+    static const char HEX[] = "0123456789abcdef";
+    unsigned char u = (unsigned char)c;
+    if (u == '\n') {
+        add(l, "\\n", 2);
+    } else if (u == '\t') {
+        add(l, "\\t", 2);
+    } else if (u == '"' || u == '\\') {
+        add(l, (const char[]){'\\', c}, 2);
+    } else if (u < 0x20 || u == 0x7f || (u == ' ' && !quoted)) {
+        add(l, (const char[]){'\\', 'x', HEX[u >> 4], HEX[u & 15]}, 4);
+    } else {
+        add(l, &c, 1);
+    }
+}
+
+/* Where a %s stands in the format: decides how its text is kept together. */
+enum place {
+    PLACE_QUOTED, /* between quotes of the format */
+    PLACE_ALONE,  /* key=%s, the whole value: gets quotes where it needs them */
+    PLACE_PART    /* pod=%s/%s: no quotes can be added, blanks are written \x20 */
+};
+
+static void add_string(struct line *l, const char *s, int precision, enum place place)
+{
+    if (!s)
+        s = precision == 0 ? "" : "(null)";
+    size_t n = precision < 0 ? strlen(s) : strnlen(s, (size_t)precision);
+    bool quotes = false;
+    if (place == PLACE_ALONE) {
+        quotes = n == 0;
+        for (size_t i = 0; i < n && !quotes; i++)
+            quotes = (unsigned char)s[i] <= 0x20 || s[i] == '"' || s[i] == '\\' || s[i] == '=' ||
+                     s[i] == 0x7f;
+    }
+    if (quotes)
+        add(l, "\"", 1);
+    for (size_t i = 0; i < n; i++)
+        add_escaped(l, s[i], quotes || place == PLACE_QUOTED);
+    if (quotes)
+        add(l, "\"", 1);
+}
+
+/* One conversion, taken apart. */
+struct conv {
+    char spec[16]; /* "%" flags, then "*.*" and the length and type: given to snprintf */
+    size_t spec_n;
+    int width, precision; /* precision -1: none */
+    char length[3];
+    char type;
+};
+
+/* Reads the conversion behind '%' at f; returns where it ends. Takes the arguments of '*' from ap.
+ */
+static const char *read_conv(const char *f, va_list *ap, struct conv *c)
+{
+    *c = (struct conv){.precision = -1};
+    c->spec[c->spec_n++] = '%';
+    for (; *f && strchr("-+ #0", *f); f++)
+        if (c->spec_n < 6)
+            c->spec[c->spec_n++] = *f;
+    if (*f == '*') {
+        c->width = va_arg(*ap, int);
+        f++;
+    }
+    for (; *f >= '0' && *f <= '9'; f++)
+        c->width = c->width < 1000 ? c->width * 10 + (*f - '0') : c->width;
+    if (*f == '.') {
+        f++;
+        c->precision = 0;
+        if (*f == '*') {
+            c->precision = va_arg(*ap, int);
+            f++;
+        }
+        for (; *f >= '0' && *f <= '9'; f++)
+            c->precision =
+                c->precision < LINE_MAX_BYTES ? c->precision * 10 + (*f - '0') : c->precision;
+    }
+    for (size_t i = 0; *f && strchr("hljztL", *f); f++)
+        if (i < 2)
+            c->length[i++] = *f;
+    c->type = *f;
+    return *f ? f + 1 : f;
+}
+
+/* The format is put together from a checked one: compilers saw it at the call of log_line. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+static void add_number(struct line *l, struct conv *c, va_list *ap)
+{
+    char out[512];
+    int n;
+    const char *rest = NULL; /* what follows flags, width and precision */
+    intmax_t i = 0;
+    uintmax_t u = 0;
+    bool is_signed = c->type == 'd' || c->type == 'i';
+    switch (c->type) {
+    case 'd':
+    case 'i':
+    case 'u':
+    case 'x':
+    case 'X':
+    case 'o':
+        if (c->length[0] == 'l' && c->length[1] == 'l')
+            i = va_arg(*ap, long long);
+        else if (c->length[0] == 'l')
+            i = va_arg(*ap, long);
+        else if (c->length[0] == 'j')
+            i = va_arg(*ap, intmax_t);
+        else if (c->length[0] == 'z' || c->length[0] == 't')
+            i = va_arg(*ap, ptrdiff_t);
+        else
+            i = va_arg(*ap, int);
+        /* an unsigned argument of 32 bits was widened with its sign */
+        u = c->length[0] == '\0' || c->length[0] == 'h' ? (unsigned)i : (uintmax_t)i;
+        rest = is_signed        ? "*.*jd"
+               : c->type == 'u' ? "*.*ju"
+               : c->type == 'o' ? "*.*jo"
+               : c->type == 'x' ? "*.*jx"
+                                : "*.*jX";
+        memcpy(c->spec + c->spec_n, rest, strlen(rest) + 1);
+        n = is_signed ? snprintf(out, sizeof(out), c->spec, c->width, c->precision, i)
+                      : snprintf(out, sizeof(out), c->spec, c->width, c->precision, u);
+        break;
+    case 'e':
+    case 'f':
+    case 'g':
+        memcpy(c->spec + c->spec_n, (const char[]){'*', '.', '*', c->type, '\0'}, 5);
+        n = snprintf(out, sizeof(out), c->spec, c->width, c->precision, va_arg(*ap, double));
+        break;
+    case 'p':
+        n = snprintf(out, sizeof(out), "%p", va_arg(*ap, void *));
+        break;
+    default:
+        n = -1;
+    }
+    if (n < 0) {
+        l->cut = true; /* an unknown conversion: the arguments behind it can't be found either */
+        return;
+    }
+    add(l, out, (size_t)n < sizeof(out) ? (size_t)n : sizeof(out) - 1);
+}
+#pragma GCC diagnostic pop
+
+static void add_format(struct line *l, const char *fmt, va_list *ap)
+{
+    bool in_quotes = false;
+    for (const char *f = fmt; *f && !l->cut;) {
+        if (*f != '%') {
+            in_quotes ^= *f == '"';
+            char c = *f == '\n' ? ' ' : *f;
+            add(l, &c, 1);
+            f++;
+            continue;
+        }
+        const char *start = f;
+        struct conv c;
+        f = read_conv(f + 1, ap, &c);
+        if (c.type == '%') {
+            add(l, "%", 1);
+        } else if (c.type == 'c') {
+            add_escaped(l, (char)va_arg(*ap, int), in_quotes);
+        } else if (c.type == 's') {
+            bool alone = start > fmt && start[-1] == '=' && (*f == ' ' || *f == '\0');
+            add_string(l, va_arg(*ap, const char *), c.precision,
+                       in_quotes ? PLACE_QUOTED
+                       : alone   ? PLACE_ALONE
+                                 : PLACE_PART);
+        } else {
+            add_number(l, &c, ap);
+        }
+    }
+}
+
+/* The time with milliseconds: 2026-11-22T03:44:05.123Z */
+static void add_time(struct line *l)
+{
+    char text[CLOCK_TEXT_MAX];
+    size_t n = clock_rfc3339(clock_wall_ns(&CLOCK_SYSTEM), true, text);
+    add(l, "time=", 5);
+    add(l, text, n - 4); /* without three of the six digits and the Z */
+    add(l, "Z", 1);
+}
+
+void log_line(enum log_severity sev, const char *msg, const char *fmt, ...)
+{
+    int saved_errno = errno;
+    struct line l;
+    l.n = 0;
+    l.cut = false;
+    add_time(&l);
+    switch (sev) {
+    case LOG_INFO:
+        add(&l, " level=info", 11);
+        break;
+    case LOG_WARN:
+        add(&l, " level=warn", 11);
+        break;
+    case LOG_ERROR:
+        add(&l, " level=error", 12);
+        break;
+    }
+    add(&l, " msg=\"", 6);
+    add_string(&l, msg, -1, PLACE_QUOTED);
+    add(&l, "\"", 1);
+    while (*fmt == ' ')
+        fmt++;
+    if (*fmt) {
+        add(&l, " ", 1);
+        va_list ap;
+        va_start(ap, fmt);
+        add_format(&l, fmt, &ap);
+        va_end(ap);
+    }
+    if (l.cut) { /* not within a character */
+        while (l.n > 0 && ((unsigned char)l.text[l.n - 1] & 0xc0) == 0x80)
+            l.n--;
+        if (l.n > 0 && (unsigned char)l.text[l.n - 1] >= 0xc0)
+            l.n--;
+    }
+    const char *end = l.cut ? CUT_END : "\n";
+    size_t end_n = strlen(end);
+    memcpy(l.text + l.n, end, end_n); /* add() keeps room for it */
+    l.n += end_n;
+    ssize_t wrote;
+    do
+        wrote = write(STDERR_FILENO, l.text, l.n);
+    while (wrote < 0 && errno == EINTR);
+    if (wrote != (ssize_t)l.n)
+        atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
+    errno = saved_errno;
+}
+
+uint64_t log_lost(void) { return atomic_load_explicit(&lost, memory_order_relaxed); }
