@@ -79,6 +79,7 @@ class Options:
         self.reaper = reaper
         self.verbosity = verbosity
         self.certs = None
+        self.notes = []         # what the story that runs now wants said beside its result
 
 
 def free_port():
@@ -392,6 +393,6 @@ def parse_listening(log):
     for line in log.splitlines(keepends=True):
         if not line.endswith("\n") or not re.search(r'msg="?listening', line):
             continue
-        for name, port in re.findall(r'\b(extender|webhook|metrics)"?[=:]\s*"?[\[\]\w.:*]*?:(\d+)\b', line):
+        for name, port in re.findall(r'\b(extender|webhook|metrics)"?[=:]\s*"?[^\s",]*:(\d+)\b', line):
             found[name] = int(port)
     return found

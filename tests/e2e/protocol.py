@@ -1,0 +1,187 @@
+"""What the node side may rely on, checked against the recorded history (contract node-side.md 2 and 14).
+
+Everything here looks at what the API server stored, write by write, after the story: that a pod's annotations are
+complete at the very write that binds it, that the node's lock names it then and until the plugin lets go, that nobody
+else writes to the pod meanwhile, and that what was decided is never changed. The reader asks whether cards are over
+their totals; this asks whether a plugin that follows the contract can work.
+"""
+
+import calendar
+import re
+import time
+
+import kube
+import reader
+
+LOCK = "hami.io/mutex.lock"
+TO_ALLOCATE = "hami.io/vgpu-devices-to-allocate"
+NODE_KEY = "hami.io/vgpu-node"
+TIME_KEY = "hami.io/vgpu-time"
+BIND_TIME = "hami.io/bind-time"
+BIND_PHASE = "hami.io/bind-phase"
+MIG = "hami.io/vgpu-mig-allocations"
+
+# Keys that a scheduler writes and nobody else may bring along.
+OURS = (NODE_KEY, TIME_KEY, BIND_TIME, BIND_PHASE, TO_ALLOCATE, reader.ALLOCATED)
+
+SKEW = 30          # seconds between our clock and a time in an annotation; both are clocks of one machine
+RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)\Z")
+
+
+def parse_time(text):
+    """Unix seconds of an RFC 3339 time; None if it is none."""
+    match = RFC3339.match(text)
+    if not match:
+        return None
+    try:
+        seconds = calendar.timegm(time.strptime(match.group(1), "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return None
+    zone = match.group(2)
+    if zone != "Z":
+        offset = int(zone[1:3]) * 3600 + int(zone[4:6]) * 60
+        seconds += -offset if zone[0] == "+" else offset
+    return seconds
+
+
+def check_bound_pod(pod, at):
+    """What is wrong with a pod that asks for cards, as stored by the write that bound it.
+
+    at  wall clock of that write, as far as known
+    """
+    notes, wrong = kube.annotations(pod), []
+    node = pod["spec"]["nodeName"]
+    if notes.get(NODE_KEY) != node:
+        wrong.append("annotation %s is %r on node %s" % (NODE_KEY, notes.get(NODE_KEY), node))
+    want = node if len(node) <= 63 else None
+    if kube.labels(pod).get(NODE_KEY) != want:
+        wrong.append("label %s is %r, wanted %r" % (NODE_KEY, kube.labels(pod).get(NODE_KEY), want))
+    if notes.get(BIND_PHASE) != "allocating":
+        wrong.append("%s is %r at Binding" % (BIND_PHASE, notes.get(BIND_PHASE)))
+    for key in (TIME_KEY, BIND_TIME):
+        text = notes.get(key, "")
+        if not re.match(r"[1-9][0-9]*\Z", text):
+            wrong.append("%s is %r, not Unix seconds" % (key, text))
+        elif abs(int(text) - at) > SKEW:
+            wrong.append("%s is %s, %d s off" % (key, text, int(text) - at))
+    allocated, waiting = notes.get(reader.ALLOCATED), notes.get(TO_ALLOCATE)
+    if allocated is None or allocated != waiting:
+        wrong.append("allocated %r and to-allocate %r differ" % (allocated, waiting))
+    if allocated is not None:
+        try:
+            slots = reader.decode(allocated)
+            kinds = reader.containers(pod)
+            if len(slots) != len(kinds):
+                wrong.append("%d slots for %d containers in %r" % (len(slots), len(kinds), allocated))
+        except ValueError as e:
+            wrong.append("allocation %r: %s" % (allocated, e))
+    for key in notes:
+        if re.match(r"hami\.io/.*-devices-(to-allocate|allocated)\Z", key) and key not in (TO_ALLOCATE, reader.ALLOCATED):
+            wrong.append("key of a vendor without devices: %s" % key)
+    if MIG in notes:
+        wrong.append("%s on a pod without MIG" % MIG)
+    return wrong
+
+
+def check_lock(value, pod, at):
+    """What is wrong with a node's lock (None: absent) while `pod` is being bound to it."""
+    if value is None:
+        return ["no lock"]
+    parts = value.split(",")
+    if len(parts) != 3:
+        return ["lock %r has not three parts" % value]
+    when = parse_time(parts[0])
+    if when is None:
+        return ["lock time %r is not RFC 3339" % parts[0]]
+    if parts[1:] != [pod["metadata"]["namespace"], pod["metadata"]["name"]]:
+        return ["lock %r names another pod" % value]
+    if abs(when - at) > SKEW:
+        return ["lock time %s is %d s off" % (parts[0], when - at)]
+    return []
+
+
+class Turn:
+    """One pod's way from Binding to the plugin's last word, in revisions."""
+
+    def __init__(self, name, node, start):
+        self.name = name
+        self.node = node
+        self.start = start
+        self.phase_end = None      # the write that set success or failed, or that ended the pod
+        self.ended = False         # the pod ended without the plugin's word
+
+
+def check_history(history, own_writes=(), lockless=()):
+    """All violations of the protocol in a history.
+
+    own_writes  resourceVersions of pod writes by the fake plugin and kubelet
+    lockless    names of pods whose story plants a lock problem on purpose: their lock is not checked
+    """
+    wrong, turns, lock, bound = [], [], {}, {}
+    own_writes = set(own_writes)
+    for event in history:
+        obj = event.obj
+        name = obj["metadata"]["name"]
+        if event.what == "node":
+            before, now = lock.get(name), kube.annotations(obj).get(LOCK) if event.kind != "DELETED" else None
+            lock[name] = now
+            turn = next((t for t in turns if t.node == name and t.phase_end is None), None)
+            if turn and before != now and turn.name not in lockless and event.kind != "DELETED":
+                wrong.append("%s: the lock of %s changed from %r to %r before the plugin was done (rv %d)"
+                             % (turn.name, name, before, now, event.rv))
+            continue
+        key = kube.key_of(obj)
+        notes = kube.annotations(obj)
+        state = bound.get(obj["metadata"]["uid"])
+        if state is None:
+            if not obj["spec"].get("nodeName") or event.kind == "DELETED":
+                continue
+            if not reader.asks(obj):
+                taken = [k for k in (*notes, *kube.labels(obj)) if k in OURS]
+                if taken:
+                    wrong.append("%s asks for no cards and carries %s" % (key, ", ".join(sorted(set(taken)))))
+                bound[obj["metadata"]["uid"]] = (None, None, None)
+                continue
+            node = obj["spec"]["nodeName"]
+            wrong += ["%s at Binding: %s" % (key, w) for w in check_bound_pod(obj, event.at)]
+            if key not in lockless:
+                wrong += ["%s at Binding to %s: %s" % (key, node, w) for w in check_lock(lock.get(node), obj, event.at)]
+            other = next((t for t in turns if t.node == node and t.phase_end is None), None)
+            if other:
+                wrong.append("%s bound to %s while the plugin is still at %s" % (key, node, other.name))
+            turn = Turn(key, node, event.rv)
+            turns.append(turn)
+            bound[obj["metadata"]["uid"]] = (turn, notes.get(reader.ALLOCATED), obj["spec"].get("nodeName"))
+            continue
+        turn, allocated, _ = state
+        if turn is None:
+            continue
+        if event.kind != "DELETED" and not reader.ended(obj) and notes.get(reader.ALLOCATED) != allocated:
+            wrong.append("%s: allocated changed from %r to %r at rv %d"
+                         % (key, allocated, notes.get(reader.ALLOCATED), event.rv))
+        if turn.phase_end is None:
+            if event.kind != "DELETED" and event.rv not in own_writes and not obj["metadata"].get("deletionTimestamp"):
+                wrong.append("%s: somebody wrote to the pod between Binding and %s (rv %d)"
+                             % (key, "success", event.rv))
+            if notes.get(BIND_PHASE) in ("success", "failed"):
+                turn.phase_end = event.rv
+            elif event.kind == "DELETED" or reader.ended(obj):
+                turn.phase_end, turn.ended = event.rv, True
+    return wrong
+
+
+def locks_left(nodes):
+    """Nodes whose lock nobody released."""
+    return ["node %s is still locked: %s" % (n["metadata"]["name"], kube.annotations(n)[LOCK])
+            for n in nodes if LOCK in kube.annotations(n)]
+
+
+def writes_by(audit, user, resource="pods"):
+    """{namespace/name: [(verb, subresource, code)]} of one user's writes, from audit events."""
+    out = {}
+    for e in audit:
+        ref = e.get("objectRef") or {}
+        if e["user"]["username"] == user and ref.get("resource") == resource:
+            key = "%s/%s" % (ref.get("namespace", ""), ref.get("name", ""))
+            out.setdefault(key, []).append((e["verb"], ref.get("subresource", ""), (e.get("responseStatus") or {}).get("code")))
+    return out

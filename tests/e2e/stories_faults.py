@@ -1,0 +1,111 @@
+"""Stories about parts that fail: plugins that are slow, refuse, die or leave locks; nodes that go and come back."""
+
+import time
+
+import kube
+import protocol
+from fakeplugin import Behaviour
+from harness import World, expect, gpu, make_node
+
+
+def on(node):
+    return {"nodeSelector": {"kubernetes.io/hostname": node}}
+
+
+def node_back(options):
+    """A node is removed and brought back; its pods stay in the books, and nothing is given twice."""
+    with World(options, "node-back") as w:
+        w.nodes(make_node("node-a"), make_node("node-b"))
+        w.start("--node-scheduler-policy=spread")
+        big = dict(mem=14000, cores=60)
+        w.pod("on-a", gpu(**big), spec=on("node-a"))
+        w.pod("on-b", gpu(**big), spec=on("node-b"))
+        w.running("on-a", "on-b")
+        w.plugin.remove_node("node-b")
+        w.wait(lambda: "node-b" not in w.inventory(), 5, "node-b gone from /v1/nodes")
+        w.pod("small", gpu(mem=9000, cores=20))
+        expect(w.bound("small") == "node-a", "small went to %s", w.bound("small"))
+        w.running("small")
+        w.pod("waits", gpu(mem=9000, cores=20))
+        w.refused("waits")
+        w.plugin.bring_back("node-b")
+        expect(w.bound("waits", seconds=10) == "node-b", "waits went to %s", w.bound("waits"))
+        w.running("waits")
+        expect(w.used("node-b", "GPU-node-b-0") == (2, 23000, 80), "node-b after its return: %s", w.used("node-b", "GPU-node-b-0"))
+        w.pod("too-much", gpu(mem=9000, cores=20))
+        w.refused("too-much")
+        w.delete("too-much")
+
+
+def plugin_fails(options):
+    """Plugins that refuse or die: the pod is Failed, its share is free, and the lock left behind stops nobody."""
+    with World(options, "plugin-fails") as w:
+        w.nodes(make_node("refuses", behaviour=Behaviour(refuse=True, times=1)),
+                make_node("dies-early", behaviour=Behaviour(die="before-allocate", times=1)),
+                make_node("dies-late", behaviour=Behaviour(die="before-release", times=1)))
+        w.start()
+        whole = dict(mem=24576, cores=50)          # nothing else fits beside it
+        for node in ("refuses", "dies-early", "dies-late"):
+            w.pod("first-" + node, gpu(**whole), spec=on(node))
+            pod = w.phase("first-" + node, "Failed")
+            phase = kube.annotations(pod).get(protocol.BIND_PHASE)
+            expect(phase == ("failed" if node == "refuses" else "allocating"), "first-%s: phase %s", node, phase)
+            card = "GPU-%s-0" % node
+            w.wait(lambda: w.used(node, card) == (0, 0, 0), 5, lambda: "%s free again: %s" % (card, w.used(node, card)))
+            began = time.monotonic()
+            w.pod("second-" + node, gpu(**whole), spec=on(node))
+            w.running("second-" + node, seconds=30)
+            w.notes.append("%s: next pod after %.1f s" % (node, time.monotonic() - began))
+
+
+def bad_locks(options):
+    """Locks that nobody will release: unreadable, of a pod that is gone, of a pod that waits; the next pod gets through."""
+    with World(options, "bad-locks") as w:
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        locks = {"garbage": "what,is,this,?", "no-time": "yesterday,e2e,somebody", "empty": "", "ghost": now + ",e2e,ghost",
+                 "unbound": now + ",e2e,unbound"}
+        w.nodes(*[make_node(n) for n in locks])
+        w.pod("unbound", gpu(mem=1000), scheduler="nobody")
+        w.start()
+        for node, value in locks.items():
+            w.plugin.plant_lock(node, value)
+        for node in locks:
+            w.pod("on-" + node, gpu(mem=1000), spec=on(node))
+        for node in locks:
+            w.running("on-" + node, seconds=40)
+
+
+def slow_plugin(options):
+    """One node, a slow plugin, many pods: all get their turn, one after the other."""
+    with World(options, "slow-plugin") as w:
+        w.nodes(make_node("node-a", cards=2, behaviour=Behaviour(before=0.3, between=0.2, release=0.1)))
+        w.start()
+        count = 8
+        began = time.monotonic()
+        for i in range(count):
+            containers = [gpu("a", mem=1000, cores=5), gpu("b", mem=1000, cores=5)] if i % 2 else [gpu(mem=1000, cores=5)]
+            w.pod("p-%d" % i, *containers)
+        w.settled(count, seconds=120)
+        w.notes.append("%d pods in %.1f s" % (count, time.monotonic() - began))
+
+
+def sick_card(options):
+    """A card turns unhealthy: nothing new goes there, what runs there stays in the books; it recovers."""
+    with World(options, "sick-card") as w:
+        w.nodes(make_node("node-a", cards=2))
+        w.start("--gpu-scheduler-policy=spread")
+        w.pod("first", gpu(mem=1000))
+        w.running("first")
+        card = w.allocated("first").split(",")[0]
+        other = {"GPU-node-a-0": "GPU-node-a-1", "GPU-node-a-1": "GPU-node-a-0"}[card]
+        w.plugin.set_health("node-a", other, False)
+        w.wait(lambda: w.inventory()["node-a"][other].get("healthy") is False, 5, "unhealthy in /v1/nodes")
+        for i in range(3):
+            w.pod("p-%d" % i, gpu(mem=1000))
+            w.running("p-%d" % i)
+            expect(w.allocated("p-%d" % i).startswith(card + ","), "p-%d was put on the sick card: %s", i, w.allocated("p-%d" % i))
+        w.pod("too-big", gpu(mem=24000))
+        w.refused("too-big")
+        w.plugin.set_health("node-a", other, True)
+        w.running("too-big", seconds=10)
+        expect(w.allocated("too-big").startswith(other + ","), "too-big got %s", w.allocated("too-big"))
