@@ -1,0 +1,229 @@
+/* The table: rows side by side, and one hash look-up from any name that arrives (a resource, an
+ * annotation, a quota key) to its row and meaning. Immutable once made. */
+#include "vendor/priv.h"
+
+#include "base/own.h"
+
+#include <assert.h>
+#include <sys/random.h>
+
+struct str vendor_resource_name(const struct vendor *v, enum vendor_resource what)
+{
+    const struct str names[VENDOR_RES_COUNT_] = {
+        [VENDOR_RES_COUNT] = v->res_count,       [VENDOR_RES_MEM] = v->res_mem,
+        [VENDOR_RES_MEM_PCT] = v->res_mem_pct,   [VENDOR_RES_CORES] = v->res_cores,
+        [VENDOR_RES_PRIORITY] = v->res_priority,
+    };
+    assert(what < VENDOR_RES_COUNT_);
+    return names[what];
+}
+
+static struct str key_name(const struct vendor *v, enum vendor_key key)
+{
+    const struct str names[VENDOR_KEY_COUNT_] = {
+        [VENDOR_KEY_NODE_REGISTER] = v->node_register,
+        [VENDOR_KEY_NODE_SCORE] = v->node_score,
+        [VENDOR_KEY_NODE_HANDSHAKE] = v->node_handshake,
+        [VENDOR_KEY_NODE_CORDON] = v->node_cordon,
+        [VENDOR_KEY_NODE_LOCK] = v->node_lock,
+        [VENDOR_KEY_POD_TO_ALLOCATE] = v->pod_to_allocate,
+        [VENDOR_KEY_POD_ALLOCATED] = v->pod_allocated,
+        [VENDOR_KEY_POD_MIG] = v->pod_mig,
+        [VENDOR_KEY_POD_USE_TYPE] = v->pod_use_type,
+        [VENDOR_KEY_POD_NOUSE_TYPE] = v->pod_nouse_type,
+        [VENDOR_KEY_POD_USE_UUID] = v->pod_use_uuid,
+        [VENDOR_KEY_POD_NOUSE_UUID] = v->pod_nouse_uuid,
+        [VENDOR_KEY_POD_MODE] = v->pod_mode,
+        [VENDOR_KEY_POD_NUMA_BIND] = v->pod_numa_bind,
+    };
+    return names[key];
+}
+
+/* Names come from configuration, look-ups from anybody. The seed only keeps look-ups cheap; results
+ * never depend on it, so a system without getrandom() loses nothing but that. */
+static uint64_t map_seed(const void *salt)
+{
+    uint64_t seed;
+    if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != (ssize_t)sizeof(seed))
+        seed = (uint64_t)(uintptr_t)salt;
+    return seed;
+}
+
+static uint32_t pack(uint16_t row, unsigned what) { return (uint32_t)row << 8 | what; }
+
+/* Puts a name unless it is empty or there already (the first row keeps it). */
+MUST_USE static enum err_code put_first(struct map *m, struct str name, uint32_t value,
+                                        bool *ret_new)
+{
+    uint32_t old;
+    *ret_new = false;
+    if (name.n == 0 || map_get(m, name, &old))
+        return ERR_OK;
+    *ret_new = true;
+    return map_put(m, name, value);
+}
+
+static struct str quota_key(struct arena *arena, struct str resource)
+{
+    static const struct str PREFIX = STR_INIT("limits.");
+    if (resource.n == 0)
+        return STR("");
+    char *p = arena_alloc(arena, PREFIX.n + resource.n + 1);
+    if (!p)
+        return STR("");
+    for (size_t i = 0; i < PREFIX.n; i++)
+        p[i] = PREFIX.p[i];
+    for (size_t i = 0; i < resource.n; i++)
+        p[PREFIX.n + i] = resource.p[i];
+    return (struct str){p, PREFIX.n + resource.n};
+}
+
+MUST_USE static enum err_code index_row(struct vendor_table *t, uint16_t i, struct err *err)
+{
+    const struct vendor *v = &t->rows[i];
+    bool fresh;
+    for (unsigned what = 0; what < VENDOR_RES_COUNT_; what++) {
+        struct str name = vendor_resource_name(v, (enum vendor_resource)what);
+        if (put_first(t->resources, name, pack(i, what), &fresh))
+            return err_set(err, ERR_NO_MEMORY, "index vendors");
+        if (name.n > 0 && !fresh)
+            return err_set(err, ERR_BAD_REQUEST, "resource name " STR_FMT " is used twice",
+                           STR_ARG(name));
+    }
+    for (unsigned key = 0; key < VENDOR_KEY_COUNT_; key++)
+        if (put_first(t->keys, key_name(v, (enum vendor_key)key), pack(i, key), &fresh))
+            return err_set(err, ERR_NO_MEMORY, "index vendors");
+    if (put_first(t->quotas, v->quota_mem, pack(i, true), &fresh) ||
+        put_first(t->quotas, v->quota_cores, pack(i, false), &fresh))
+        return err_set(err, ERR_NO_MEMORY, "index vendors");
+    return ERR_OK;
+}
+
+DEFINE_CLEANUP(struct vendor_table *, vendor_table_free)
+
+enum err_code vendor_table_make(const struct vendor *rows, uint16_t n, struct arena *arena,
+                                struct vendor_table **ret, struct err *err)
+{
+    assert(n <= SCORE_VENDORS_MAX);
+    struct vendor_table *t CLEANUP(vendor_table_free_p) = calloc(1, sizeof(*t));
+    if (!t)
+        return err_set(err, ERR_NO_MEMORY, "vendor table");
+    t->n = n;
+    t->rows = calloc(n ? n : 1u, sizeof(*t->rows));
+    t->cores = calloc(n ? n : 1u, sizeof(*t->cores));
+    t->resources = map_new(map_seed(t), (size_t)n * VENDOR_RES_COUNT_);
+    t->keys = map_new(map_seed(t), (size_t)n * VENDOR_KEY_COUNT_);
+    t->quotas = map_new(map_seed(t), (size_t)n * 2);
+    if (!t->rows || !t->cores || !t->resources || !t->keys || !t->quotas)
+        return err_set(err, ERR_NO_MEMORY, "vendor table");
+    for (uint16_t i = 0; i < n; i++) {
+        t->rows[i] = rows[i];
+        t->rows[i].quota_mem = quota_key(arena, rows[i].res_mem);
+        t->rows[i].quota_cores = quota_key(arena, rows[i].res_cores);
+        t->cores[i] = rows[i].core;
+        if (arena_failed(arena))
+            return err_set(err, ERR_NO_MEMORY, "vendor table");
+        enum err_code rc = index_row(t, i, err);
+        if (rc)
+            return rc;
+    }
+    t->arena = arena;
+    *ret = TAKE(t);
+    return ERR_OK;
+}
+
+DEFINE_CLEANUP(struct arena *, arena_free)
+
+enum err_code vendor_table_builtin(struct vendor_table **ret, struct err *err)
+{
+    struct arena *arena CLEANUP(arena_free_p) = arena_new(VENDOR_ARENA_MAX);
+    if (!arena)
+        return err_set(err, ERR_NO_MEMORY, "vendor table");
+    enum err_code rc = vendor_table_make(VENDOR_BUILTIN, VENDOR_BUILTIN_N, arena, ret, err);
+    if (rc)
+        return rc;
+    (void)TAKE(arena); /* the table's from here on */
+    return ERR_OK;
+}
+
+void vendor_table_free(struct vendor_table *t)
+{
+    if (!t)
+        return;
+    map_free(t->resources);
+    map_free(t->keys);
+    map_free(t->quotas);
+    free(t->rows);
+    free(t->cores);
+    arena_free(t->arena);
+    free(t);
+}
+
+uint16_t vendor_count(const struct vendor_table *t) { return t->n; }
+
+const struct vendor *vendor_at(const struct vendor_table *t, uint16_t i)
+{
+    assert(i < t->n);
+    return &t->rows[i];
+}
+
+const struct score_vendor *vendor_cores(const struct vendor_table *t) { return t->cores; }
+
+bool vendor_find_resource(const struct vendor_table *t, struct str name, uint16_t *ret_vendor,
+                          enum vendor_resource *ret_what)
+{
+    uint32_t packed;
+    if (!map_get(t->resources, name, &packed))
+        return false;
+    *ret_vendor = (uint16_t)(packed >> 8);
+    *ret_what = (enum vendor_resource)(packed & 0xff);
+    return true;
+}
+
+bool vendor_find_key(const struct vendor_table *t, struct str name, uint16_t *ret_vendor,
+                     enum vendor_key *ret_what)
+{
+    uint32_t packed;
+    if (!map_get(t->keys, name, &packed))
+        return false;
+    *ret_vendor = (uint16_t)(packed >> 8);
+    *ret_what = (enum vendor_key)(packed & 0xff);
+    return true;
+}
+
+bool vendor_find_quota(const struct vendor_table *t, struct str hard_key, uint16_t *ret_vendor,
+                       bool *ret_is_mem)
+{
+    uint32_t packed;
+    if (!map_get(t->quotas, hard_key, &packed))
+        return false;
+    *ret_vendor = (uint16_t)(packed >> 8);
+    *ret_is_mem = (packed & 0xff) != 0;
+    return true;
+}
+
+bool vendor_key_reserved(const struct vendor_table *t, struct str name)
+{
+    /* Of no maker in particular (core.md 0.2). */
+    static const struct str FIXED[] = {
+        STR_INIT("hami.io/vgpu-node"),
+        STR_INIT("hami.io/vgpu-time"),
+        STR_INIT("hami.io/bind-time"),
+        STR_INIT("hami.io/bind-phase"),
+    };
+    for (size_t i = 0; i < sizeof(FIXED) / sizeof(FIXED[0]); i++)
+        if (str_eq(name, FIXED[i]))
+            return true;
+    /* Makers that this table doesn't serve: their plugins would believe a forged list all the same.
+     */
+    if (str_has_prefix(name, STR("hami.io/")) &&
+        (str_has_suffix(name, STR("-devices-to-allocate")) ||
+         str_has_suffix(name, STR("-devices-allocated")) ||
+         str_eq(name, STR("hami.io/vgpu-mig-allocations"))))
+        return true;
+    uint16_t row;
+    enum vendor_key what;
+    return vendor_find_key(t, name, &row, &what) &&
+           (what == VENDOR_KEY_POD_TO_ALLOCATE || what == VENDOR_KEY_POD_ALLOCATED ||
+            what == VENDOR_KEY_POD_MIG);
+}
