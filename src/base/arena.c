@@ -19,12 +19,12 @@
 #ifdef ARENA_POISON
 #include <sanitizer/asan_interface.h>
 enum { GAP = 16 }; /* poisoned bytes behind every allocation, so that one byte too far is seen */
-static void poison(const void *p, size_t n) { ASAN_POISON_MEMORY_REGION(p, n); }
-static void unpoison(const void *p, size_t n) { ASAN_UNPOISON_MEMORY_REGION(p, n); }
+static void poison(void *p, size_t n) { ASAN_POISON_MEMORY_REGION(p, n); }
+static void unpoison(void *p, size_t n) { ASAN_UNPOISON_MEMORY_REGION(p, n); }
 #else
 enum { GAP = 0 };
-static void poison(const void *p, size_t n) { (void)p, (void)n; }
-static void unpoison(const void *p, size_t n) { (void)p, (void)n; }
+static void poison(void *p, size_t n) { (void)p, (void)n; }
+static void unpoison(void *p, size_t n) { (void)p, (void)n; }
 #endif
 
 enum {

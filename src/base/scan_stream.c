@@ -207,6 +207,21 @@ static enum err_code hand_out(struct scan_stream *st, struct str value, uint64_t
     return end_with(st, st->handler.item(st->handler.ctx, value, err));
 }
 
+/* Keeps the part of a value that this piece holds. Members of the rest are always kept, items only
+ * when cut. */
+static enum err_code keep(struct scan_stream *st, struct str part, struct err *err)
+{
+    bool rest = st->target == TARGET_REST || st->target == TARGET_KEY;
+    struct buf *b = rest ? &st->rest : &st->item;
+    buf_add(b, part);
+    if (!b->failed)
+        return ERR_OK;
+    if (part.n <= b->max - b->n)
+        return end_with(st, err_set(err, ERR_NO_MEMORY, "stream: no memory"));
+    return end_with(st, err_set(err, ERR_TOO_LARGE, "stream: %s of more than %zu bytes",
+                                rest ? "a list's head" : "a value", b->max));
+}
+
 /* The rest of a value is `tail`: everything it is wanted for happens here. */
 static enum err_code value_over(struct scan_stream *st, struct str tail, uint64_t at,
                                 struct err *err)
@@ -233,34 +248,15 @@ static enum err_code value_over(struct scan_stream *st, struct str tail, uint64_
     }
     struct str value = tail;
     if (st->item.n > 0) {
-        buf_add(&st->item, tail);
+        enum err_code rc = keep(st, tail, err);
+        if (rc)
+            return rc;
         value = (struct str){st->item.p, st->item.n};
     }
-    enum err_code rc = ERR_OK;
-    if (st->item.failed)
-        rc = end_with(st, err_set(err, ERR_TOO_LARGE, "stream: a value of more than %zu bytes",
-                                  st->item_max));
-    else if (st->target == TARGET_ITEM)
-        rc = hand_out(st, value, at, err);
-    else if (!str_eq(value, STR("null")))
-        rc = bad(st, "\"items\" is no array", at, err);
-    st->item.n = 0;
-    return rc;
-}
-
-/* Keeps the part of a value that this piece holds. Members of the rest are always kept, items only
- * when cut. */
-static enum err_code keep(struct scan_stream *st, struct str part, struct err *err)
-{
-    bool rest = st->target == TARGET_REST || st->target == TARGET_KEY;
-    struct buf *b = rest ? &st->rest : &st->item;
-    buf_add(b, part);
-    if (!b->failed)
-        return ERR_OK;
-    if (part.n <= b->max - b->n)
-        return end_with(st, err_set(err, ERR_NO_MEMORY, "stream: no memory"));
-    return end_with(st, err_set(err, ERR_TOO_LARGE, "stream: %s of more than %zu bytes",
-                                rest ? "a list's head" : "a value", b->max));
+    st->item.n = 0; /* its bytes stay where they are until the next piece */
+    if (st->target == TARGET_ITEM)
+        return hand_out(st, value, at, err);
+    return str_eq(value, STR("null")) ? ERR_OK : bad(st, "\"items\" is no array", at, err);
 }
 
 /* IN_VALUE, from *p on. */
