@@ -137,13 +137,24 @@ def containers(pod):
     return out + [(c, "app") for c in spec.get("containers") or []]
 
 
+SUFFIXES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+
+def whole(text):
+    """A whole quantity as the API server stores it: it writes 4000 as 4k."""
+    match = re.match(r"([0-9]+)([A-Za-z]*)\Z", str(text))
+    if not match or match.group(2) not in SUFFIXES:
+        raise ValueError("not a whole quantity: %r" % text)
+    return int(match.group(1)) * SUFFIXES[match.group(2)]
+
+
 def quantity(container, name):
     """A whole number under limits, else under requests; None when absent."""
     resources = container.get("resources") or {}
     for part in ("limits", "requests"):
         value = (resources.get(part) or {}).get(name)
         if value is not None:
-            return int(value)
+            return whole(value)
     return None
 
 

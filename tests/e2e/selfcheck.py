@@ -409,6 +409,13 @@ class Parsing(unittest.TestCase):
         for text, want in (("1970-01-01T00:00:10Z", 10), ("1970-01-01T01:00:10+01:00", 10), ("1970-01-01T00:00:10.5Z", 10), ("now", None)):
             self.assertEqual(want, protocol.parse_time(text))
 
+    def test_quantity(self):
+        for text, want in (("4k", 4000), ("2457", 2457), ("1Ki", 1024), (7, 7)):
+            self.assertEqual(want, reader.whole(text))
+        for text in ("1.5", "100m", "-1", ""):
+            with self.assertRaises(ValueError):
+                reader.whole(text)
+
     def test_bound(self):
         self.assertEqual(10, stories_load.best_card(((3, 1), (5, 1)), 10, 100, 10))
         self.assertEqual(9, stories_load.best_card(((3, 1), (7, 1)), 9, 100, 3))

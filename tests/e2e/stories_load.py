@@ -6,7 +6,6 @@ import threading
 import time
 
 import kube
-import protocol
 import reader
 from harness import Background, Failure, World, expect, gpu, make_node, pod_object
 
@@ -91,8 +90,7 @@ def fill_mixed(options):
                 last, still = now, time.monotonic()
             expect(time.monotonic() - began < 300, "still moving after 300 s")
             time.sleep(0.2)
-        placed = sum(int(p["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpumem"])
-                     for p in w.pods() if p["spec"].get("nodeName"))
+        placed = sum(reader.quantity(p["spec"]["containers"][0], reader.GPUMEM) for p in w.pods() if p["spec"].get("nodeName"))
         share = placed / bound
         w.notes.append("%d of %d pods in %.1f s, %.2f %% of the offline bound" % (last, len(shapes), still - began, 100 * share))
         expect(share <= 1, "more than the bound is placed: the bound is wrong")

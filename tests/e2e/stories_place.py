@@ -182,7 +182,7 @@ def webhook(options):
         expect(made["spec"]["schedulerName"] == cluster.SCHEDULER_NAME, "scheduler after admission: %s", made["spec"]["schedulerName"])
         made = w.pod("shared", gpu(count=0, mem=4000), scheduler=None)
         limits = made["spec"]["containers"][0]["resources"]["limits"]
-        expect(limits == {"nvidia.com/gpu": "1", "nvidia.com/gpumem": "4000"}, "limits of a share after admission: %s", limits)
+        expect(limits == {"nvidia.com/gpu": "1", "nvidia.com/gpumem": "4k"}, "limits of a share after admission: %s", limits)
         made = w.pod("no-cards", plain(), scheduler=None)
         expect(made["spec"]["schedulerName"] == "default-scheduler", "a pod without cards got scheduler %s", made["spec"]["schedulerName"])
         _denied(w, pod_object("percent", gpu(percent=150), scheduler=None), "gpumem-percentage.*150")
