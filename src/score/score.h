@@ -2,7 +2,7 @@
  *
  * Pure: no I/O, no JSON, no clock, no threads, no floats, no globals but const tables. Equal inputs give equal
  * outputs; the order of inputs (nodes, cards) does not matter: ties break by device index, then UUID; nodes by name.
- * Amounts: memory in MiB, cores in percent of a card, int64_t; utilisation in permille.
+ * Amounts: memory in MiB, cores in percent of a card, int64_t; utilisation in millionths.
  * Everything that decides calls this and nothing else decides: filter, prioritize, bind, quota, simulation. */
 #ifndef CARDINAL_SCORE_SCORE_H
 #define CARDINAL_SCORE_SCORE_H
@@ -224,7 +224,12 @@ struct score_prepared {
     /* per selection: bit t set = device type t (mode t) is allowed; at most SCORE_TYPES_MAX texts */
     uint64_t *type_ok, *mode_ok;
     uint32_t words; /* 64-bit words a selection */
-    bool simple;    /* one app container, one ask: the fast way applies */
+    bool simple;    /* one app container or sidecar, one ask of one card: the fast way applies. May be cleared:
+                     * the general way gives the same answers (tests hold it to that) */
+    uint32_t types_n;               /* how many texts the masks know */
+    const struct score_plan *plans; /* one a vendor asked for, by vendor (src/score/priv.h) */
+    uint16_t plans_n;
+    uint16_t parts_n; /* shares of a placement */
 };
 #define SCORE_TYPES_MAX 4096
 /* Allocates from `arena`; ERR_NO_MEMORY, or ERR_TOO_LARGE beyond SCORE_TYPES_MAX. */

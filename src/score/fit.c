@@ -1,0 +1,93 @@
+/* May this card take this ask: the checks of a vendor's row, turned into bits once a request, and
+ * the lists that a pod selects cards with. The check of what there is, done for every card of every
+ * node, is fit_room() in priv.h. */
+#include "score/priv.h"
+
+#include <assert.h>
+
+static const enum score_reason REASON[SCORE_CHECK_COUNT_] = {
+    [SCORE_CHECK_HEALTH] = SCORE_CARD_NOT_HEALTH,
+    [SCORE_CHECK_CORDON] = SCORE_CARD_CORDONED,
+    [SCORE_CHECK_TYPE] = SCORE_CARD_TYPE_MISMATCH,
+    [SCORE_CHECK_NUMA] = SCORE_NUMA_NOT_FIT,
+    [SCORE_CHECK_UUID] = SCORE_CARD_UUID_MISMATCH,
+    [SCORE_CHECK_SLOTS] = SCORE_CARD_TIME_SLICING_EXHAUSTED,
+    [SCORE_CHECK_MUTEX] = SCORE_EXCLUSIVE_DEVICE_ALLOCATE_CONFLICT,
+    [SCORE_CHECK_QUOTA] = SCORE_RESOURCE_QUOTA_NOT_FIT,
+    [SCORE_CHECK_MEMORY] = SCORE_CARD_INSUFFICIENT_MEMORY,
+    [SCORE_CHECK_CORES] = SCORE_CARD_INSUFFICIENT_CORE,
+    [SCORE_CHECK_EXCLUSIVE] = SCORE_EXCLUSIVE_DEVICE_ALLOCATE_CONFLICT,
+    [SCORE_CHECK_ZERO_CORES] = SCORE_CARD_COMPUTE_UNITS_EXHAUSTED,
+    [SCORE_CHECK_PLACEMENT] = SCORE_CARD_MIG_TOPOLOGY_INFEASIBLE,
+};
+
+/* The bit of a check in the vendor's order; 0 when the row does not have it, so that it never
+ * fails. */
+static fit_mask bit_of(const struct score_vendor *vendor, enum score_check check)
+{
+    for (unsigned i = 0; i < SCORE_CHECK_COUNT_ && vendor->checks[i] != SCORE_CHECK_END; i++)
+        if (vendor->checks[i] == check)
+            return (fit_mask)1 << i;
+    return 0;
+}
+
+void fit_plan_checks(const struct score_vendor *vendor, struct score_plan *plan)
+{
+    for (unsigned i = 0; i < SCORE_CHECK_COUNT_ && vendor->checks[i] != SCORE_CHECK_END; i++)
+        plan->reason[i] = REASON[vendor->checks[i]];
+    /* A card over its total fails the check of the dimension that is over; where none of the row's
+     * does (the pod's own use is taken off, or the row does not look at that dimension), it takes
+     * nothing all the same. */
+    plan->reason[31] = SCORE_CARD_INSUFFICIENT_MEMORY;
+    plan->type = bit_of(vendor, SCORE_CHECK_TYPE);
+    plan->uuid = bit_of(vendor, SCORE_CHECK_UUID);
+    for (unsigned flags = 0; flags < 16; flags++)
+        plan->by_flag[flags] =
+            fit_when(flags & SCORE_DEVICE_UNHEALTHY, bit_of(vendor, SCORE_CHECK_HEALTH)) |
+            fit_when(flags & SCORE_DEVICE_CORDONED, bit_of(vendor, SCORE_CHECK_CORDON)) |
+            fit_when(flags & SCORE_DEVICE_MIG, bit_of(vendor, SCORE_CHECK_PLACEMENT)) |
+            fit_when(flags & SCORE_DEVICE_LENT, FIT_LENT);
+}
+
+void fit_ask_checks(const struct score_vendor *vendor, const struct score_policy *policy,
+                    struct fit_ask *ask)
+{
+    ask->slots = bit_of(vendor, SCORE_CHECK_SLOTS);
+    ask->mutex = policy->card_mutex ? bit_of(vendor, SCORE_CHECK_MUTEX) : 0;
+    ask->quota = bit_of(vendor, SCORE_CHECK_QUOTA);
+    ask->memory = bit_of(vendor, SCORE_CHECK_MEMORY);
+    ask->cores = bit_of(vendor, SCORE_CHECK_CORES);
+    ask->exclusive = ask->cores_pct == 100 ? bit_of(vendor, SCORE_CHECK_EXCLUSIVE) : 0;
+    ask->zero_cores = ask->cores_pct == 0 ? bit_of(vendor, SCORE_CHECK_ZERO_CORES) : 0;
+}
+
+static bool listed(const struct str *sorted, size_t n, struct str uuid)
+{
+    while (n > 0) {
+        const size_t half = n / 2;
+        const int order = str_cmp(uuid, sorted[half]);
+        if (order == 0)
+            return true;
+        if (order > 0) {
+            sorted += half + 1;
+            n -= half + 1;
+        } else {
+            n = half;
+        }
+    }
+    return false;
+}
+
+static bool has(const uint64_t *set, uint32_t i) { return set[i / 64] >> (i % 64) & 1; }
+
+fit_mask fit_selection(const struct score_plan *plan, const struct score_device *dev)
+{
+    assert(dev->type < plan->types_n); /* prepared with the texts of this node's snapshot */
+    assert(dev->mode < plan->types_n);
+    const bool type = (!plan->type_ok || has(plan->type_ok, dev->type)) &&
+                      (!plan->mode_ok || has(plan->mode_ok, dev->mode));
+    const bool uuid =
+        !(plan->nouse_uuids_n && listed(plan->nouse_uuids, plan->nouse_uuids_n, dev->uuid)) &&
+        !(plan->use_uuid_set && !listed(plan->use_uuids, plan->use_uuids_n, dev->uuid));
+    return fit_when(!type, plan->type) | fit_when(!uuid, plan->uuid);
+}
