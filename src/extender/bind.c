@@ -1,0 +1,829 @@
+/* POST /bind: decide the cards on the picked node against the state of this moment, charge them, lock the node where its
+ * plugin needs that, and write decision and binding in one request (architecture 5).
+ *
+ * Runs on a worker. Undoing obeys one rule: a charge whose write was sent ends only by proof. Where the outcome of the
+ * Binding is unknown it is fenced (a status patch under the same resourceVersion: if that lands, the Binding never can);
+ * what can't be settled while kube-scheduler waits is settled by the thread at the end of this file. */
+#include "extender/priv.h"
+#include "vendor/keys.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define WRITE_TIMEOUT_MS 2000   /* of one write; also its ?timeout= */
+#define DECIDE_TRIES 16         /* the node moved while we decided */
+#define CONFLICT_TRIES 3        /* kube-scheduler itself may have moved the pod */
+#define FENCE_TRIES 3           /* while kube-scheduler waits; then the settling thread goes on */
+#define LOCK_RETRY_MS 50
+#define SETTLE_PAUSE_MS 1000
+#define SETTLE_MAX 4096         /* binds of unknown outcome at once */
+#define LOCKS_MAX 4             /* kinds of node locks one pod can need */
+#define NAME_MAX_BYTES 256      /* Kubernetes names have at most 253 */
+
+/* ---- what is under way ---- */
+
+struct flight { /* one bind between its start and its answer */
+    struct flight *next;
+    char uid[NAME_MAX_BYTES], node[NAME_MAX_BYTES];
+    bool done;
+    unsigned waiting;
+    struct err result;
+};
+
+struct settle { /* one bind whose outcome is not known, or a lock that could not be released */
+    struct settle *next;
+    struct ext_app *app;
+    char ns[NAME_MAX_BYTES], name[NAME_MAX_BYTES], uid[NAME_MAX_BYTES], node[NAME_MAX_BYTES];
+    char resource_version[KUBE_RV_MAX];
+    bool binding; /* false: only the locks are left */
+    size_t locks_n;
+    struct {
+        struct str key;
+        char value[LEASE_LOCK_MAX];
+    } locks[LOCKS_MAX];
+};
+
+struct ext_binds {
+    struct ext_app *app;
+    pthread_mutex_t lock; /* guards everything below; held for memory work only */
+    pthread_cond_t moved;
+    struct flight *flights;
+    struct settle *unsettled;
+    size_t unsettled_n;
+    unsigned lock_waiters; /* workers that wait for a node's lock */
+    bool stop;
+    pthread_t thread;
+};
+
+/* One bind on its way through the steps. */
+struct bind {
+    struct ext_app *app;
+    struct ext_request *r;
+    struct ext_bind_args args;
+    struct cluster_pod *pod;       /* heap clone */
+    struct score_placement placement;
+    struct str *uuids;             /* of placement.parts, in the arena */
+    struct str resource_version;   /* the Binding's precondition */
+    bool reserved_keys;            /* to be cleaned first */
+    int64_t deadline_ms;
+    bool charged;
+    bool sent; /* a Binding left: its outcome needs a proof */
+    struct settle undo; /* locks taken so far; becomes a settling entry as it is */
+};
+
+static int64_t now_ms(const struct bind *b)
+{
+    return clock_mono_ms(b->app->clock);
+}
+
+/* No lock and no Binding is started after the deadline; undoing is. */
+static bool may_write(void *ctx)
+{
+    const struct bind *b = ctx;
+    return now_ms(b) < b->deadline_ms;
+}
+
+static int write_timeout(const struct bind *b)
+{
+    int64_t left = b->deadline_ms - now_ms(b);
+    return left < WRITE_TIMEOUT_MS ? (int)(left > 1 ? left : 1) : WRITE_TIMEOUT_MS;
+}
+
+static void sleep_ms(int64_t ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    while (nanosleep(&t, &t) && errno == EINTR)
+        ;
+}
+
+static void copy_z(char *to, size_t max, struct str s)
+{
+    size_t n = s.n < max - 1 ? s.n : max - 1;
+    if (n)
+        memcpy(to, s.p, n);
+    to[n] = '\0';
+}
+
+/* ---- the pod as it is ---- */
+
+/* A live GET; the pod's strings live in the request's arena. */
+static enum err_code get_pod(struct ext_app *app, struct arena *arena, struct str ns, struct str name,
+                             struct cluster_pod *ret, struct err *err)
+{
+    struct kube_request req = {.verb = KUBE_GET, .kind = KUBE_POD, .ns = ns, .name = name, .timeout_ms = WRITE_TIMEOUT_MS};
+    struct kube_response resp = {0};
+    enum err_code rc = kube_call(app->kube, &req, &resp, err);
+    if (!rc) {
+        struct str text = arena_str(arena, (struct str){resp.body, resp.body_n});
+        rc = arena_failed(arena) ? err_set(err, ERR_NO_MEMORY, "pod: out of request memory")
+                                 : cluster_pod_decode(&app->cluster, text, false, arena, ret, err);
+    }
+    kube_response_done(&resp);
+    return rc;
+}
+
+static enum err_code find_pod(struct bind *b, struct err *err)
+{
+    b->pod = cluster_pod_find(b->app->store, b->args.ns, b->args.pod, b->args.uid);
+    if (b->pod && !b->pod->resource_version.n) { /* every Binding of ours has a precondition, or it could not be fenced */
+        free(b->pod);
+        b->pod = NULL;
+    }
+    if (!b->pod) { /* bind may be ahead of our watch; "no such pod" needs a live 404 */
+        struct cluster_pod live;
+        enum err_code rc = get_pod(b->app, b->r->arena, b->args.ns, b->args.pod, &live, err);
+        if (rc == ERR_NOT_FOUND)
+            return err_set(err, ERR_NOT_FOUND, "pod \"" STR_FMT "\" not found", STR_ARG(b->args.pod));
+        if (rc)
+            return err_prefix(err, rc, "get pod");
+        if (!str_eq(live.uid, b->args.uid))
+            return err_set(err, ERR_NOT_FOUND, "pod \"" STR_FMT "\" has another UID now", STR_ARG(b->args.pod));
+        b->pod = cluster_pod_clone(&live);
+        if (!b->pod)
+            return err_set(err, ERR_NO_MEMORY, "bind: no memory");
+    }
+    b->resource_version = b->pod->resource_version;
+    b->reserved_keys = b->pod->reserved_keys;
+    return ERR_OK;
+}
+
+/* ---- decide and charge ---- */
+
+/* The snapshot goes; the cards' names are needed until the Binding is written. */
+static enum err_code remember_uuids(struct bind *b, const struct cluster_node *node, struct err *err)
+{
+    b->uuids = arena_array(b->r->arena, b->placement.parts_n + 1u, sizeof(*b->uuids));
+    if (b->uuids)
+        for (uint16_t p = 0; p < b->placement.parts_n; p++)
+            b->uuids[p] = arena_str(b->r->arena, node->score.devices[b->placement.parts[p].device].uuid);
+    return arena_failed(b->r->arena) ? err_set(err, ERR_NO_MEMORY, "bind: out of request memory") : ERR_OK;
+}
+
+static enum err_code decide(struct bind *b, struct err *err)
+{
+    struct ext_app *app = b->app;
+    for (int i = 0; i < DECIDE_TRIES; i++) {
+        struct cluster_snapshot *snap = cluster_store_snapshot(app->store);
+        const struct cluster_node *node = cluster_snapshot_find(snap, b->args.node);
+        struct score_quota quotas[SCORE_VENDORS_MAX];
+        struct score_request req = b->pod->request;
+        req.quotas = quotas;
+        req.quotas_n = cluster_quota_left(app->store, b->pod->ns, b->pod->uid, now_ms(b), quotas);
+        uint32_t types_n = 0;
+        const struct str *types = cluster_snapshot_types(snap, &types_n);
+        struct score_prepared prepared;
+        enum err_code rc = node ? score_prepare(&req, types, types_n, b->r->arena, &prepared, err)
+                                : err_set(err, ERR_NOT_FOUND, "node \"" STR_FMT "\" is not known", STR_ARG(b->args.node));
+        if (!rc) {
+            struct score_verdict verdict;
+            struct score_detail detail = {0};
+            score_node_place(&prepared, &node->score, NULL, &verdict, &b->placement, &detail);
+            if (verdict.fits) {
+                struct cluster_decision d = {.pod = b->pod, .node = node, .placement = &b->placement};
+                rc = cluster_assume(app->store, snap, &d, err);
+                if (!rc) { /* remember the cards by UUID: the snapshot goes */
+                    b->charged = true;
+                    rc = remember_uuids(b, node, err);
+                }
+            } else {
+                struct buf why;
+                buf_init(&why, 1024);
+                ext_detail_text(&detail, &why);
+                rc = err_set(err, ERR_INVALID, "node \"" STR_FMT "\" has no room any more: %.*s",
+                             STR_ARG(b->args.node), (int)why.n, why.p ? why.p : "");
+                buf_done(&why);
+            }
+        }
+        cluster_snapshot_unref(snap);
+        if (rc != ERR_CONFLICT)
+            return rc;
+    }
+    return err_set(err, ERR_BUSY, "node \"" STR_FMT "\" kept changing while we decided; try again", STR_ARG(b->args.node));
+}
+
+/* ---- locks ---- */
+
+static struct lease_lock_args lock_args(struct bind *b, struct str key)
+{
+    return (struct lease_lock_args){.kube = b->app->kube, .clock = b->app->clock, .node = b->args.node, .key = key,
+                                    .ns = b->args.ns, .pod = b->args.pod, .uid = b->args.uid,
+                                    .timeout_ms = write_timeout(b), .expire_ms = b->app->config.lock_expire_ms,
+                                    .may_write = may_write, .ctx = b};
+}
+
+/* Waits a little for a lock that somebody holds, as long as most workers are free: the plugin of the pod before usually
+ * lets go within milliseconds. */
+static bool wait_for_lock(struct bind *b)
+{
+    struct ext_binds *binds = b->app->binds;
+    if (now_ms(b) + LOCK_RETRY_MS + WRITE_TIMEOUT_MS / 2 >= b->deadline_ms)
+        return false;
+    pthread_mutex_lock(&binds->lock);
+    bool room = !binds->stop && binds->lock_waiters < (unsigned)b->app->config.workers_max / 2;
+    if (room)
+        binds->lock_waiters++;
+    pthread_mutex_unlock(&binds->lock);
+    if (!room)
+        return false;
+    sleep_ms(LOCK_RETRY_MS);
+    pthread_mutex_lock(&binds->lock);
+    binds->lock_waiters--;
+    pthread_mutex_unlock(&binds->lock);
+    return true;
+}
+
+/* One lock for each kind that the asked vendors' plugins need, in sorted order so that two binds can't wait for each
+ * other. What was taken is in b->undo. */
+static enum err_code take_locks(struct bind *b, struct err *err)
+{
+    const struct score_request *req = &b->pod->request;
+    struct str keys[LOCKS_MAX];
+    size_t n = 0;
+    for (uint16_t i = 0; i < req->asks_n; i++) {
+        const struct vendor *v = vendor_at(b->app->vendors, req->asks[i].vendor);
+        if (!(v->rules & VENDOR_RULE_LOCK))
+            continue;
+        size_t at = 0;
+        while (at < n && str_cmp(keys[at], v->node_lock) < 0)
+            at++;
+        if (at < n && str_eq(keys[at], v->node_lock))
+            continue;
+        if (n == LOCKS_MAX)
+            return err_set(err, ERR_INTERNAL, "more than %d kinds of node locks for one pod", LOCKS_MAX);
+        memmove(&keys[at + 1], &keys[at], (n - at) * sizeof(keys[0]));
+        keys[at] = v->node_lock;
+        n++;
+    }
+    for (size_t i = 0; i < n; i++) {
+        enum err_code rc;
+        do {
+            struct lease_lock_args args = lock_args(b, keys[i]);
+            b->undo.locks[i].key = keys[i];
+            rc = lease_lock_take(&args, b->undo.locks[i].value, err);
+        } while (rc == ERR_BUSY && wait_for_lock(b));
+        if (!rc || rc == ERR_UNKNOWN) /* perhaps ours, now or later: to be released */
+            b->undo.locks_n = i + 1;
+        if (rc == ERR_UNKNOWN)
+            b->undo.locks[i].value[0] = '\0'; /* by owner */
+        if (rc)
+            return rc;
+    }
+    return ERR_OK;
+}
+
+/* Releases in reverse order; false: some could not be, they stay in the list. */
+static bool release_locks(struct settle *e)
+{
+    while (e->locks_n > 0) {
+        size_t i = e->locks_n - 1;
+        struct lease_lock_args args = {.kube = e->app->kube, .clock = e->app->clock, .node = str_z(e->node),
+                                       .key = e->locks[i].key, .ns = str_z(e->ns), .pod = str_z(e->name),
+                                       .uid = str_z(e->uid), .timeout_ms = WRITE_TIMEOUT_MS,
+                                       .expire_ms = e->app->config.lock_expire_ms};
+        struct err err;
+        enum err_code rc = lease_lock_release(&args, str_z(e->locks[i].value), &err);
+        if (rc && rc != ERR_NOT_FOUND) /* the node is gone: so is its lock */
+            return false;
+        e->locks_n--;
+    }
+    return true;
+}
+
+/* ---- the Binding ---- */
+
+static void add_pair(struct buf *out, bool *any, struct str key, struct str value)
+{
+    if (*any)
+        buf_char(out, ',');
+    *any = true;
+    buf_json(out, key);
+    buf_char(out, ':');
+    buf_json(out, value);
+}
+
+/* The two lists of one vendor, padded to all containers (node-side.md 2.3); nothing for vendors without a share. */
+static enum err_code add_lists(struct bind *b, uint16_t vendor, struct buf *out, bool *any, struct err *err)
+{
+    const struct score_request *req = &b->pod->request;
+    const struct vendor *v = vendor_at(b->app->vendors, vendor);
+    struct vendor_alloc *list = arena_array(b->r->arena, b->placement.parts_n + 1u, sizeof(*list));
+    if (!list)
+        return err_set(err, ERR_NO_MEMORY, "bind: out of request memory");
+    uint16_t n = 0;
+    for (uint16_t p = 0; p < b->placement.parts_n; p++) {
+        const struct score_part *part = &b->placement.parts[p];
+        const struct score_ask *ask = &req->asks[part->ask];
+        if (ask->vendor == vendor)
+            list[n++] = (struct vendor_alloc){.container = ask->container, .uuid = b->uuids[p], .type = v->core.key,
+                                              .mem_mib = part->mem_mib, .cores_pct = part->cores_pct};
+    }
+    if (n == 0)
+        return ERR_OK;
+    struct buf text;
+    buf_init(&text, b->app->cluster.annotation_max);
+    vendor_alloc_encode(list, n, b->pod->containers_n, &text);
+    enum err_code rc = text.failed ? err_set(err, ERR_TOO_LARGE, "bind: allocation list too long") : ERR_OK;
+    if (v->pod_allocated.n)
+        add_pair(out, any, v->pod_allocated, (struct str){text.p, text.n});
+    if (v->pod_to_allocate.n)
+        add_pair(out, any, v->pod_to_allocate, (struct str){text.p, text.n});
+    buf_done(&text);
+    return rc;
+}
+
+static enum err_code binding_body(struct bind *b, struct buf *out, struct err *err)
+{
+    buf_add(out, STR("{\"apiVersion\":\"v1\",\"kind\":\"Binding\",\"metadata\":{\"name\":"));
+    buf_json(out, b->args.pod);
+    buf_add(out, STR(",\"namespace\":"));
+    buf_json(out, b->args.ns);
+    buf_add(out, STR(",\"uid\":"));
+    buf_json(out, b->args.uid);
+    if (b->charged) {
+        if (b->resource_version.n) {
+            buf_add(out, STR(",\"resourceVersion\":"));
+            buf_json(out, b->resource_version);
+        }
+        buf_add(out, STR(",\"annotations\":{"));
+        bool any = false;
+        for (uint16_t vendor = 0; vendor < vendor_count(b->app->vendors); vendor++) {
+            enum err_code rc = add_lists(b, vendor, out, &any, err);
+            if (rc)
+                return rc;
+        }
+        char seconds[24];
+        struct str now = {seconds, (size_t)snprintf(seconds, sizeof(seconds), "%lld",
+                                                    (long long)clock_wall_s(b->app->clock))};
+        add_pair(out, &any, STR(KEY_POD_NODE), b->args.node);
+        add_pair(out, &any, STR(KEY_POD_TIME), now);
+        add_pair(out, &any, STR(KEY_POD_BIND_TIME), now);
+        add_pair(out, &any, STR(KEY_POD_BIND_PHASE), STR(KEY_PHASE_ALLOCATING));
+        buf_char(out, '}');
+        if (b->args.node.n <= 63) { /* a longer name is no label value (node-side.md 2.1) */
+            buf_add(out, STR(",\"labels\":{"));
+            any = false;
+            add_pair(out, &any, STR(KEY_POD_NODE), b->args.node);
+            buf_char(out, '}');
+        }
+    }
+    buf_add(out, STR("},\"target\":{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"name\":"));
+    buf_json(out, b->args.node);
+    buf_add(out, STR("}}"));
+    return out->failed ? err_set(err, ERR_TOO_LARGE, "bind: annotations too long") : ERR_OK;
+}
+
+/* Removes allocation keys of others that the Binding would merge with, under the pod's resourceVersion. */
+static enum err_code clean_reserved(struct bind *b, struct err *err)
+{
+    struct buf body;
+    buf_init(&body, 1 << 16);
+    buf_add(&body, STR("{\"metadata\":{\"uid\":"));
+    buf_json(&body, b->args.uid);
+    buf_add(&body, STR(",\"resourceVersion\":"));
+    buf_json(&body, b->resource_version);
+    buf_add(&body, STR(",\"annotations\":{"));
+    bool any = false;
+    for (uint16_t i = 0; i < vendor_count(b->app->vendors); i++) {
+        const struct vendor *v = vendor_at(b->app->vendors, i);
+        const struct str keys[] = {v->pod_allocated, v->pod_to_allocate, v->pod_mig};
+        for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {
+            if (!keys[k].n)
+                continue;
+            if (any)
+                buf_char(&body, ',');
+            any = true;
+            buf_json(&body, keys[k]);
+            buf_add(&body, STR(":null"));
+        }
+    }
+    buf_add(&body, STR("}}}"));
+    struct kube_request req = {.verb = KUBE_PATCH, .kind = KUBE_POD, .ns = b->args.ns, .name = b->args.pod, .status = true,
+                               .patch_type = KUBE_PATCH_MERGE, .body = {body.p, body.n}, .timeout_ms = write_timeout(b)};
+    struct kube_response resp = {0};
+    enum err_code rc = kube_call(b->app->kube, &req, &resp, err);
+    if (!rc) {
+        struct str text = arena_str(b->r->arena, (struct str){resp.body, resp.body_n});
+        struct cluster_pod now;
+        rc = arena_failed(b->r->arena) ? err_set(err, ERR_NO_MEMORY, "bind: out of request memory")
+                                       : cluster_pod_decode(&b->app->cluster, text, false, b->r->arena, &now, err);
+        if (!rc) {
+            b->resource_version = now.resource_version;
+            b->reserved_keys = false;
+        }
+    }
+    kube_response_done(&resp);
+    buf_done(&body);
+    return rc;
+}
+
+static enum err_code post_binding(struct bind *b, struct err *err)
+{
+    struct buf body;
+    buf_init(&body, 1 << 20);
+    enum err_code rc = binding_body(b, &body, err);
+    if (!rc && !may_write(b))
+        rc = err_set(err, ERR_CANCELLED, "bind: --bind-timeout is over before the Binding was sent; try again");
+    if (!rc) {
+        struct kube_request req = {.verb = KUBE_BIND, .kind = KUBE_POD, .ns = b->args.ns, .name = b->args.pod,
+                                   .body = {body.p, body.n}, .timeout_ms = write_timeout(b)};
+        struct kube_response resp = {0};
+        b->sent = true;
+        rc = kube_call(b->app->kube, &req, &resp, err);
+        kube_response_done(&resp);
+    }
+    buf_done(&body);
+    return rc;
+}
+
+/* ---- what became of a Binding ---- */
+
+enum proof { PROOF_NONE, PROOF_BOUND, PROOF_NEVER };
+
+static enum proof look(struct ext_app *app, struct arena *arena, const struct settle *e, bool *ret_same_version)
+{
+    struct cluster_pod pod;
+    struct err err;
+    *ret_same_version = false;
+    enum err_code rc = get_pod(app, arena, str_z(e->ns), str_z(e->name), &pod, &err);
+    if (rc == ERR_NOT_FOUND)
+        return PROOF_NEVER;
+    if (rc)
+        return PROOF_NONE;
+    if (!str_eq(pod.uid, str_z(e->uid)))
+        return PROOF_NEVER; /* recreated: the Binding named the old UID */
+    if (pod.node.n)
+        return str_eq(pod.node, str_z(e->node)) ? PROOF_BOUND : PROOF_NEVER;
+    if (!str_eq(pod.resource_version, str_z(e->resource_version)))
+        return PROOF_NEVER; /* the Binding's precondition can't hold any more */
+    *ret_same_version = true;
+    return PROOF_NONE;
+}
+
+/* A status patch under the Binding's resourceVersion, with a value never written before. */
+static enum proof fence(struct ext_app *app, struct arena *arena, const struct settle *e)
+{
+    struct buf body;
+    buf_init(&body, 4096);
+    buf_add(&body, STR("{\"metadata\":{\"uid\":"));
+    buf_json(&body, str_z(e->uid));
+    buf_add(&body, STR(",\"resourceVersion\":"));
+    buf_json(&body, str_z(e->resource_version));
+    buf_fmt(&body, ",\"annotations\":{\"" KEY_POD_FENCE "\":\"%lld\"}}}", (long long)clock_wall_ns(app->clock));
+    struct kube_request req = {.verb = KUBE_PATCH, .kind = KUBE_POD, .ns = str_z(e->ns), .name = str_z(e->name), .status = true,
+                               .patch_type = KUBE_PATCH_MERGE, .body = {body.p, body.n}, .timeout_ms = WRITE_TIMEOUT_MS};
+    struct kube_response resp = {0};
+    struct err err;
+    enum err_code rc = kube_call(app->kube, &req, &resp, &err);
+    kube_response_done(&resp);
+    buf_done(&body);
+    if (!rc || rc == ERR_NOT_FOUND)
+        return PROOF_NEVER;
+    bool same;
+    return look(app, arena, e, &same);
+}
+
+/* Acts on a proof; false: locks are left to be released. */
+static bool act(struct settle *e, enum proof proof)
+{
+    if (proof == PROOF_BOUND) {
+        cluster_confirm(e->app->store, str_z(e->uid));
+        return true; /* the lock is the plugin's now */
+    }
+    if (e->binding)
+        cluster_forget(e->app->store, str_z(e->uid));
+    e->binding = false;
+    return release_locks(e);
+}
+
+static void settle_later(struct ext_binds *binds, const struct settle *e)
+{
+    struct settle *copy = malloc(sizeof(*copy));
+    pthread_mutex_lock(&binds->lock);
+    bool kept = copy && binds->unsettled_n < SETTLE_MAX;
+    if (kept) {
+        *copy = *e;
+        copy->next = binds->unsettled;
+        binds->unsettled = copy;
+        binds->unsettled_n++;
+        pthread_cond_broadcast(&binds->moved);
+    }
+    pthread_mutex_unlock(&binds->lock);
+    if (!kept) { /* the charge stays until the watch proves something: room is lost, never given twice */
+        free(copy);
+        log_error("bind can't be settled", "pod=%s/%s node=%s binding=%d", e->ns, e->name, e->node, e->binding);
+    }
+}
+
+/* ---- the steps, in order ---- */
+
+static enum err_code send(struct bind *b, struct err *err)
+{
+    for (int i = 0; i < CONFLICT_TRIES; i++) {
+        enum err_code rc = ERR_OK;
+        if (b->charged && b->reserved_keys)
+            rc = clean_reserved(b, err);
+        if (!rc)
+            rc = post_binding(b, err);
+        if (rc != ERR_CONFLICT)
+            return rc;
+        struct cluster_pod live;
+        struct err why = *err;
+        rc = get_pod(b->app, b->r->arena, b->args.ns, b->args.pod, &live, err);
+        if (rc) /* the 409 was definite all the same */
+            return rc == ERR_NOT_FOUND ? rc : err_set(err, ERR_BUSY, "%s; and the pod can't be read", why.text);
+        if (!str_eq(live.uid, b->args.uid))
+            return err_set(err, ERR_NOT_FOUND, "pod \"" STR_FMT "\" has another UID now", STR_ARG(b->args.pod));
+        if (live.node.n && str_eq(live.node, b->args.node))
+            return ERR_OK; /* our own earlier write */
+        if (live.node.n || live.deleting || live.gated)
+            return err_set(err, ERR_INVALID, "%s", why.text);
+        b->resource_version = live.resource_version;
+        b->reserved_keys = live.reserved_keys;
+    }
+    return err_set(err, ERR_BUSY, "pod \"" STR_FMT "\" kept changing; try again", STR_ARG(b->args.pod));
+}
+
+static enum err_code bind_pod(struct bind *b, struct err *err)
+{
+    enum err_code rc = find_pod(b, err);
+    if (rc)
+        return rc;
+    if (b->pod->node.n)
+        return str_eq(b->pod->node, b->args.node)
+                   ? ERR_OK
+                   : err_set(err, ERR_INVALID, "pod is bound to node \"" STR_FMT "\" already", STR_ARG(b->pod->node));
+    if (b->pod->wants == CLUSTER_WANTS_REFUSED)
+        return err_set(err, ERR_INVALID, "%s: " STR_FMT, score_reason_code(b->pod->refused_reason),
+                       STR_ARG(b->pod->refused_text));
+    if (b->pod->wants == CLUSTER_WANTS_CARDS) {
+        rc = decide(b, err);
+        if (!rc)
+            rc = take_locks(b, err);
+    }
+    copy_z(b->undo.resource_version, sizeof(b->undo.resource_version), b->resource_version);
+    if (!rc)
+        rc = send(b, err);
+    copy_z(b->undo.resource_version, sizeof(b->undo.resource_version), b->resource_version);
+    if (!rc) {
+        if (b->charged)
+            cluster_confirm(b->app->store, b->args.uid);
+        return ERR_OK;
+    }
+    if (!b->charged)
+        return rc;
+    b->undo.binding = true;
+    enum proof proof = rc == ERR_UNKNOWN && b->sent ? PROOF_NONE : PROOF_NEVER;
+    for (int i = 0; proof == PROOF_NONE && i < FENCE_TRIES; i++)
+        proof = fence(b->app, b->r->arena, &b->undo);
+    if (proof == PROOF_NONE || !act(&b->undo, proof))
+        settle_later(b->app->binds, &b->undo);
+    if (proof == PROOF_BOUND)
+        return ERR_OK;
+    if (proof == PROOF_NONE)
+        ext_metrics_count(b->app->metrics, EXT_BIND_UNKNOWN, 1);
+    return rc;
+}
+
+/* ---- joins ---- */
+
+enum entered { ENTERED, JOINED, ELSEWHERE };
+
+static enum entered enter(struct ext_binds *binds, const struct bind *b, struct flight *mine, struct err *ret)
+{
+    pthread_mutex_lock(&binds->lock);
+    for (struct flight *f = binds->flights; f; f = f->next) {
+        if (!str_eq(str_z(f->uid), b->args.uid))
+            continue;
+        enum entered e = ELSEWHERE;
+        if (str_eq(str_z(f->node), b->args.node)) {
+            e = JOINED;
+            f->waiting++;
+            while (!f->done)
+                pthread_cond_wait(&binds->moved, &binds->lock); /* its own deadlines bound this */
+            *ret = f->result;
+            f->waiting--;
+            pthread_cond_broadcast(&binds->moved);
+        }
+        pthread_mutex_unlock(&binds->lock);
+        return e;
+    }
+    mine->next = binds->flights;
+    binds->flights = mine;
+    pthread_mutex_unlock(&binds->lock);
+    return ENTERED;
+}
+
+static void leave(struct ext_binds *binds, struct flight *mine, const struct err *result)
+{
+    pthread_mutex_lock(&binds->lock);
+    mine->result = *result;
+    mine->done = true;
+    struct flight **at = &binds->flights;
+    while (*at != mine)
+        at = &(*at)->next;
+    *at = mine->next;
+    pthread_cond_broadcast(&binds->moved);
+    while (mine->waiting > 0)
+        pthread_cond_wait(&binds->moved, &binds->lock);
+    pthread_mutex_unlock(&binds->lock);
+}
+
+/* ---- the handler ---- */
+
+static void answer(struct ext_answer *a, const char *error)
+{
+    a->status = 200; /* kube-scheduler reads bodies of 200 answers only */
+    a->content_type = "application/json";
+    buf_add(&a->body, STR("{\"Error\":"));
+    buf_json(&a->body, str_z(error));
+    buf_char(&a->body, '}');
+}
+
+static void report(struct bind *b, const struct err *result)
+{
+    struct ext_app *app = b->app;
+    enum ext_counter counter = EXT_BIND_ERRORS;
+    if (result->code == ERR_OK)
+        counter = EXT_BIND_OK;
+    else if (result->code == ERR_BUSY)
+        counter = EXT_BIND_BUSY;
+    else if (result->code == ERR_CONFLICT || result->code == ERR_INVALID)
+        counter = EXT_BIND_CONFLICT;
+    ext_metrics_count(app->metrics, counter, 1);
+    struct buf text;
+    buf_init(&text, 2048);
+    if (result->code == ERR_OK)
+        buf_fmt(&text, "Successfully binding node [" STR_FMT "] to " STR_FMT "/" STR_FMT, STR_ARG(b->args.node),
+                STR_ARG(b->args.ns), STR_ARG(b->args.pod));
+    else
+        buf_add(&text, str_z(result->text));
+    struct kube_event event = {.ns = b->args.ns, .pod = b->args.pod, .uid = b->args.uid,
+                               .warning = result->code != ERR_OK,
+                               .reason = result->code == ERR_OK ? STR("BindingSucceed") : STR("BindingFailed"),
+                               .message = {text.p, text.n}};
+    if (b->pod && b->pod->wants != CLUSTER_WANTS_NOTHING && result->code != ERR_BUSY) /* a busy node is told once, by kube-scheduler */
+        kube_events_post(app->events, &event);
+    log_info(2, "bind", "id=%llu pod=" STR_FMT "/" STR_FMT " uid=" STR_FMT " node=" STR_FMT " ms=%lld result=\"%s\"",
+             (unsigned long long)b->r->id, STR_ARG(b->args.ns), STR_ARG(b->args.pod), STR_ARG(b->args.uid),
+             STR_ARG(b->args.node), (long long)(now_ms(b) - b->r->started_ms), result->code ? result->text : "ok");
+    buf_done(&text);
+}
+
+void ext_bind(struct ext_request *r, struct ext_answer *a)
+{
+    struct ext_app *app = r->app;
+    struct err err = {0};
+    struct bind *b = arena_alloc(r->arena, sizeof(*b));
+    struct flight *mine = arena_alloc(r->arena, sizeof(*mine));
+    if (!b || !mine) {
+        answer(a, "bind: out of request memory");
+        return;
+    }
+    b->app = app;
+    b->r = r;
+    b->deadline_ms = r->started_ms + app->config.bind_timeout_ms;
+    if (ext_wire_bind_args(r->body, r->arena, &b->args, &err)) {
+        answer(a, err.text);
+        return;
+    }
+    if (b->args.pod.n >= NAME_MAX_BYTES || b->args.ns.n >= NAME_MAX_BYTES || b->args.uid.n >= NAME_MAX_BYTES ||
+        b->args.node.n >= NAME_MAX_BYTES) {
+        answer(a, "binding args: a name is longer than Kubernetes allows");
+        return;
+    }
+    if (!ext_ready(app)) {
+        answer(a, "not ready: nodes, pods or quotas of the cluster are not read yet");
+        return;
+    }
+    b->undo.app = app;
+    copy_z(b->undo.ns, sizeof(b->undo.ns), b->args.ns);
+    copy_z(b->undo.name, sizeof(b->undo.name), b->args.pod);
+    copy_z(b->undo.uid, sizeof(b->undo.uid), b->args.uid);
+    copy_z(b->undo.node, sizeof(b->undo.node), b->args.node);
+    copy_z(mine->uid, sizeof(mine->uid), b->args.uid);
+    copy_z(mine->node, sizeof(mine->node), b->args.node);
+
+    switch (enter(app->binds, b, mine, &err)) {
+    case JOINED:
+        ext_metrics_count(app->metrics, EXT_BIND_JOINED, 1);
+        answer(a, err.code ? err.text : "");
+        return;
+    case ELSEWHERE:
+        answer(a, "a bind of this pod to another node is under way; try again");
+        return;
+    case ENTERED:
+        break;
+    }
+    char charged_on[NAME_MAX_BYTES];
+    enum cluster_state state = cluster_pod_state(app->store, b->args.uid, charged_on, sizeof(charged_on));
+    if (state == CLUSTER_STATE_BOUND && str_eq(str_z(charged_on), b->args.node)) {
+        err.code = ERR_OK; /* the answer to an earlier call was lost */
+    } else if (state == CLUSTER_STATE_BOUND) {
+        err_ignore(err_set(&err, ERR_INVALID, "pod is bound to node \"%s\" already", charged_on));
+    } else if (state == CLUSTER_STATE_ASSUMED) {
+        err_ignore(err_set(&err, ERR_BUSY, "the outcome of an earlier bind to node \"%s\" is not known yet; try again", charged_on));
+    } else {
+        struct err fresh = {0};
+        fresh.code = bind_pod(b, &fresh);
+        err = fresh;
+    }
+    report(b, &err);
+    leave(app->binds, mine, &err);
+    answer(a, err.code ? err.text : "");
+    free(b->pod);
+}
+
+/* ---- the settling thread ---- */
+
+static void *settle_thread(void *ctx)
+{
+    struct ext_binds *binds = ctx;
+    pthread_mutex_lock(&binds->lock);
+    while (!binds->stop) {
+        struct settle *e = binds->unsettled;
+        if (!e) {
+            pthread_cond_wait(&binds->moved, &binds->lock);
+            continue;
+        }
+        binds->unsettled = e->next;
+        pthread_mutex_unlock(&binds->lock);
+
+        struct arena *arena = arena_new(16 << 20);
+        enum proof proof = PROOF_NEVER;
+        if (e->binding)
+            proof = arena ? fence(e->app, arena, e) : PROOF_NONE;
+        bool done = proof != PROOF_NONE && act(e, proof);
+        arena_free(arena);
+
+        pthread_mutex_lock(&binds->lock);
+        if (done) {
+            log_info(0, "bind settled", "pod=%s/%s node=%s bound=%d", e->ns, e->name, e->node, proof == PROOF_BOUND);
+            free(e);
+            binds->unsettled_n--;
+            continue;
+        }
+        struct settle **last = &binds->unsettled; /* the others first */
+        while (*last)
+            last = &(*last)->next;
+        e->next = NULL;
+        *last = e;
+        struct timespec until;
+        err_ignore(clock_gettime(CLOCK_MONOTONIC, &until) ? ERR_INTERNAL : ERR_OK);
+        until.tv_sec += SETTLE_PAUSE_MS / 1000;
+        pthread_cond_timedwait(&binds->moved, &binds->lock, &until);
+    }
+    pthread_mutex_unlock(&binds->lock);
+    return NULL;
+}
+
+enum err_code ext_binds_new(struct ext_app *app, struct ext_binds **ret, struct err *err)
+{
+    struct ext_binds *binds = calloc(1, sizeof(*binds));
+    if (!binds)
+        return err_set(err, ERR_NO_MEMORY, "binds");
+    binds->app = app;
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&binds->lock, NULL);
+    pthread_cond_init(&binds->moved, &attr);
+    pthread_condattr_destroy(&attr);
+    if (pthread_create(&binds->thread, NULL, settle_thread, binds)) {
+        pthread_cond_destroy(&binds->moved);
+        pthread_mutex_destroy(&binds->lock);
+        free(binds);
+        return err_set(err, ERR_INTERNAL, "binds: no thread");
+    }
+    *ret = binds;
+    return ERR_OK;
+}
+
+size_t ext_binds_unsettled(struct ext_binds *binds)
+{
+    pthread_mutex_lock(&binds->lock);
+    size_t n = binds->unsettled_n;
+    pthread_mutex_unlock(&binds->lock);
+    return n;
+}
+
+void ext_binds_free(struct ext_binds *binds)
+{
+    if (!binds)
+        return;
+    pthread_mutex_lock(&binds->lock);
+    binds->stop = true;
+    pthread_cond_broadcast(&binds->moved);
+    pthread_mutex_unlock(&binds->lock);
+    pthread_join(binds->thread, NULL);
+    for (struct settle *e; (e = binds->unsettled);) {
+        binds->unsettled = e->next;
+        free(e);
+    }
+    pthread_cond_destroy(&binds->moved);
+    pthread_mutex_destroy(&binds->lock);
+    free(binds);
+}

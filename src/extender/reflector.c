@@ -1,0 +1,296 @@
+/* List and watch → store: one thread a kind (nodes, pods, quotas). Objects are decoded from the bytes as they stream in;
+ * nothing of them is kept but what the ledger takes.
+ *
+ * A thread's life: streaming list where the server offers it, else pages; then watch from that resourceVersion, resumed
+ * after every end; 410: list again; all failures back off with jitter. Source: contract/kubernetes.md 2.2. */
+#include "extender/priv.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#define ITEM_MEMORY_MAX (8u << 20) /* arena of one object */
+
+struct watcher {
+    struct ext_app *app;
+    enum kube_kind kind;
+    enum cluster_kind cluster_kind;
+    enum ext_sync sync;
+    pthread_t thread;
+    bool started;
+    struct arena *arena;
+    char resource_version[KUBE_RV_MAX]; /* resume after this; "": list first */
+    bool relisting;                     /* between relist_begin and relist_end */
+    bool no_initial;                    /* the server does not serve streaming lists */
+    uint64_t random;
+};
+
+struct ext_reflector {
+    struct ext_app *app;
+    _Atomic bool stop;
+    pthread_mutex_t lock; /* guards nothing but the waits below */
+    pthread_cond_t wake;
+    struct watcher watchers[EXT_SYNC_COUNT_];
+};
+
+static const struct {
+    enum kube_kind kind;
+    enum cluster_kind cluster_kind;
+    const char *name;
+} KINDS[EXT_SYNC_COUNT_] = {
+    [EXT_SYNC_NODES] = {KUBE_NODE, CLUSTER_NODES, "nodes"},
+    [EXT_SYNC_PODS] = {KUBE_POD, CLUSTER_PODS, "pods"},
+    [EXT_SYNC_QUOTAS] = {KUBE_QUOTA, CLUSTER_QUOTAS, "resourcequotas"},
+};
+
+/* ---- one object ---- */
+
+static enum err_code apply(struct watcher *w, struct str object, struct err *err)
+{
+    struct ext_app *app = w->app;
+    enum err_code rc;
+    switch (w->kind) {
+    case KUBE_NODE: {
+        struct cluster_node_object node;
+        rc = cluster_node_decode(&app->cluster, object, false, w->arena, &node, err);
+        return rc ? rc : cluster_apply_node(app->store, &node, err);
+    }
+    case KUBE_POD: {
+        struct cluster_pod pod;
+        rc = cluster_pod_decode(&app->cluster, object, false, w->arena, &pod, err);
+        return rc ? rc : cluster_apply_pod(app->store, &pod, err);
+    }
+    case KUBE_QUOTA: {
+        struct cluster_quota_object quota;
+        rc = cluster_quota_decode(&app->cluster, object, w->arena, &quota, err);
+        return rc ? rc : cluster_apply_quota(app->store, &quota, err);
+    }
+    default:
+        return err_set(err, ERR_INTERNAL, "no store for this kind");
+    }
+}
+
+static enum err_code delete(struct watcher *w, struct str object, struct err *err)
+{
+    struct str ns, name, uid;
+    enum err_code rc = cluster_identity_decode(object, w->arena, &ns, &name, &uid, err);
+    if (rc)
+        return rc;
+    if (w->kind == KUBE_NODE)
+        cluster_delete_node(w->app->store, name, uid);
+    else if (w->kind == KUBE_POD)
+        cluster_delete_pod(w->app->store, uid);
+    else
+        cluster_delete_quota(w->app->store, ns, name);
+    return ERR_OK;
+}
+
+/* One bad object must not stop the others: it is told, counted and left out. */
+static void take(struct watcher *w, enum kube_event_type type, struct str object)
+{
+    struct err err;
+    arena_reset(w->arena);
+    enum err_code rc = type == KUBE_DELETED ? delete (w, object, &err) : apply(w, object, &err);
+    ext_metrics_count(w->app->metrics, EXT_WATCH_EVENTS, 1);
+    if (!rc)
+        return;
+    ext_metrics_count(w->app->metrics, EXT_DECODE_ERRORS, 1);
+    log_error("object not taken", "kind=%s err=\"%s\"", KINDS[w->sync].name, err.text);
+}
+
+/* ---- list ---- */
+
+static void relist_begin(struct watcher *w)
+{
+    cluster_relist_begin(w->app->store, w->cluster_kind);
+    w->relisting = true;
+    ext_metrics_count(w->app->metrics, EXT_RELISTS, 1);
+}
+
+static void relist_end(struct watcher *w)
+{
+    cluster_relist_end(w->app->store, w->cluster_kind);
+    w->relisting = false;
+    if (!atomic_exchange(&w->app->synced[w->sync], true))
+        log_info(0, "synced", "kind=%s", KINDS[w->sync].name);
+}
+
+static void relist_abort(struct watcher *w)
+{
+    if (w->relisting)
+        cluster_relist_abort(w->app->store, w->cluster_kind);
+    w->relisting = false;
+}
+
+static enum err_code on_item(void *ctx, struct str object, struct err *err)
+{
+    (void)err;
+    take(ctx, KUBE_ADDED, object);
+    return ERR_OK;
+}
+
+static enum err_code list(struct watcher *w, const _Atomic bool *stop, struct err *err)
+{
+    struct kube_list_options opt = {0};
+    struct kube_list_handler handler = {.item = on_item, .ctx = w};
+    relist_begin(w);
+    enum err_code rc = kube_list(w->app->kube, w->kind, &opt, stop, &handler, w->resource_version, err);
+    if (rc) {
+        relist_abort(w);
+        w->resource_version[0] = '\0';
+        return rc;
+    }
+    relist_end(w);
+    return ERR_OK;
+}
+
+/* ---- watch ---- */
+
+static enum err_code on_event(void *ctx, enum kube_event_type type, struct str object,
+                              struct str resource_version, struct err *err)
+{
+    struct watcher *w = ctx;
+    (void)err;
+    if (type == KUBE_INITIAL_END)
+        relist_end(w);
+    else if (type != KUBE_BOOKMARK)
+        take(w, type, object);
+    /* the initial ADDED events come in no order: only the bookmark behind them can be resumed from */
+    if (!w->relisting && resource_version.n && resource_version.n < sizeof(w->resource_version)) {
+        memcpy(w->resource_version, resource_version.p, resource_version.n);
+        w->resource_version[resource_version.n] = '\0';
+    }
+    return ERR_OK;
+}
+
+static enum err_code watch(struct watcher *w, bool initial, const _Atomic bool *stop, struct err *err)
+{
+    struct kube_watch_options opt = {.resource_version = w->resource_version, .initial = initial};
+    struct kube_watch_handler handler = {.event = on_event, .ctx = w};
+    if (initial)
+        relist_begin(w);
+    enum err_code rc = kube_watch(w->app->kube, w->kind, &opt, stop, &handler, err);
+    relist_abort(w); /* the initial events were cut short: nothing of them proves an absence */
+    return rc;
+}
+
+/* ---- the loop ---- */
+
+static void pause_for(struct ext_reflector *rf, int64_t ms)
+{
+    struct timespec until;
+    err_ignore(clock_gettime(CLOCK_MONOTONIC, &until) ? ERR_INTERNAL : ERR_OK);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&rf->lock);
+    while (!atomic_load(&rf->stop) && pthread_cond_timedwait(&rf->wake, &rf->lock, &until) == 0)
+        ;
+    pthread_mutex_unlock(&rf->lock);
+}
+
+static uint64_t next_random(struct watcher *w) /* xorshift: jitter only */
+{
+    w->random ^= w->random << 13;
+    w->random ^= w->random >> 7;
+    w->random ^= w->random << 17;
+    return w->random;
+}
+
+struct watcher_start {
+    struct ext_reflector *rf;
+    struct watcher *w;
+};
+
+static void run(struct ext_reflector *rf, struct watcher *w)
+{
+    struct kube_backoff backoff = {0};
+    while (!atomic_load(&rf->stop)) {
+        struct err err = {0};
+        enum err_code rc = ERR_OK;
+        int64_t since = clock_mono_ms(w->app->clock);
+        bool initial = !w->resource_version[0] && !w->no_initial;
+        if (!w->resource_version[0] && w->no_initial)
+            rc = list(w, &rf->stop, &err);
+        if (!rc)
+            rc = watch(w, initial, &rf->stop, &err);
+        if (rc == ERR_CANCELLED)
+            break;
+        if (rc == ERR_INVALID && initial) { /* WatchList is off there: pages */
+            w->no_initial = true;
+            continue;
+        }
+        if (rc == ERR_GONE) {
+            w->resource_version[0] = '\0';
+            log_info(2, "watch too old", "kind=%s: list again", KINDS[w->sync].name);
+            continue;
+        }
+        if (rc)
+            log_warn("watch failed", "kind=%s err=\"%s\"", KINDS[w->sync].name, err.text);
+        int64_t lasted = clock_mono_ms(w->app->clock) - since;
+        if (lasted > 120000)
+            backoff = (struct kube_backoff){0};
+        if (rc || lasted < 1000) /* one that ends at once, in good order or not, must not spin */
+            pause_for(rf, kube_backoff_next_ms(&backoff, next_random(w)));
+    }
+}
+
+static void *thread_main(void *ctx)
+{
+    struct watcher_start start = *(struct watcher_start *)ctx;
+    free(ctx);
+    run(start.rf, start.w);
+    return NULL;
+}
+
+enum err_code ext_reflector_start(struct ext_app *app, struct ext_reflector **ret, struct err *err)
+{
+    struct ext_reflector *rf = calloc(1, sizeof(*rf));
+    if (!rf)
+        return err_set(err, ERR_NO_MEMORY, "reflector");
+    rf->app = app;
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&rf->lock, NULL);
+    pthread_cond_init(&rf->wake, &attr);
+    pthread_condattr_destroy(&attr);
+    for (unsigned i = 0; i < EXT_SYNC_COUNT_; i++) {
+        struct watcher *w = &rf->watchers[i];
+        struct watcher_start *start = malloc(sizeof(*start));
+        *w = (struct watcher){.app = app, .kind = KINDS[i].kind, .cluster_kind = KINDS[i].cluster_kind,
+                              .sync = (enum ext_sync)i, .arena = arena_new(ITEM_MEMORY_MAX),
+                              .random = (uint64_t)clock_wall_ns(app->clock) * 2 + 1 + i};
+        if (start)
+            *start = (struct watcher_start){rf, w};
+        if (!start || !w->arena || pthread_create(&w->thread, NULL, thread_main, start)) {
+            free(start);
+            ext_reflector_stop(rf);
+            return err_set(err, ERR_NO_MEMORY, "reflector: no thread for %s", KINDS[i].name);
+        }
+        w->started = true;
+    }
+    *ret = rf;
+    return ERR_OK;
+}
+
+void ext_reflector_stop(struct ext_reflector *rf)
+{
+    if (!rf)
+        return;
+    pthread_mutex_lock(&rf->lock);
+    atomic_store(&rf->stop, true);
+    pthread_cond_broadcast(&rf->wake);
+    pthread_mutex_unlock(&rf->lock);
+    for (unsigned i = 0; i < EXT_SYNC_COUNT_; i++) {
+        if (rf->watchers[i].started)
+            pthread_join(rf->watchers[i].thread, NULL);
+        arena_free(rf->watchers[i].arena);
+    }
+    pthread_cond_destroy(&rf->wake);
+    pthread_mutex_destroy(&rf->lock);
+    free(rf);
+}
