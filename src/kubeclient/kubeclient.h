@@ -19,6 +19,8 @@ void kube_free(struct kube *k); /* NULL is fine; no call may be under way */
 enum kube_verb { KUBE_GET, KUBE_LIST, KUBE_WATCH, KUBE_CREATE, KUBE_UPDATE, KUBE_PATCH, KUBE_DELETE, KUBE_BIND, KUBE_VERB_COUNT_ };
 enum kube_patch_type { KUBE_PATCH_MERGE, KUBE_PATCH_JSON, KUBE_PATCH_STRATEGIC };
 
+/* DELETE: a body, if any, holds DeleteOptions. As at a kube-apiserver, a pod that has a node and has not ended gets a
+ * deletionTimestamp only, unless the body says {"gracePeriodSeconds":0}. CREATE: the server resets a pod's status. */
 struct kube_request {
     enum kube_verb verb;
     enum kube_kind kind;
@@ -52,6 +54,7 @@ struct kube_list_options {
     int page;                     /* items a page; 0: 500 */
     const char *field_selector;   /* may be NULL */
     const char *resource_version; /* NULL: most recent */
+    const char *ns;               /* NULL: all namespaces */
 };
 struct kube_list_handler {
     enum err_code (*item)(void *ctx, struct str object, struct err *err); /* borrowed bytes of one object */
@@ -69,6 +72,7 @@ struct kube_watch_options {
     bool initial;                 /* streaming list: sendInitialEvents; ADDED …, then KUBE_INITIAL_END */
     const char *field_selector;
     int timeout_s;                /* of the server's side; 0: random 300…600 */
+    const char *ns;               /* NULL: all namespaces */
 };
 struct kube_watch_handler {
     /* `object` is borrowed; of BOOKMARK and INITIAL_END it holds metadata only. */
@@ -80,6 +84,16 @@ struct kube_watch_handler {
  * the handler returned. */
 MUST_USE enum err_code kube_watch(struct kube *k, enum kube_kind kind, const struct kube_watch_options *opt,
                                   const _Atomic bool *stop, const struct kube_watch_handler *handler, struct err *err);
+
+/* ---- waiting between tries ---- */
+/* 0.8 s doubling to 30 s, plus up to 100 % by `random` (any 64 bits), never beyond 30 s. Start with zeros, and set to
+ * zeros again after a success that lasted. */
+#define KUBE_BACKOFF_MIN_MS 800
+#define KUBE_BACKOFF_MAX_MS 30000
+struct kube_backoff {
+    int64_t next_ms;
+};
+int64_t kube_backoff_next_ms(struct kube_backoff *b, uint64_t random);
 
 /* ---- the HTTP back end ---- */
 struct kube_http_config {
@@ -135,7 +149,7 @@ struct kube_fault_rule {
 };
 void kube_store_fault(struct kube_store *st, const struct kube_fault_rule *rule);
 void kube_store_fault_clear(struct kube_store *st);
-size_t kube_store_late(struct kube_store *st); /* carries out the writes that were put off; how many */
+size_t kube_store_late(struct kube_store *st); /* carries out the writes that were put off, in order; how many were tried */
 /* Cuts all watches; with `gone` their resourceVersions are too old afterwards. */
 void kube_store_drop_watches(struct kube_store *st, bool gone);
 uint64_t kube_store_writes(const struct kube_store *st); /* successful writes since start */
