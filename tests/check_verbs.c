@@ -1,5 +1,5 @@
-/* filter, prioritize and bind from bytes to bytes, over the in-process API store: the worked trace of
- * contract/core.md 17, refusals, holds, and every outcome that each write of a bind can have. */
+/* filter, prioritize and bind from bytes to bytes, over the in-process API store: the worked trace
+ * of contract/core.md 17, refusals, holds, and every outcome that each write of a bind can have. */
 #include "verbs_fixture.h"
 
 #include <check.h>
@@ -16,26 +16,33 @@
 #define NODE(name, cards)                                                                          \
     "---\n{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"" name                 \
     "\",\"uid\":\"uid-" name "\",\"annotations\":{\"hami.io/node-nvidia-register\":'[" cards       \
-    "]'}},\"status\":{\"allocatable\":{\"cpu\":\"32\",\"memory\":\"128Gi\",\"nvidia.com/gpu\":\"20\"}}}\n"
-#define POD_HEAD(ns, name) "---\napiVersion: v1\nkind: Pod\nmetadata:\n  name: " name "\n  namespace: " ns "\n  uid: uid-" name "\n"
+    "]'}},\"status\":{\"allocatable\":{\"cpu\":\"32\",\"memory\":\"128Gi\",\"nvidia.com/"          \
+    "gpu\":\"20\"}}}\n"
+#define POD_HEAD(ns, name)                                                                         \
+    "---\napiVersion: v1\nkind: Pod\nmetadata:\n  name: " name "\n  namespace: " ns                \
+    "\n  uid: uid-" name "\n"
 #define WANTS(gpu, mem, cores)                                                                     \
-    "    resources:\n      limits:\n        nvidia.com/gpu: \"" #gpu "\"\n        nvidia.com/gpumem: \"" #mem                 \
-    "\"\n        nvidia.com/gpucores: \"" #cores "\"\n"
+    "    resources:\n      limits:\n        nvidia.com/gpu: \"" #gpu                               \
+    "\"\n        nvidia.com/gpumem: \"" #mem "\"\n        nvidia.com/gpucores: \"" #cores "\"\n"
 #define WAITING(ns, name, gpu, mem, cores)                                                         \
-    POD_HEAD(ns, name) "spec:\n  schedulerName: cardinal-scheduler\n  containers:\n  - name: main\n    image: x\n" WANTS(gpu, mem, cores) \
-    "status:\n  phase: Pending\n"
+    POD_HEAD(ns, name)                                                                             \
+    "spec:\n  schedulerName: cardinal-scheduler\n  containers:\n  - name: main\n    image: "       \
+    "x\n" WANTS(gpu, mem, cores) "status:\n  phase: Pending\n"
 #define RUNNING(ns, name, node, list, gpu, mem, cores)                                             \
-    POD_HEAD(ns, name) "  annotations:\n    hami.io/vgpu-node: " node "\n    hami.io/vgpu-devices-allocated: \"" list "\"\n" \
-    "    hami.io/vgpu-devices-to-allocate: \";;\"\nspec:\n  nodeName: " node "\n  containers:\n  - name: main\n    image: x\n" \
-    WANTS(gpu, mem, cores) "status:\n  phase: Running\n"
+    POD_HEAD(ns, name)                                                                             \
+    "  annotations:\n    hami.io/vgpu-node: " node "\n    hami.io/vgpu-devices-allocated: \"" list \
+    "\"\n"                                                                                         \
+    "    hami.io/vgpu-devices-to-allocate: \";;\"\nspec:\n  nodeName: " node                       \
+    "\n  containers:\n  - name: main\n    image: x\n" WANTS(gpu, mem,                              \
+                                                            cores) "status:\n  phase: Running\n"
 
 #define TRACE                                                                                      \
     NODE("node-a", CARD("GPU-a", 0, 24576) "," CARD("GPU-b", 1, 24576))                            \
     NODE("node-b", CARD("GPU-c", 0, 24576) "," CARD("GPU-d", 1, 24576))                            \
-    "---\n{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"node-c\",\"uid\":\"uid-node-c\"}}\n" \
-    RUNNING("ml", "old-0", "node-a", "GPU-a,NVIDIA,6144,30:;", 1, 6144, 30)                        \
-    RUNNING("ml", "old-1", "node-a", "GPU-a,NVIDIA,6144,30:;", 1, 6144, 30)                        \
-    WAITING("ml", "train-0", 1, 4000, 20) WAITING("ml", "big-0", 1, 25000, 20)
+    "---\n{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"node-c\",\"uid\":"     \
+    "\"uid-node-c\"}}\n" RUNNING("ml", "old-0", "node-a", "GPU-a,NVIDIA,6144,30:;", 1, 6144, 30)   \
+        RUNNING("ml", "old-1", "node-a", "GPU-a,NVIDIA,6144,30:;", 1, 6144, 30)                    \
+            WAITING("ml", "train-0", 1, 4000, 20) WAITING("ml", "big-0", 1, 25000, 20)
 
 static const char *const ABC[] = {"node-a", "node-b", "node-c", NULL};
 
@@ -54,20 +61,23 @@ static void want_json(const char *name, json_t *got, const char *want)
     json_t *expected = json_loads(want, JSON_DECODE_ANY, NULL);
     ck_assert_msg(expected != NULL, "%s: bad test", name);
     char *text = got ? json_dumps(got, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS) : NULL;
-    ck_assert_msg(got && json_equal(got, expected), "%s: got %s, want %s", name, text ? text : "no JSON", want);
+    ck_assert_msg(got && json_equal(got, expected), "%s: got %s, want %s", name,
+                  text ? text : "no JSON", want);
     free(text);
     json_decref(expected);
     json_decref(got);
 }
 
-static void want_bind(struct fx *fx, const char *name, const char *pod, const char *node, const char *error)
+static void want_bind(struct fx *fx, const char *name, const char *pod, const char *node,
+                      const char *error)
 {
     unsigned status;
     json_t *got = fx_call(fx, "POST", "/bind", fx_bind_args(fx, "ml", pod, node), &status);
     ck_assert_uint_eq(status, 200);
     const char *text = str_at(got, "Error", NULL, NULL);
-    ck_assert_msg(text && (error[0] ? strstr(text, error) != NULL : text[0] == '\0'), "%s: bind of %s answered \"%s\", want \"%s\"",
-                  name, pod, text ? text : "(none)", error);
+    ck_assert_msg(text && (error[0] ? strstr(text, error) != NULL : text[0] == '\0'),
+                  "%s: bind of %s answered \"%s\", want \"%s\"", name, pod, text ? text : "(none)",
+                  error);
     json_decref(got);
 }
 
@@ -79,13 +89,19 @@ START_TEST(worked_trace)
     fx_open(&fx, TRACE, NULL);
     ck_assert(fx_wait_used(&fx, "node-a", "GPU-a", 2, 12288));
     unsigned status;
-    want_json("filter", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "train-0", ABC), &status),
-              "{\"Nodes\":null,\"NodeNames\":[\"node-a\",\"node-b\"],\"FailedNodes\":null,\"FailedAndUnresolvableNodes\":null,\"Error\":\"\"}");
-    want_json("filter, all reasons", fx_call(&fx, "POST", "/filter?reasons=all", fx_args(&fx, "ml", "train-0", ABC), &status),
+    want_json("filter",
+              fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "train-0", ABC), &status),
               "{\"Nodes\":null,\"NodeNames\":[\"node-a\",\"node-b\"],\"FailedNodes\":null,"
-              "\"FailedAndUnresolvableNodes\":{\"node-c\":\"NodeUnregistered\"},\"Error\":\"\"}");
-    want_json("prioritize", fx_call(&fx, "POST", "/prioritize", fx_args(&fx, "ml", "train-0", ABC), &status),
-              "[{\"Host\":\"node-a\",\"Score\":10},{\"Host\":\"node-b\",\"Score\":0},{\"Host\":\"node-c\",\"Score\":0}]");
+              "\"FailedAndUnresolvableNodes\":null,\"Error\":\"\"}");
+    want_json(
+        "filter, all reasons",
+        fx_call(&fx, "POST", "/filter?reasons=all", fx_args(&fx, "ml", "train-0", ABC), &status),
+        "{\"Nodes\":null,\"NodeNames\":[\"node-a\",\"node-b\"],\"FailedNodes\":null,"
+        "\"FailedAndUnresolvableNodes\":{\"node-c\":\"NodeUnregistered\"},\"Error\":\"\"}");
+    want_json("prioritize",
+              fx_call(&fx, "POST", "/prioritize", fx_args(&fx, "ml", "train-0", ABC), &status),
+              "[{\"Host\":\"node-a\",\"Score\":10},{\"Host\":\"node-b\",\"Score\":0},{\"Host\":"
+              "\"node-c\",\"Score\":0}]");
     want_bind(&fx, "bind", "train-0", "node-a", "");
 
     json_t *pod = fx_object(&fx, "pods/ml/train-0");
@@ -105,16 +121,20 @@ START_TEST(worked_trace)
     ck_assert_str_eq(str_at(pod, "spec", "nodeName", NULL), "node-a");
     json_decref(pod);
     json_t *node = fx_object(&fx, "nodes/node-a");
-    ck_assert_str_eq(str_at(node, "metadata", "annotations", "hami.io/mutex.lock"), "2026-09-21T14:13:20Z,ml,train-0");
+    ck_assert_str_eq(str_at(node, "metadata", "annotations", "hami.io/mutex.lock"),
+                     "2026-09-21T14:13:20Z,ml,train-0");
     json_decref(node);
     ck_assert(fx_wait_used(&fx, "node-a", "GPU-b", 1, 4000));
 
-    want_json("too big", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "big-0", ABC), &status),
-              "{\"Nodes\":null,\"NodeNames\":null,\"FailedNodes\":null,\"FailedAndUnresolvableNodes\":{"
-              "\"node-a\":\"CardInsufficientMemory\",\"node-b\":\"CardInsufficientMemory\",\"node-c\":\"NodeUnregistered\"},\"Error\":\"\"}");
+    want_json(
+        "too big", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "big-0", ABC), &status),
+        "{\"Nodes\":null,\"NodeNames\":null,\"FailedNodes\":null,\"FailedAndUnresolvableNodes\":{"
+        "\"node-a\":\"CardInsufficientMemory\",\"node-b\":\"CardInsufficientMemory\",\"node-c\":"
+        "\"NodeUnregistered\"},\"Error\":\"\"}");
 
     fx_patch(&fx, "pods/ml/train-0", "{\"status\":{\"phase\":\"Succeeded\"}}");
-    ck_assert_msg(fx_wait_used(&fx, "node-a", "GPU-b", 0, 0), "a pod that succeeded gives its share back");
+    ck_assert_msg(fx_wait_used(&fx, "node-a", "GPU-b", 0, 0),
+                  "a pod that succeeded gives its share back");
     fx_close(&fx);
 }
 END_TEST
@@ -125,8 +145,10 @@ START_TEST(spread_takes_the_emptier_node)
     struct fx_options opt = {.node_policy = "spread", .card_policy = "binpack", .shortlist = 1};
     fx_open(&fx, TRACE, &opt);
     unsigned status;
-    want_json("spread", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "train-0", ABC), &status),
-              "{\"Nodes\":null,\"NodeNames\":[\"node-b\"],\"FailedNodes\":null,\"FailedAndUnresolvableNodes\":null,\"Error\":\"\"}");
+    want_json("spread",
+              fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "train-0", ABC), &status),
+              "{\"Nodes\":null,\"NodeNames\":[\"node-b\"],\"FailedNodes\":null,"
+              "\"FailedAndUnresolvableNodes\":null,\"Error\":\"\"}");
     fx_close(&fx);
 }
 END_TEST
@@ -137,13 +159,17 @@ START_TEST(pod_annotations_overrule_the_policies)
     struct fx_options opt = {.shortlist = 1};
     fx_open(&fx, TRACE, &opt);
     fx_patch(&fx, "pods/ml/train-0",
-             "{\"metadata\":{\"annotations\":{\"hami.io/node-scheduler-policy\":\"spread\",\"hami.io/gpu-scheduler-policy\":\"binpack\"}}}");
+             "{\"metadata\":{\"annotations\":{\"hami.io/"
+             "node-scheduler-policy\":\"spread\",\"hami.io/gpu-scheduler-policy\":\"binpack\"}}}");
     unsigned status;
-    want_json("spread", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "train-0", ABC), &status),
-              "{\"Nodes\":null,\"NodeNames\":[\"node-b\"],\"FailedNodes\":null,\"FailedAndUnresolvableNodes\":null,\"Error\":\"\"}");
+    want_json("spread",
+              fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "train-0", ABC), &status),
+              "{\"Nodes\":null,\"NodeNames\":[\"node-b\"],\"FailedNodes\":null,"
+              "\"FailedAndUnresolvableNodes\":null,\"Error\":\"\"}");
     want_bind(&fx, "binpack cards", "train-0", "node-a", "");
     json_t *pod = fx_object(&fx, "pods/ml/train-0");
-    ck_assert_str_eq(str_at(pod, "metadata", "annotations", "hami.io/vgpu-devices-allocated"), "GPU-a,NVIDIA,4000,20:;");
+    ck_assert_str_eq(str_at(pod, "metadata", "annotations", "hami.io/vgpu-devices-allocated"),
+                     "GPU-a,NVIDIA,4000,20:;");
     json_decref(pod);
     fx_close(&fx);
 }
@@ -160,23 +186,36 @@ static const struct {
     {"truncated", "/filter", "{\"Pod\":{\"metadata\"", 200, "extender args"},
     {"not an object", "/filter", "[]", 200, "extender args"},
     {"no pod", "/filter", "{}", 200, "extender args missing pod"},
-    {"null pod", "/filter", "{\"Pod\":null,\"NodeNames\":[\"node-a\"]}", 200, "extender args missing pod"},
+    {"null pod", "/filter", "{\"Pod\":null,\"NodeNames\":[\"node-a\"]}", 200,
+     "extender args missing pod"},
     {"pod is a number", "/filter", "{\"Pod\":7,\"NodeNames\":[\"node-a\"]}", 200, "Pod"},
     {"two values", "/filter", "{}{}", 200, "extender args"},
     {"names are numbers", "/filter",
-     "{\"Pod\":{\"metadata\":{\"name\":\"p\",\"namespace\":\"ml\",\"uid\":\"u\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{\"nvidia.com/gpu\":\"1\"}}}]}},\"NodeNames\":[1]}",
+     "{\"Pod\":{\"metadata\":{\"name\":\"p\",\"namespace\":\"ml\",\"uid\":\"u\"},\"spec\":{"
+     "\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{\"nvidia.com/"
+     "gpu\":\"1\"}}}]}},\"NodeNames\":[1]}",
      200, "NodeNames"},
     {"null names, null nodes, asks for cards", "/filter",
-     "{\"Pod\":{\"metadata\":{\"name\":\"p\",\"namespace\":\"ml\",\"uid\":\"u\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{\"nvidia.com/gpu\":\"1\"}}}]}},\"Nodes\":null,\"NodeNames\":null}",
+     "{\"Pod\":{\"metadata\":{\"name\":\"p\",\"namespace\":\"ml\",\"uid\":\"u\"},\"spec\":{"
+     "\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{\"nvidia.com/"
+     "gpu\":\"1\"}}}]}},\"Nodes\":null,\"NodeNames\":null}",
      200, "both null"},
     {"invalid UTF-8 in a name", "/filter",
-     "{\"Pod\":{\"metadata\":{\"name\":\"p\",\"namespace\":\"ml\",\"uid\":\"u\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{\"nvidia.com/gpu\":\"1\"}}}]}},\"NodeNames\":[\"\xff\"]}",
+     "{\"Pod\":{\"metadata\":{\"name\":\"p\",\"namespace\":\"ml\",\"uid\":\"u\"},\"spec\":{"
+     "\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{\"nvidia.com/"
+     "gpu\":\"1\"}}}]}},\"NodeNames\":[\"\xff\"]}",
      200, "NodeNames"},
     {"prioritize without pod", "/prioritize", "{}", 400, NULL},
     {"bind of nothing", "/bind", "{}", 200, "PodName"},
-    {"bind, null name", "/bind", "{\"PodName\":null,\"PodNamespace\":\"ml\",\"PodUID\":\"u\",\"Node\":\"node-a\"}", 200, "PodName"},
-    {"bind of an unknown pod", "/bind", "{\"PodName\":\"nobody\",\"PodNamespace\":\"ml\",\"PodUID\":\"u\",\"Node\":\"node-a\"}", 200, "not found"},
-    {"bind with another UID", "/bind", "{\"PodName\":\"train-0\",\"PodNamespace\":\"ml\",\"PodUID\":\"u\",\"Node\":\"node-a\"}", 200, "another UID"},
+    {"bind, null name", "/bind",
+     "{\"PodName\":null,\"PodNamespace\":\"ml\",\"PodUID\":\"u\",\"Node\":\"node-a\"}", 200,
+     "PodName"},
+    {"bind of an unknown pod", "/bind",
+     "{\"PodName\":\"nobody\",\"PodNamespace\":\"ml\",\"PodUID\":\"u\",\"Node\":\"node-a\"}", 200,
+     "not found"},
+    {"bind with another UID", "/bind",
+     "{\"PodName\":\"train-0\",\"PodNamespace\":\"ml\",\"PodUID\":\"u\",\"Node\":\"node-a\"}", 200,
+     "another UID"},
 };
 
 START_TEST(hostile_bodies)
@@ -188,7 +227,8 @@ START_TEST(hostile_bodies)
     ck_assert_msg(status == HOSTILE[_i].status, "%s: status %u", HOSTILE[_i].name, status);
     if (HOSTILE[_i].contains) {
         const char *error = str_at(got, "Error", NULL, NULL);
-        ck_assert_msg(error && strstr(error, HOSTILE[_i].contains), "%s: Error \"%s\"", HOSTILE[_i].name, error ? error : "(none)");
+        ck_assert_msg(error && strstr(error, HOSTILE[_i].contains), "%s: Error \"%s\"",
+                      HOSTILE[_i].name, error ? error : "(none)");
     }
     json_decref(got);
     fx_close(&fx);
@@ -200,14 +240,23 @@ START_TEST(pods_without_cards_pass)
     struct fx fx;
     fx_open(&fx, TRACE, NULL);
     unsigned status;
-    want_json("names", fx_call(&fx, "POST", "/filter",
-                               "{\"pod\":{\"metadata\":{\"name\":\"p\",\"namespace\":\"ml\",\"uid\":\"u\"},\"spec\":{\"containers\":[{\"name\":\"c\"}]}},"
-                               "\"nodes\":null,\"nodenames\":[\"x\",\"node-a\"]}", &status),
-              "{\"Nodes\":null,\"NodeNames\":[\"x\",\"node-a\"],\"FailedNodes\":null,\"FailedAndUnresolvableNodes\":null,\"Error\":\"\"}");
-    want_json("nodes", fx_call(&fx, "POST", "/filter",
-                               "{\"Pod\":{\"metadata\":{\"name\":\"p\",\"namespace\":\"ml\",\"uid\":\"u\"},\"spec\":{\"containers\":[{\"name\":\"c\"}]}},"
-                               "\"Nodes\":{\"metadata\":{},\"items\":[{\"metadata\":{\"name\":\"n\"}}]},\"NodeNames\":null}", &status),
-              "{\"Nodes\":{\"metadata\":{},\"items\":[{\"metadata\":{\"name\":\"n\"}}]},\"NodeNames\":null,\"FailedNodes\":null,"
+    want_json("names",
+              fx_call(&fx, "POST", "/filter",
+                      "{\"pod\":{\"metadata\":{\"name\":\"p\",\"namespace\":\"ml\",\"uid\":\"u\"},"
+                      "\"spec\":{\"containers\":[{\"name\":\"c\"}]}},"
+                      "\"nodes\":null,\"nodenames\":[\"x\",\"node-a\"]}",
+                      &status),
+              "{\"Nodes\":null,\"NodeNames\":[\"x\",\"node-a\"],\"FailedNodes\":null,"
+              "\"FailedAndUnresolvableNodes\":null,\"Error\":\"\"}");
+    want_json("nodes",
+              fx_call(&fx, "POST", "/filter",
+                      "{\"Pod\":{\"metadata\":{\"name\":\"p\",\"namespace\":\"ml\",\"uid\":\"u\"},"
+                      "\"spec\":{\"containers\":[{\"name\":\"c\"}]}},"
+                      "\"Nodes\":{\"metadata\":{},\"items\":[{\"metadata\":{\"name\":\"n\"}}]},"
+                      "\"NodeNames\":null}",
+                      &status),
+              "{\"Nodes\":{\"metadata\":{},\"items\":[{\"metadata\":{\"name\":\"n\"}}]},"
+              "\"NodeNames\":null,\"FailedNodes\":null,"
               "\"FailedAndUnresolvableNodes\":null,\"Error\":\"\"}");
     ck_assert_uint_eq(cluster_holds_count(fx.app.store), 0);
     fx_close(&fx);
@@ -219,18 +268,34 @@ START_TEST(unreadable_and_unserved_asks_are_refused)
     static const struct {
         const char *name, *patch, *code;
     } ROWS[] = {
-        {"fractional memory", "{\"spec\":{\"containers\":[{\"name\":\"main\",\"image\":\"x\",\"resources\":{\"limits\":{\"nvidia.com/gpu\":\"1\",\"nvidia.com/gpumem\":\"0.5\"}}}]}}", "RequestInvalid: "},
-        {"negative memory", "{\"spec\":{\"containers\":[{\"name\":\"main\",\"image\":\"x\",\"resources\":{\"limits\":{\"nvidia.com/gpu\":\"1\",\"nvidia.com/gpumem\":\"-5\"}}}]}}", "RequestInvalid: "},
-        {"overflowing memory", "{\"spec\":{\"containers\":[{\"name\":\"main\",\"image\":\"x\",\"resources\":{\"limits\":{\"nvidia.com/gpu\":\"1\",\"nvidia.com/gpumem\":\"16Gi\"}}}]}}", "RequestInvalid: "},
-        {"bad weights", "{\"metadata\":{\"annotations\":{\"hami.io/device-scoring-weights\":\"slot=1\"}}}", "RequestInvalid: "},
-        {"topology", "{\"metadata\":{\"annotations\":{\"hami.io/gpu-scheduler-policy\":\"topology-aware\"}}}", "RequestUnsupported: "},
-        {"NUMA", "{\"metadata\":{\"annotations\":{\"nvidia.com/numa-bind\":\"true\"}}}", "RequestUnsupported: "},
-        {"MIG", "{\"metadata\":{\"annotations\":{\"nvidia.com/vgpu-mode\":\"mig\"}}}", "RequestUnsupported: "},
+        {"fractional memory",
+         "{\"spec\":{\"containers\":[{\"name\":\"main\",\"image\":\"x\",\"resources\":{\"limits\":{"
+         "\"nvidia.com/gpu\":\"1\",\"nvidia.com/gpumem\":\"0.5\"}}}]}}",
+         "RequestInvalid: "},
+        {"negative memory",
+         "{\"spec\":{\"containers\":[{\"name\":\"main\",\"image\":\"x\",\"resources\":{\"limits\":{"
+         "\"nvidia.com/gpu\":\"1\",\"nvidia.com/gpumem\":\"-5\"}}}]}}",
+         "RequestInvalid: "},
+        {"overflowing memory",
+         "{\"spec\":{\"containers\":[{\"name\":\"main\",\"image\":\"x\",\"resources\":{\"limits\":{"
+         "\"nvidia.com/gpu\":\"1\",\"nvidia.com/gpumem\":\"16Gi\"}}}]}}",
+         "RequestInvalid: "},
+        {"bad weights",
+         "{\"metadata\":{\"annotations\":{\"hami.io/device-scoring-weights\":\"slot=1\"}}}",
+         "RequestInvalid: "},
+        {"topology",
+         "{\"metadata\":{\"annotations\":{\"hami.io/gpu-scheduler-policy\":\"topology-aware\"}}}",
+         "RequestUnsupported: "},
+        {"NUMA", "{\"metadata\":{\"annotations\":{\"nvidia.com/numa-bind\":\"true\"}}}",
+         "RequestUnsupported: "},
+        {"MIG", "{\"metadata\":{\"annotations\":{\"nvidia.com/vgpu-mode\":\"mig\"}}}",
+         "RequestUnsupported: "},
     };
     for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
         struct fx fx;
         fx_open(&fx, TRACE, NULL);
-        json_t *pod = fx_object(&fx, "pods/ml/train-0"), *patch = json_loads(ROWS[i].patch, 0, NULL);
+        json_t *pod = fx_object(&fx, "pods/ml/train-0"),
+               *patch = json_loads(ROWS[i].patch, 0, NULL);
         json_t *spec = json_object_get(patch, "spec"), *meta = json_object_get(patch, "metadata");
         if (spec)
             json_object_update(json_object_get(pod, "spec"), spec);
@@ -241,7 +306,8 @@ START_TEST(unreadable_and_unserved_asks_are_refused)
         unsigned status;
         json_t *got = fx_call(&fx, "POST", "/filter", body, &status);
         const char *text = str_at(got, "FailedAndUnresolvableNodes", "node-a", NULL);
-        ck_assert_msg(text && !strncmp(text, ROWS[i].code, strlen(ROWS[i].code)) && strlen(text) > strlen(ROWS[i].code) + 10,
+        ck_assert_msg(text && !strncmp(text, ROWS[i].code, strlen(ROWS[i].code)) &&
+                          strlen(text) > strlen(ROWS[i].code) + 10,
                       "%s: %s", ROWS[i].name, text ? text : "(no reason)");
         json_decref(got);
         json_decref(args);
@@ -262,7 +328,8 @@ START_TEST(whole_nodes)
     json_t *pod = fx_object(&fx, "pods/ml/train-0"), *known = fx_object(&fx, "nodes/node-a");
     json_t *template = fx_object(&fx, "nodes/node-b"), *none = fx_object(&fx, "nodes/node-c");
     json_object_set_new(json_object_get(template, "metadata"), "name", json_string("template-0"));
-    json_t *args = json_pack("{s:o,s:{s:{},s:[o,o,o]},s:n}", "Pod", pod, "Nodes", "metadata", "items", known, template, none, "NodeNames");
+    json_t *args = json_pack("{s:o,s:{s:{},s:[o,o,o]},s:n}", "Pod", pod, "Nodes", "metadata",
+                             "items", known, template, none, "NodeNames");
     char *body = json_dumps(args, 0);
     unsigned status;
     json_t *got = fx_call(&fx, "POST", "/filter?reasons=all", body, &status);
@@ -283,11 +350,15 @@ END_TEST
 /* ---- holds ---- */
 
 #define LAST_SHARE                                                                                 \
-    NODE("node-a", CARD("GPU-a", 0, 10000)) NODE("node-b", CARD("GPU-b", 0, 10000))                \
-    RUNNING("ml", "old-0", "node-a", "GPU-a,NVIDIA,5000,10:;", 1, 5000, 10)                        \
-    WAITING("ml", "p-0", 1, 4000, 10) WAITING("ml", "p-1", 1, 4000, 10) WAITING("ml", "p-2", 1, 4000, 10) WAITING("ml", "p-3", 1, 4000, 10)
+    NODE("node-a", CARD("GPU-a", 0, 10000))                                                        \
+    NODE("node-b", CARD("GPU-b", 0, 10000))                                                        \
+        RUNNING("ml", "old-0", "node-a", "GPU-a,NVIDIA,5000,10:;", 1, 5000, 10)                    \
+            WAITING("ml", "p-0", 1, 4000, 10) WAITING("ml", "p-1", 1, 4000, 10)                    \
+                WAITING("ml", "p-2", 1, 4000, 10) WAITING("ml", "p-3", 1, 4000, 10)
 static const char *const AB[] = {"node-a", "node-b", NULL};
-#define ANSWER(names) "{\"Nodes\":null,\"NodeNames\":" names ",\"FailedNodes\":null,\"FailedAndUnresolvableNodes\":null,\"Error\":\"\"}"
+#define ANSWER(names)                                                                              \
+    "{\"Nodes\":null,\"NodeNames\":" names                                                         \
+    ",\"FailedNodes\":null,\"FailedAndUnresolvableNodes\":null,\"Error\":\"\"}"
 
 START_TEST(back_to_back_filters_do_not_promise_one_share_twice)
 {
@@ -297,17 +368,25 @@ START_TEST(back_to_back_filters_do_not_promise_one_share_twice)
     ck_assert(fx_wait_used(&fx, "node-a", "GPU-a", 1, 5000));
     unsigned status;
     /* binpack: node-a has room for one more, node-b for two */
-    want_json("first", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-0", AB), &status), ANSWER("[\"node-a\"]"));
-    want_json("first again", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-0", AB), &status), ANSWER("[\"node-a\"]"));
-    want_json("second", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-1", AB), &status), ANSWER("[\"node-b\"]"));
-    want_json("third", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-2", AB), &status), ANSWER("[\"node-b\"]"));
+    want_json("first", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-0", AB), &status),
+              ANSWER("[\"node-a\"]"));
+    want_json("first again",
+              fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-0", AB), &status),
+              ANSWER("[\"node-a\"]"));
+    want_json("second", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-1", AB), &status),
+              ANSWER("[\"node-b\"]"));
+    want_json("third", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-2", AB), &status),
+              ANSWER("[\"node-b\"]"));
     want_json("fourth", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-3", AB), &status),
-              "{\"Nodes\":null,\"NodeNames\":null,\"FailedNodes\":{\"node-a\":\"NodeHeld\",\"node-b\":\"NodeHeld\"},"
+              "{\"Nodes\":null,\"NodeNames\":null,\"FailedNodes\":{\"node-a\":\"NodeHeld\",\"node-"
+              "b\":\"NodeHeld\"},"
               "\"FailedAndUnresolvableNodes\":null,\"Error\":\"\"}");
     want_bind(&fx, "bind beats holds", "p-3", "node-a", "");
     want_bind(&fx, "full now", "p-0", "node-a", "CardInsufficientMemory");
     fx.mono_skew_ms += CLUSTER_HOLD_MS + 1000;
-    want_json("holds have aged", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-0", AB), &status), ANSWER("[\"node-b\"]"));
+    want_json("holds have aged",
+              fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-0", AB), &status),
+              ANSWER("[\"node-b\"]"));
     fx_close(&fx);
 }
 END_TEST
@@ -315,13 +394,20 @@ END_TEST
 START_TEST(likely_holds_give_way_to_a_pinned_pick)
 {
     struct fx fx;
-    fx_open(&fx, LAST_SHARE, NULL); /* shortlist 16: both nodes are answered, so both are held as likely */
+    fx_open(&fx, LAST_SHARE,
+            NULL); /* shortlist 16: both nodes are answered, so both are held as likely */
     ck_assert(fx_wait_used(&fx, "node-a", "GPU-a", 1, 5000));
     unsigned status;
-    want_json("first", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-0", AB), &status), ANSWER("[\"node-a\",\"node-b\"]"));
-    want_json("second: node-b bears both", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-1", AB), &status), ANSWER("[\"node-b\"]"));
-    /* node-b: 10000 = certain p-1 4000 + likely p-0 4000, no room for a third; without likely ones it has */
-    want_json("third: one node, pinned", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-2", AB), &status), ANSWER("[\"node-a\"]"));
+    want_json("first", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-0", AB), &status),
+              ANSWER("[\"node-a\",\"node-b\"]"));
+    want_json("second: node-b bears both",
+              fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-1", AB), &status),
+              ANSWER("[\"node-b\"]"));
+    /* node-b: 10000 = certain p-1 4000 + likely p-0 4000, no room for a third; without likely ones
+     * it has */
+    want_json("third: one node, pinned",
+              fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-2", AB), &status),
+              ANSWER("[\"node-a\"]"));
     fx_close(&fx);
 }
 END_TEST
@@ -332,13 +418,18 @@ START_TEST(soft_wishes_get_all_nodes)
     struct fx_options opt = {.shortlist = 1};
     fx_open(&fx, LAST_SHARE, &opt);
     json_t *pod = fx_object(&fx, "pods/ml/p-0");
-    json_object_set_new(json_object_get(pod, "spec"), "affinity",
-                        json_loads("{\"nodeAffinity\":{\"preferredDuringSchedulingIgnoredDuringExecution\":[{\"weight\":1,\"preference\":{\"matchExpressions\":"
-                                   "[{\"key\":\"zone\",\"operator\":\"In\",\"values\":[\"a\"]}]}}]}}", 0, NULL));
-    json_t *args = json_pack("{s:o,s:n,s:[s,s]}", "Pod", pod, "Nodes", "NodeNames", "node-b", "node-a");
+    json_object_set_new(
+        json_object_get(pod, "spec"), "affinity",
+        json_loads("{\"nodeAffinity\":{\"preferredDuringSchedulingIgnoredDuringExecution\":[{"
+                   "\"weight\":1,\"preference\":{\"matchExpressions\":"
+                   "[{\"key\":\"zone\",\"operator\":\"In\",\"values\":[\"a\"]}]}}]}}",
+                   0, NULL));
+    json_t *args =
+        json_pack("{s:o,s:n,s:[s,s]}", "Pod", pod, "Nodes", "NodeNames", "node-b", "node-a");
     char *body = json_dumps(args, 0);
     unsigned status;
-    want_json("all, in the order asked", fx_call(&fx, "POST", "/filter", body, &status), ANSWER("[\"node-b\",\"node-a\"]"));
+    want_json("all, in the order asked", fx_call(&fx, "POST", "/filter", body, &status),
+              ANSWER("[\"node-b\",\"node-a\"]"));
     json_decref(args);
     free(body);
     fx_close(&fx);
@@ -351,12 +442,18 @@ START_TEST(a_sample_carries_one_text)
     fx_open(&fx, TRACE, NULL);
     unsigned status;
     static const char *const SAMPLE[] = {"node-b", NULL};
-    want_json("the whole cluster's codes", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "big-0", SAMPLE), &status),
-              "{\"Nodes\":null,\"NodeNames\":null,\"FailedNodes\":null,\"FailedAndUnresolvableNodes\":{\"node-b\":\"CardInsufficientMemory, NodeUnregistered\"},\"Error\":\"\"}");
+    want_json(
+        "the whole cluster's codes",
+        fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "big-0", SAMPLE), &status),
+        "{\"Nodes\":null,\"NodeNames\":null,\"FailedNodes\":null,\"FailedAndUnresolvableNodes\":{"
+        "\"node-b\":\"CardInsufficientMemory, NodeUnregistered\"},\"Error\":\"\"}");
     static const char *const UNKNOWN[] = {"node-a", "node-b", "node-c", "node-z", NULL};
-    want_json("an unknown node", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "big-0", UNKNOWN), &status),
-              "{\"Nodes\":null,\"NodeNames\":null,\"FailedNodes\":null,\"FailedAndUnresolvableNodes\":{\"node-a\":\"CardInsufficientMemory\","
-              "\"node-b\":\"CardInsufficientMemory\",\"node-c\":\"NodeUnregistered\",\"node-z\":\"NodeUnknown\"},\"Error\":\"\"}");
+    want_json("an unknown node",
+              fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "big-0", UNKNOWN), &status),
+              "{\"Nodes\":null,\"NodeNames\":null,\"FailedNodes\":null,"
+              "\"FailedAndUnresolvableNodes\":{\"node-a\":\"CardInsufficientMemory\","
+              "\"node-b\":\"CardInsufficientMemory\",\"node-c\":\"NodeUnregistered\",\"node-z\":"
+              "\"NodeUnknown\"},\"Error\":\"\"}");
     fx_close(&fx);
 }
 END_TEST
@@ -366,7 +463,10 @@ END_TEST
 START_TEST(quota_is_a_step_of_the_decision)
 {
     struct fx fx;
-    fx_open(&fx, TRACE "---\napiVersion: v1\nkind: ResourceQuota\nmetadata:\n  name: q\n  namespace: ml\nspec:\n  hard:\n    limits.nvidia.com/gpumem: \"16288\"\n", NULL);
+    fx_open(&fx,
+            TRACE "---\napiVersion: v1\nkind: ResourceQuota\nmetadata:\n  name: q\n  namespace: "
+                  "ml\nspec:\n  hard:\n    limits.nvidia.com/gpumem: \"16288\"\n",
+            NULL);
     ck_assert(fx_wait_used(&fx, "node-a", "GPU-a", 2, 12288));
     unsigned status;
     /* 12288 used of 16288: exactly 4000 left */
@@ -375,11 +475,15 @@ START_TEST(quota_is_a_step_of_the_decision)
     json_decref(fits);
     want_bind(&fx, "within the quota", "train-0", "node-b", "");
     fx_create(&fx, "pods/ml/late-0",
-              "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"late-0\",\"namespace\":\"ml\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"resources\":"
-              "{\"limits\":{\"nvidia.com/gpu\":\"1\",\"nvidia.com/gpumem\":\"1\",\"nvidia.com/gpucores\":\"1\"}}}]},\"status\":{\"phase\":\"Pending\"}}");
-    want_json("nothing left", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "late-0", AB), &status),
-              "{\"Nodes\":null,\"NodeNames\":null,\"FailedNodes\":null,\"FailedAndUnresolvableNodes\":{\"node-a\":\"NodeUnregistered, ResourceQuotaNotFit\","
-              "\"node-b\":\"NodeUnregistered, ResourceQuotaNotFit\"},\"Error\":\"\"}");
+              "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"late-0\","
+              "\"namespace\":\"ml\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"resources\":"
+              "{\"limits\":{\"nvidia.com/gpu\":\"1\",\"nvidia.com/gpumem\":\"1\",\"nvidia.com/"
+              "gpucores\":\"1\"}}}]},\"status\":{\"phase\":\"Pending\"}}");
+    want_json(
+        "nothing left", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "late-0", AB), &status),
+        "{\"Nodes\":null,\"NodeNames\":null,\"FailedNodes\":null,\"FailedAndUnresolvableNodes\":{"
+        "\"node-a\":\"NodeUnregistered, ResourceQuotaNotFit\","
+        "\"node-b\":\"NodeUnregistered, ResourceQuotaNotFit\"},\"Error\":\"\"}");
     want_bind(&fx, "nor at bind", "late-0", "node-b", "ResourceQuotaNotFit");
     fx_close(&fx);
 }
@@ -410,14 +514,17 @@ START_TEST(stale_allocation_keys_are_cleaned_first)
 {
     struct fx fx;
     fx_open(&fx, TRACE, NULL);
-    fx_patch(&fx, "pods/ml/train-0", "{\"metadata\":{\"annotations\":{\"hami.io/vgpu-mig-allocations\":\"[]\",\"hami.io/vgpu-devices-allocated\":\"GPU-c,NVIDIA,1,1:;\"}}}");
+    fx_patch(&fx, "pods/ml/train-0",
+             "{\"metadata\":{\"annotations\":{\"hami.io/vgpu-mig-allocations\":\"[]\",\"hami.io/"
+             "vgpu-devices-allocated\":\"GPU-c,NVIDIA,1,1:;\"}}}");
     ck_assert(fx_wait_state(&fx, "uid-train-0", CLUSTER_STATE_WAITING));
     unsigned status;
     json_decref(fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "train-0", ABC), &status));
     want_bind(&fx, "bind", "train-0", "node-a", "");
     json_t *pod = fx_object(&fx, "pods/ml/train-0");
     ck_assert_ptr_null(str_at(pod, "metadata", "annotations", "hami.io/vgpu-mig-allocations"));
-    ck_assert_str_eq(str_at(pod, "metadata", "annotations", "hami.io/vgpu-devices-allocated"), "GPU-b,NVIDIA,4000,20:;");
+    ck_assert_str_eq(str_at(pod, "metadata", "annotations", "hami.io/vgpu-devices-allocated"),
+                     "GPU-b,NVIDIA,4000,20:;");
     json_decref(pod);
     fx_close(&fx);
 }
@@ -428,11 +535,15 @@ START_TEST(a_held_lock_is_a_retriable_refusal)
     struct fx fx;
     struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = 1500};
     fx_open(&fx, TRACE, &opt);
-    fx_patch(&fx, "nodes/node-a", "{\"metadata\":{\"annotations\":{\"hami.io/mutex.lock\":\"2026-09-21T14:13:00Z,ml,old-0\"}}}");
+    fx_patch(&fx, "nodes/node-a",
+             "{\"metadata\":{\"annotations\":{\"hami.io/"
+             "mutex.lock\":\"2026-09-21T14:13:00Z,ml,old-0\"}}}");
     want_bind(&fx, "contended", "train-0", "node-a", "node lock contention");
-    ck_assert_msg(fx_wait_used(&fx, "node-a", "GPU-b", 0, 0), "a refused bind gives its share back");
+    ck_assert_msg(fx_wait_used(&fx, "node-a", "GPU-b", 0, 0),
+                  "a refused bind gives its share back");
     json_t *node = fx_object(&fx, "nodes/node-a");
-    ck_assert_str_eq(str_at(node, "metadata", "annotations", "hami.io/mutex.lock"), "2026-09-21T14:13:00Z,ml,old-0");
+    ck_assert_str_eq(str_at(node, "metadata", "annotations", "hami.io/mutex.lock"),
+                     "2026-09-21T14:13:00Z,ml,old-0");
     json_decref(node);
     fx_patch(&fx, "nodes/node-a", "{\"metadata\":{\"annotations\":{\"hami.io/mutex.lock\":null}}}");
     want_bind(&fx, "after the release", "train-0", "node-a", "");
@@ -448,35 +559,94 @@ static const struct {
     enum end end;
 } FAULTS[] = {
     {"binding: no connection", {KUBE_FAULT_REFUSED, .verb = KUBE_BIND, .kind = -1}, "", NOT_BOUND},
-    {"binding: 400", {KUBE_FAULT_STATUS, .verb = KUBE_BIND, .kind = -1, .status = 400}, "", NOT_BOUND},
-    {"binding: 403", {KUBE_FAULT_STATUS, .verb = KUBE_BIND, .kind = -1, .status = 403}, "", NOT_BOUND},
-    {"binding: 404", {KUBE_FAULT_STATUS, .verb = KUBE_BIND, .kind = -1, .status = 404}, "", NOT_BOUND},
-    {"binding: 409 once", {KUBE_FAULT_STATUS, .verb = KUBE_BIND, .kind = -1, .status = 409}, NULL, BOUND},
-    {"binding: 409 always", {KUBE_FAULT_STATUS, .verb = KUBE_BIND, .kind = -1, .status = 409, .times = 100}, "", NOT_BOUND},
-    {"binding: 422", {KUBE_FAULT_STATUS, .verb = KUBE_BIND, .kind = -1, .status = 422}, "", NOT_BOUND},
-    {"binding: 429", {KUBE_FAULT_STATUS, .verb = KUBE_BIND, .kind = -1, .status = 429, .retry_after_s = 1}, "", NOT_BOUND},
-    {"binding: 500", {KUBE_FAULT_STATUS, .verb = KUBE_BIND, .kind = -1, .status = 500}, "", NOT_BOUND},
-    {"binding: no answer, never done", {KUBE_FAULT_TIMEOUT_NEVER, .verb = KUBE_BIND, .kind = -1}, "", NOT_BOUND},
-    {"binding: no answer, done later", {KUBE_FAULT_TIMEOUT_LATER, .verb = KUBE_BIND, .kind = -1}, "", NOT_BOUND},
-    {"binding: done, answer cut", {KUBE_FAULT_CUT_DONE, .verb = KUBE_BIND, .kind = -1}, NULL, BOUND},
-    {"lock: no connection", {KUBE_FAULT_REFUSED, .verb = KUBE_PATCH, .kind = KUBE_NODE}, "", NOT_BOUND},
-    {"lock: 403", {KUBE_FAULT_STATUS, .verb = KUBE_PATCH, .kind = KUBE_NODE, .status = 403}, "", NOT_BOUND},
-    {"lock: 404", {KUBE_FAULT_STATUS, .verb = KUBE_PATCH, .kind = KUBE_NODE, .status = 404}, "", NOT_BOUND},
-    {"lock: 422 once (lost race)", {KUBE_FAULT_STATUS, .verb = KUBE_PATCH, .kind = KUBE_NODE, .status = 422}, NULL, BOUND},
-    {"lock: 429", {KUBE_FAULT_STATUS, .verb = KUBE_PATCH, .kind = KUBE_NODE, .status = 429}, "", NOT_BOUND},
-    {"lock: no answer, never done", {KUBE_FAULT_TIMEOUT_NEVER, .verb = KUBE_PATCH, .kind = KUBE_NODE}, "", NOT_BOUND},
-    {"lock: done, answer cut", {KUBE_FAULT_CUT_DONE, .verb = KUBE_PATCH, .kind = KUBE_NODE}, "", NOT_BOUND},
-    {"lock: node can't be read", {KUBE_FAULT_REFUSED, .verb = KUBE_GET, .kind = KUBE_NODE}, "", NOT_BOUND},
+    {"binding: 400",
+     {KUBE_FAULT_STATUS, .verb = KUBE_BIND, .kind = -1, .status = 400},
+     "",
+     NOT_BOUND},
+    {"binding: 403",
+     {KUBE_FAULT_STATUS, .verb = KUBE_BIND, .kind = -1, .status = 403},
+     "",
+     NOT_BOUND},
+    {"binding: 404",
+     {KUBE_FAULT_STATUS, .verb = KUBE_BIND, .kind = -1, .status = 404},
+     "",
+     NOT_BOUND},
+    {"binding: 409 once",
+     {KUBE_FAULT_STATUS, .verb = KUBE_BIND, .kind = -1, .status = 409},
+     NULL,
+     BOUND},
+    {"binding: 409 always",
+     {KUBE_FAULT_STATUS, .verb = KUBE_BIND, .kind = -1, .status = 409, .times = 100},
+     "",
+     NOT_BOUND},
+    {"binding: 422",
+     {KUBE_FAULT_STATUS, .verb = KUBE_BIND, .kind = -1, .status = 422},
+     "",
+     NOT_BOUND},
+    {"binding: 429",
+     {KUBE_FAULT_STATUS, .verb = KUBE_BIND, .kind = -1, .status = 429, .retry_after_s = 1},
+     "",
+     NOT_BOUND},
+    {"binding: 500",
+     {KUBE_FAULT_STATUS, .verb = KUBE_BIND, .kind = -1, .status = 500},
+     "",
+     NOT_BOUND},
+    {"binding: no answer, never done",
+     {KUBE_FAULT_TIMEOUT_NEVER, .verb = KUBE_BIND, .kind = -1},
+     "",
+     NOT_BOUND},
+    {"binding: no answer, done later",
+     {KUBE_FAULT_TIMEOUT_LATER, .verb = KUBE_BIND, .kind = -1},
+     "",
+     NOT_BOUND},
+    {"binding: done, answer cut",
+     {KUBE_FAULT_CUT_DONE, .verb = KUBE_BIND, .kind = -1},
+     NULL,
+     BOUND},
+    {"lock: no connection",
+     {KUBE_FAULT_REFUSED, .verb = KUBE_PATCH, .kind = KUBE_NODE},
+     "",
+     NOT_BOUND},
+    {"lock: 403",
+     {KUBE_FAULT_STATUS, .verb = KUBE_PATCH, .kind = KUBE_NODE, .status = 403},
+     "",
+     NOT_BOUND},
+    {"lock: 404",
+     {KUBE_FAULT_STATUS, .verb = KUBE_PATCH, .kind = KUBE_NODE, .status = 404},
+     "",
+     NOT_BOUND},
+    {"lock: 422 once (lost race)",
+     {KUBE_FAULT_STATUS, .verb = KUBE_PATCH, .kind = KUBE_NODE, .status = 422},
+     NULL,
+     BOUND},
+    {"lock: 429",
+     {KUBE_FAULT_STATUS, .verb = KUBE_PATCH, .kind = KUBE_NODE, .status = 429},
+     "",
+     NOT_BOUND},
+    {"lock: no answer, never done",
+     {KUBE_FAULT_TIMEOUT_NEVER, .verb = KUBE_PATCH, .kind = KUBE_NODE},
+     "",
+     NOT_BOUND},
+    {"lock: done, answer cut",
+     {KUBE_FAULT_CUT_DONE, .verb = KUBE_PATCH, .kind = KUBE_NODE},
+     "",
+     NOT_BOUND},
+    {"lock: node can't be read",
+     {KUBE_FAULT_REFUSED, .verb = KUBE_GET, .kind = KUBE_NODE},
+     "",
+     NOT_BOUND},
 };
 
-/* After each outcome: no charge, lock or binding that shouldn't be, none missing, and the next try succeeds. */
+/* After each outcome: no charge, lock or binding that shouldn't be, none missing, and the next try
+ * succeeds. */
 START_TEST(bind_faults)
 {
     struct fx fx;
     fx_open(&fx, TRACE, NULL);
     kube_store_fault(fx.store, &FAULTS[_i].rule);
     unsigned status;
-    json_t *got = fx_call(&fx, "POST", "/bind", fx_bind_args(&fx, "ml", "train-0", "node-a"), &status);
+    json_t *got =
+        fx_call(&fx, "POST", "/bind", fx_bind_args(&fx, "ml", "train-0", "node-a"), &status);
     const char *error = str_at(got, "Error", NULL, NULL);
     ck_assert_ptr_nonnull(error);
     if (FAULTS[_i].end == BOUND)
@@ -498,7 +668,8 @@ START_TEST(bind_faults)
     const char *lock = str_at(node, "metadata", "annotations", "hami.io/mutex.lock");
     ck_assert_msg((lock != NULL) == bound, "%s: lock %s", FAULTS[_i].name, lock ? lock : "(none)");
     json_decref(node);
-    ck_assert_msg(fx_wait_used(&fx, "node-a", "GPU-b", bound ? 1 : 0, bound ? 4000 : 0), "%s: charge", FAULTS[_i].name);
+    ck_assert_msg(fx_wait_used(&fx, "node-a", "GPU-b", bound ? 1 : 0, bound ? 4000 : 0),
+                  "%s: charge", FAULTS[_i].name);
 
     want_bind(&fx, FAULTS[_i].name, "train-0", "node-a", "");
     ck_assert_msg(fx_wait_used(&fx, "node-a", "GPU-b", 1, 4000), "%s: next try", FAULTS[_i].name);
@@ -518,7 +689,11 @@ START_TEST(no_write_after_the_bind_timeout)
     fx.mono_skew_ms = 0;
     json_t *got = NULL;
     struct arena *arena = arena_new(1 << 20);
-    struct ext_request r = {.app = &fx.app, .id = 1, .arena = arena, .body = str_z(args), .started_ms = clock_mono_ms(fx.app.clock)};
+    struct ext_request r = {.app = &fx.app,
+                            .id = 1,
+                            .arena = arena,
+                            .body = str_z(args),
+                            .started_ms = clock_mono_ms(fx.app.clock)};
     nanosleep(&t, NULL); /* the request waited for a worker longer than its budget */
     struct ext_answer a = {0};
     buf_init(&a.body, 1 << 20);
@@ -552,7 +727,8 @@ START_TEST(a_relist_and_a_restart_find_the_same_use)
     ck_assert(fx_wait_used(&fx, "node-b", "GPU-c", 1, 4000));
     kube_store_drop_watches(fx.store, true); /* 410: list again */
     fx_patch(&fx, "pods/ml/old-0", NULL);
-    ck_assert_msg(fx_wait_used(&fx, "node-a", "GPU-a", 1, 6144), "the relist shows a deletion that no event told");
+    ck_assert_msg(fx_wait_used(&fx, "node-a", "GPU-a", 1, 6144),
+                  "the relist shows a deletion that no event told");
     ck_assert(fx_wait_used(&fx, "node-b", "GPU-c", 1, 4000));
 
     struct cluster_store *fresh = NULL; /* a restart: from the annotations alone */

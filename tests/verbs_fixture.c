@@ -98,16 +98,22 @@ void fx_close(struct fx *fx)
     ext_config_done(&app->config);
 }
 
-json_t *fx_call(struct fx *fx, const char *method, const char *target, const char *body, unsigned *ret_status)
+json_t *fx_call(struct fx *fx, const char *method, const char *target, const char *body,
+                unsigned *ret_status)
 {
     struct arena *arena = arena_new(256 << 20);
     ck_assert_ptr_nonnull(arena);
-    struct ext_request r = {.app = &fx->app, .id = ++fx->app.request_ids, .method = str_z(method), .arena = arena,
-                            .body = str_z(body), .content_type = STR("application/json"),
+    struct ext_request r = {.app = &fx->app,
+                            .id = ++fx->app.request_ids,
+                            .method = str_z(method),
+                            .arena = arena,
+                            .body = str_z(body),
+                            .content_type = STR("application/json"),
                             .started_ms = clock_mono_ms(fx->app.clock)};
     ck_assert(ext_route_target(str_z(target), arena, &r.path, &r.query));
     const char *allow = NULL;
-    const struct ext_route *route = ext_route_find(EXT_ROUTES, r.method, r.path, EXT_ON_ALL, &allow);
+    const struct ext_route *route =
+        ext_route_find(EXT_ROUTES, r.method, r.path, EXT_ON_ALL, &allow);
     ck_assert_msg(route != NULL, "no route for %s %s", method, target);
     struct ext_answer a = {0};
     buf_init(&a.body, 64 << 20);
@@ -153,7 +159,8 @@ json_t *fx_object(struct fx *fx, const char *path)
     return json;
 }
 
-static void write_object(struct fx *fx, struct kube_request *req, const char *path, const char *body)
+static void write_object(struct fx *fx, struct kube_request *req, const char *path,
+                         const char *body)
 {
     locate(path, req);
     req->body = str_z(body);
@@ -169,7 +176,8 @@ static void write_object(struct fx *fx, struct kube_request *req, const char *pa
 
 void fx_patch(struct fx *fx, const char *path, const char *body)
 {
-    struct kube_request req = {.verb = body ? KUBE_PATCH : KUBE_DELETE, .patch_type = KUBE_PATCH_MERGE};
+    struct kube_request req = {.verb = body ? KUBE_PATCH : KUBE_DELETE,
+                               .patch_type = KUBE_PATCH_MERGE};
     req.status = body && strstr(body, "\"status\"") != NULL;
     write_object(fx, &req, path, body);
 }
@@ -205,8 +213,9 @@ const char *fx_bind_args(struct fx *fx, const char *ns, const char *name, const 
     snprintf(path, sizeof(path), "pods/%s/%s", ns, name);
     json_t *pod = fx_object(fx, path);
     ck_assert_msg(pod != NULL, "no %s", path);
-    snprintf(text, sizeof(text), "{\"PodName\":\"%s\",\"PodNamespace\":\"%s\",\"PodUID\":\"%s\",\"Node\":\"%s\"}", name, ns,
-             json_string_value(json_object_get(json_object_get(pod, "metadata"), "uid")), node);
+    snprintf(text, sizeof(text),
+             "{\"PodName\":\"%s\",\"PodNamespace\":\"%s\",\"PodUID\":\"%s\",\"Node\":\"%s\"}", name,
+             ns, json_string_value(json_object_get(json_object_get(pod, "metadata"), "uid")), node);
     json_decref(pod);
     return text;
 }

@@ -1,5 +1,6 @@
-/* A cardinald without its sockets: app, ledger and reflector over the in-process API store, with a clock that stands at
- * 2026-09-21T14:13:20Z. Requests go through the real route table to the real handlers. */
+/* A cardinald without its sockets: app, ledger and reflector over the in-process API store, with a
+ * clock that stands at 2026-09-21T14:13:20Z. Requests go through the real route table to the real
+ * handlers. */
 #ifndef CARDINAL_TESTS_VERBS_FIXTURE_H
 #define CARDINAL_TESTS_VERBS_FIXTURE_H
 
@@ -26,8 +27,10 @@ struct fx_options {
 /* `cluster`: a path, or YAML text when it has a newline. Fails the test on any error. */
 void fx_open(struct fx *fx, const char *cluster, const struct fx_options *opt);
 void fx_close(struct fx *fx);
-/* One request; the answer's JSON (decref it; NULL when the body is no JSON), *ret_status. `target` as in HTTP. */
-json_t *fx_call(struct fx *fx, const char *method, const char *target, const char *body, unsigned *ret_status);
+/* One request; the answer's JSON (decref it; NULL when the body is no JSON), *ret_status. `target`
+ * as in HTTP. */
+json_t *fx_call(struct fx *fx, const char *method, const char *target, const char *body,
+                unsigned *ret_status);
 /* Reads an object of the store: "pods/NS/NAME" or "nodes/NAME"; NULL: not there. */
 json_t *fx_object(struct fx *fx, const char *path);
 /* A merge patch, or a deletion with body NULL, by the API. */

@@ -1,9 +1,11 @@
-/* POST /bind: decide the cards on the picked node against the state of this moment, charge them, lock the node where its
- * plugin needs that, and write decision and binding in one request (architecture 5).
+/* POST /bind: decide the cards on the picked node against the state of this moment, charge them,
+ * lock the node where its plugin needs that, and write decision and binding in one request
+ * (architecture 5).
  *
- * Runs on a worker. Undoing obeys one rule: a charge whose write was sent ends only by proof. Where the outcome of the
- * Binding is unknown it is fenced (a status patch under the same resourceVersion: if that lands, the Binding never can);
- * what can't be settled while kube-scheduler waits is settled by the thread at the end of this file. */
+ * Runs on a worker. Undoing obeys one rule: a charge whose write was sent ends only by proof. Where
+ * the outcome of the Binding is unknown it is fenced (a status patch under the same
+ * resourceVersion: if that lands, the Binding never can); what can't be settled while
+ * kube-scheduler waits is settled by the thread at the end of this file. */
 #include "extender/priv.h"
 #include "vendor/keys.h"
 
@@ -14,15 +16,15 @@
 #include <string.h>
 #include <time.h>
 
-#define WRITE_TIMEOUT_MS 2000   /* of one write; also its ?timeout= */
-#define DECIDE_TRIES 16         /* the node moved while we decided */
-#define CONFLICT_TRIES 3        /* kube-scheduler itself may have moved the pod */
-#define FENCE_TRIES 3           /* while kube-scheduler waits; then the settling thread goes on */
-#define LOCK_RETRY_MS 50
-#define SETTLE_PAUSE_MS 1000
-#define SETTLE_MAX 4096         /* binds of unknown outcome at once */
-#define LOCKS_MAX 4             /* kinds of node locks one pod can need */
-#define NAME_MAX_BYTES 256      /* Kubernetes names have at most 253 */
+#define WRITE_TIMEOUT_MS 2000 /* of one write; also its ?timeout= */
+#define DECIDE_TRIES     16   /* the node moved while we decided */
+#define CONFLICT_TRIES   3    /* kube-scheduler itself may have moved the pod */
+#define FENCE_TRIES      3    /* while kube-scheduler waits; then the settling thread goes on */
+#define LOCK_RETRY_MS    50
+#define SETTLE_PAUSE_MS  1000
+#define SETTLE_MAX       4096 /* binds of unknown outcome at once */
+#define LOCKS_MAX        4    /* kinds of node locks one pod can need */
+#define NAME_MAX_BYTES   256  /* Kubernetes names have at most 253 */
 
 /* ---- what is under way ---- */
 
@@ -64,21 +66,18 @@ struct bind {
     struct ext_app *app;
     struct ext_request *r;
     struct ext_bind_args args;
-    struct cluster_pod *pod;       /* heap clone */
+    struct cluster_pod *pod; /* heap clone */
     struct score_placement placement;
-    struct str *uuids;             /* of placement.parts, in the arena */
-    struct str resource_version;   /* the Binding's precondition */
-    bool reserved_keys;            /* to be cleaned first */
+    struct str *uuids;           /* of placement.parts, in the arena */
+    struct str resource_version; /* the Binding's precondition */
+    bool reserved_keys;          /* to be cleaned first */
     int64_t deadline_ms;
     bool charged;
-    bool sent; /* a Binding left: its outcome needs a proof */
+    bool sent;          /* a Binding left: its outcome needs a proof */
     struct settle undo; /* locks taken so far; becomes a settling entry as it is */
 };
 
-static int64_t now_ms(const struct bind *b)
-{
-    return clock_mono_ms(b->app->clock);
-}
+static int64_t now_ms(const struct bind *b) { return clock_mono_ms(b->app->clock); }
 
 /* No lock and no Binding is started after the deadline; undoing is. */
 static bool may_write(void *ctx)
@@ -111,10 +110,11 @@ static void copy_z(char *to, size_t max, struct str s)
 /* ---- the pod as it is ---- */
 
 /* A live GET; the pod's strings live in the request's arena. */
-static enum err_code get_pod(struct ext_app *app, struct arena *arena, struct str ns, struct str name,
-                             struct cluster_pod *ret, struct err *err)
+static enum err_code get_pod(struct ext_app *app, struct arena *arena, struct str ns,
+                             struct str name, struct cluster_pod *ret, struct err *err)
 {
-    struct kube_request req = {.verb = KUBE_GET, .kind = KUBE_POD, .ns = ns, .name = name, .timeout_ms = WRITE_TIMEOUT_MS};
+    struct kube_request req = {
+        .verb = KUBE_GET, .kind = KUBE_POD, .ns = ns, .name = name, .timeout_ms = WRITE_TIMEOUT_MS};
     struct kube_response resp = {0};
     enum err_code rc = kube_call(app->kube, &req, &resp, err);
     if (!rc) {
@@ -129,7 +129,9 @@ static enum err_code get_pod(struct ext_app *app, struct arena *arena, struct st
 static enum err_code find_pod(struct bind *b, struct err *err)
 {
     b->pod = cluster_pod_find(b->app->store, b->args.ns, b->args.pod, b->args.uid);
-    if (b->pod && !b->pod->resource_version.n) { /* every Binding of ours has a precondition, or it could not be fenced */
+    if (b->pod &&
+        !b->pod->resource_version
+             .n) { /* every Binding of ours has a precondition, or it could not be fenced */
         free(b->pod);
         b->pod = NULL;
     }
@@ -137,11 +139,13 @@ static enum err_code find_pod(struct bind *b, struct err *err)
         struct cluster_pod live;
         enum err_code rc = get_pod(b->app, b->r->arena, b->args.ns, b->args.pod, &live, err);
         if (rc == ERR_NOT_FOUND)
-            return err_set(err, ERR_NOT_FOUND, "pod \"" STR_FMT "\" not found", STR_ARG(b->args.pod));
+            return err_set(err, ERR_NOT_FOUND, "pod \"" STR_FMT "\" not found",
+                           STR_ARG(b->args.pod));
         if (rc)
             return err_prefix(err, rc, "get pod");
         if (!str_eq(live.uid, b->args.uid))
-            return err_set(err, ERR_NOT_FOUND, "pod \"" STR_FMT "\" has another UID now", STR_ARG(b->args.pod));
+            return err_set(err, ERR_NOT_FOUND, "pod \"" STR_FMT "\" has another UID now",
+                           STR_ARG(b->args.pod));
         b->pod = cluster_pod_clone(&live);
         if (!b->pod)
             return err_set(err, ERR_NO_MEMORY, "bind: no memory");
@@ -154,13 +158,16 @@ static enum err_code find_pod(struct bind *b, struct err *err)
 /* ---- decide and charge ---- */
 
 /* The snapshot goes; the cards' names are needed until the Binding is written. */
-static enum err_code remember_uuids(struct bind *b, const struct cluster_node *node, struct err *err)
+static enum err_code remember_uuids(struct bind *b, const struct cluster_node *node,
+                                    struct err *err)
 {
     b->uuids = arena_array(b->r->arena, b->placement.parts_n + 1u, sizeof(*b->uuids));
     if (b->uuids)
         for (uint16_t p = 0; p < b->placement.parts_n; p++)
-            b->uuids[p] = arena_str(b->r->arena, node->score.devices[b->placement.parts[p].device].uuid);
-    return arena_failed(b->r->arena) ? err_set(err, ERR_NO_MEMORY, "bind: out of request memory") : ERR_OK;
+            b->uuids[p] =
+                arena_str(b->r->arena, node->score.devices[b->placement.parts[p].device].uuid);
+    return arena_failed(b->r->arena) ? err_set(err, ERR_NO_MEMORY, "bind: out of request memory")
+                                     : ERR_OK;
 }
 
 static enum err_code decide(struct bind *b, struct err *err)
@@ -177,13 +184,15 @@ static enum err_code decide(struct bind *b, struct err *err)
         const struct str *types = cluster_snapshot_types(snap, &types_n);
         struct score_prepared prepared;
         enum err_code rc = node ? score_prepare(&req, types, types_n, b->r->arena, &prepared, err)
-                                : err_set(err, ERR_NOT_FOUND, "node \"" STR_FMT "\" is not known", STR_ARG(b->args.node));
+                                : err_set(err, ERR_NOT_FOUND, "node \"" STR_FMT "\" is not known",
+                                          STR_ARG(b->args.node));
         if (!rc) {
             struct score_verdict verdict;
             struct score_detail detail = {0};
             score_node_place(&prepared, &node->score, NULL, &verdict, &b->placement, &detail);
             if (verdict.fits) {
-                struct cluster_decision d = {.pod = b->pod, .node = node, .placement = &b->placement};
+                struct cluster_decision d = {
+                    .pod = b->pod, .node = node, .placement = &b->placement};
                 rc = cluster_assume(app->store, snap, &d, err);
                 if (!rc) { /* remember the cards by UUID: the snapshot goes */
                     b->charged = true;
@@ -202,21 +211,29 @@ static enum err_code decide(struct bind *b, struct err *err)
         if (rc != ERR_CONFLICT)
             return rc;
     }
-    return err_set(err, ERR_BUSY, "node \"" STR_FMT "\" kept changing while we decided; try again", STR_ARG(b->args.node));
+    return err_set(err, ERR_BUSY, "node \"" STR_FMT "\" kept changing while we decided; try again",
+                   STR_ARG(b->args.node));
 }
 
 /* ---- locks ---- */
 
 static struct lease_lock_args lock_args(struct bind *b, struct str key)
 {
-    return (struct lease_lock_args){.kube = b->app->kube, .clock = b->app->clock, .node = b->args.node, .key = key,
-                                    .ns = b->args.ns, .pod = b->args.pod, .uid = b->args.uid,
-                                    .timeout_ms = write_timeout(b), .expire_ms = b->app->config.lock_expire_ms,
-                                    .may_write = may_write, .ctx = b};
+    return (struct lease_lock_args){.kube = b->app->kube,
+                                    .clock = b->app->clock,
+                                    .node = b->args.node,
+                                    .key = key,
+                                    .ns = b->args.ns,
+                                    .pod = b->args.pod,
+                                    .uid = b->args.uid,
+                                    .timeout_ms = write_timeout(b),
+                                    .expire_ms = b->app->config.lock_expire_ms,
+                                    .may_write = may_write,
+                                    .ctx = b};
 }
 
-/* Waits a little for a lock that somebody holds, as long as most workers are free: the plugin of the pod before usually
- * lets go within milliseconds. */
+/* Waits a little for a lock that somebody holds, as long as most workers are free: the plugin of
+ * the pod before usually lets go within milliseconds. */
 static bool wait_for_lock(struct bind *b)
 {
     struct ext_binds *binds = b->app->binds;
@@ -236,8 +253,8 @@ static bool wait_for_lock(struct bind *b)
     return true;
 }
 
-/* One lock for each kind that the asked vendors' plugins need, in sorted order so that two binds can't wait for each
- * other. What was taken is in b->undo. */
+/* One lock for each kind that the asked vendors' plugins need, in sorted order so that two binds
+ * can't wait for each other. What was taken is in b->undo. */
 static enum err_code take_locks(struct bind *b, struct err *err)
 {
     const struct score_request *req = &b->pod->request;
@@ -253,7 +270,8 @@ static enum err_code take_locks(struct bind *b, struct err *err)
         if (at < n && str_eq(keys[at], v->node_lock))
             continue;
         if (n == LOCKS_MAX)
-            return err_set(err, ERR_INTERNAL, "more than %d kinds of node locks for one pod", LOCKS_MAX);
+            return err_set(err, ERR_INTERNAL, "more than %d kinds of node locks for one pod",
+                           LOCKS_MAX);
         memmove(&keys[at + 1], &keys[at], (n - at) * sizeof(keys[0]));
         keys[at] = v->node_lock;
         n++;
@@ -280,9 +298,14 @@ static bool release_locks(struct settle *e)
 {
     while (e->locks_n > 0) {
         size_t i = e->locks_n - 1;
-        struct lease_lock_args args = {.kube = e->app->kube, .clock = e->app->clock, .node = str_z(e->node),
-                                       .key = e->locks[i].key, .ns = str_z(e->ns), .pod = str_z(e->name),
-                                       .uid = str_z(e->uid), .timeout_ms = WRITE_TIMEOUT_MS,
+        struct lease_lock_args args = {.kube = e->app->kube,
+                                       .clock = e->app->clock,
+                                       .node = str_z(e->node),
+                                       .key = e->locks[i].key,
+                                       .ns = str_z(e->ns),
+                                       .pod = str_z(e->name),
+                                       .uid = str_z(e->uid),
+                                       .timeout_ms = WRITE_TIMEOUT_MS,
                                        .expire_ms = e->app->config.lock_expire_ms};
         struct err err;
         enum err_code rc = lease_lock_release(&args, str_z(e->locks[i].value), &err);
@@ -305,8 +328,10 @@ static void add_pair(struct buf *out, bool *any, struct str key, struct str valu
     buf_json(out, value);
 }
 
-/* The two lists of one vendor, padded to all containers (node-side.md 2.3); nothing for vendors without a share. */
-static enum err_code add_lists(struct bind *b, uint16_t vendor, struct buf *out, bool *any, struct err *err)
+/* The two lists of one vendor, padded to all containers (node-side.md 2.3); nothing for vendors
+ * without a share. */
+static enum err_code add_lists(struct bind *b, uint16_t vendor, struct buf *out, bool *any,
+                               struct err *err)
 {
     const struct score_request *req = &b->pod->request;
     const struct vendor *v = vendor_at(b->app->vendors, vendor);
@@ -318,15 +343,19 @@ static enum err_code add_lists(struct bind *b, uint16_t vendor, struct buf *out,
         const struct score_part *part = &b->placement.parts[p];
         const struct score_ask *ask = &req->asks[part->ask];
         if (ask->vendor == vendor)
-            list[n++] = (struct vendor_alloc){.container = ask->container, .uuid = b->uuids[p], .type = v->core.key,
-                                              .mem_mib = part->mem_mib, .cores_pct = part->cores_pct};
+            list[n++] = (struct vendor_alloc){.container = ask->container,
+                                              .uuid = b->uuids[p],
+                                              .type = v->core.key,
+                                              .mem_mib = part->mem_mib,
+                                              .cores_pct = part->cores_pct};
     }
     if (n == 0)
         return ERR_OK;
     struct buf text;
-    buf_init(&text, b->app->cluster.annotation_max);
+    buf_init(&text, cluster_store_config(b->app->store)->annotation_max);
     vendor_alloc_encode(list, n, b->pod->containers_n, &text);
-    enum err_code rc = text.failed ? err_set(err, ERR_TOO_LARGE, "bind: allocation list too long") : ERR_OK;
+    enum err_code rc =
+        text.failed ? err_set(err, ERR_TOO_LARGE, "bind: allocation list too long") : ERR_OK;
     if (v->pod_allocated.n)
         add_pair(out, any, v->pod_allocated, (struct str){text.p, text.n});
     if (v->pod_to_allocate.n)
@@ -376,7 +405,8 @@ static enum err_code binding_body(struct bind *b, struct buf *out, struct err *e
     return out->failed ? err_set(err, ERR_TOO_LARGE, "bind: annotations too long") : ERR_OK;
 }
 
-/* Removes allocation keys of others that the Binding would merge with, under the pod's resourceVersion. */
+/* Removes allocation keys of others that the Binding would merge with, under the pod's
+ * resourceVersion. */
 static enum err_code clean_reserved(struct bind *b, struct err *err)
 {
     struct buf body;
@@ -401,15 +431,22 @@ static enum err_code clean_reserved(struct bind *b, struct err *err)
         }
     }
     buf_add(&body, STR("}}}"));
-    struct kube_request req = {.verb = KUBE_PATCH, .kind = KUBE_POD, .ns = b->args.ns, .name = b->args.pod, .status = true,
-                               .patch_type = KUBE_PATCH_MERGE, .body = {body.p, body.n}, .timeout_ms = write_timeout(b)};
+    struct kube_request req = {.verb = KUBE_PATCH,
+                               .kind = KUBE_POD,
+                               .ns = b->args.ns,
+                               .name = b->args.pod,
+                               .status = true,
+                               .patch_type = KUBE_PATCH_MERGE,
+                               .body = {body.p, body.n},
+                               .timeout_ms = write_timeout(b)};
     struct kube_response resp = {0};
     enum err_code rc = kube_call(b->app->kube, &req, &resp, err);
     if (!rc) {
         struct str text = arena_str(b->r->arena, (struct str){resp.body, resp.body_n});
         struct cluster_pod now;
-        rc = arena_failed(b->r->arena) ? err_set(err, ERR_NO_MEMORY, "bind: out of request memory")
-                                       : cluster_pod_decode(&b->app->cluster, text, false, b->r->arena, &now, err);
+        rc = arena_failed(b->r->arena)
+                 ? err_set(err, ERR_NO_MEMORY, "bind: out of request memory")
+                 : cluster_pod_decode(&b->app->cluster, text, false, b->r->arena, &now, err);
         if (!rc) {
             b->resource_version = now.resource_version;
             b->reserved_keys = false;
@@ -426,10 +463,15 @@ static enum err_code post_binding(struct bind *b, struct err *err)
     buf_init(&body, 1 << 20);
     enum err_code rc = binding_body(b, &body, err);
     if (!rc && !may_write(b))
-        rc = err_set(err, ERR_CANCELLED, "bind: --bind-timeout is over before the Binding was sent; try again");
+        rc = err_set(err, ERR_CANCELLED,
+                     "bind: --bind-timeout is over before the Binding was sent; try again");
     if (!rc) {
-        struct kube_request req = {.verb = KUBE_BIND, .kind = KUBE_POD, .ns = b->args.ns, .name = b->args.pod,
-                                   .body = {body.p, body.n}, .timeout_ms = write_timeout(b)};
+        struct kube_request req = {.verb = KUBE_BIND,
+                                   .kind = KUBE_POD,
+                                   .ns = b->args.ns,
+                                   .name = b->args.pod,
+                                   .body = {body.p, body.n},
+                                   .timeout_ms = write_timeout(b)};
         struct kube_response resp = {0};
         b->sent = true;
         rc = kube_call(b->app->kube, &req, &resp, err);
@@ -443,7 +485,8 @@ static enum err_code post_binding(struct bind *b, struct err *err)
 
 enum proof { PROOF_NONE, PROOF_BOUND, PROOF_NEVER };
 
-static enum proof look(struct ext_app *app, struct arena *arena, const struct settle *e, bool *ret_same_version)
+static enum proof look(struct ext_app *app, struct arena *arena, const struct settle *e,
+                       bool *ret_same_version)
 {
     struct cluster_pod pod;
     struct err err;
@@ -472,9 +515,16 @@ static enum proof fence(struct ext_app *app, struct arena *arena, const struct s
     buf_json(&body, str_z(e->uid));
     buf_add(&body, STR(",\"resourceVersion\":"));
     buf_json(&body, str_z(e->resource_version));
-    buf_fmt(&body, ",\"annotations\":{\"" KEY_POD_FENCE "\":\"%lld\"}}}", (long long)clock_wall_ns(app->clock));
-    struct kube_request req = {.verb = KUBE_PATCH, .kind = KUBE_POD, .ns = str_z(e->ns), .name = str_z(e->name), .status = true,
-                               .patch_type = KUBE_PATCH_MERGE, .body = {body.p, body.n}, .timeout_ms = WRITE_TIMEOUT_MS};
+    buf_fmt(&body, ",\"annotations\":{\"" KEY_POD_FENCE "\":\"%lld\"}}}",
+            (long long)clock_wall_ns(app->clock));
+    struct kube_request req = {.verb = KUBE_PATCH,
+                               .kind = KUBE_POD,
+                               .ns = str_z(e->ns),
+                               .name = str_z(e->name),
+                               .status = true,
+                               .patch_type = KUBE_PATCH_MERGE,
+                               .body = {body.p, body.n},
+                               .timeout_ms = WRITE_TIMEOUT_MS};
     struct kube_response resp = {0};
     struct err err;
     enum err_code rc = kube_call(app->kube, &req, &resp, &err);
@@ -512,9 +562,11 @@ static void settle_later(struct ext_binds *binds, const struct settle *e)
         pthread_cond_broadcast(&binds->moved);
     }
     pthread_mutex_unlock(&binds->lock);
-    if (!kept) { /* the charge stays until the watch proves something: room is lost, never given twice */
+    if (!kept) { /* the charge stays until the watch proves something: room is lost, never given
+                    twice */
         free(copy);
-        log_error("bind can't be settled", "pod=%s/%s node=%s binding=%d", e->ns, e->name, e->node, e->binding);
+        log_error("bind can't be settled", "pod=%s/%s node=%s binding=%d", e->ns, e->name, e->node,
+                  e->binding);
     }
 }
 
@@ -534,9 +586,12 @@ static enum err_code send(struct bind *b, struct err *err)
         struct err why = *err;
         rc = get_pod(b->app, b->r->arena, b->args.ns, b->args.pod, &live, err);
         if (rc) /* the 409 was definite all the same */
-            return rc == ERR_NOT_FOUND ? rc : err_set(err, ERR_BUSY, "%s; and the pod can't be read", why.text);
+            return rc == ERR_NOT_FOUND
+                       ? rc
+                       : err_set(err, ERR_BUSY, "%s; and the pod can't be read", why.text);
         if (!str_eq(live.uid, b->args.uid))
-            return err_set(err, ERR_NOT_FOUND, "pod \"" STR_FMT "\" has another UID now", STR_ARG(b->args.pod));
+            return err_set(err, ERR_NOT_FOUND, "pod \"" STR_FMT "\" has another UID now",
+                           STR_ARG(b->args.pod));
         if (live.node.n && str_eq(live.node, b->args.node))
             return ERR_OK; /* our own earlier write */
         if (live.node.n || live.deleting || live.gated)
@@ -544,7 +599,8 @@ static enum err_code send(struct bind *b, struct err *err)
         b->resource_version = live.resource_version;
         b->reserved_keys = live.reserved_keys;
     }
-    return err_set(err, ERR_BUSY, "pod \"" STR_FMT "\" kept changing; try again", STR_ARG(b->args.pod));
+    return err_set(err, ERR_BUSY, "pod \"" STR_FMT "\" kept changing; try again",
+                   STR_ARG(b->args.pod));
 }
 
 static enum err_code bind_pod(struct bind *b, struct err *err)
@@ -555,7 +611,8 @@ static enum err_code bind_pod(struct bind *b, struct err *err)
     if (b->pod->node.n)
         return str_eq(b->pod->node, b->args.node)
                    ? ERR_OK
-                   : err_set(err, ERR_INVALID, "pod is bound to node \"" STR_FMT "\" already", STR_ARG(b->pod->node));
+                   : err_set(err, ERR_INVALID, "pod is bound to node \"" STR_FMT "\" already",
+                             STR_ARG(b->pod->node));
     if (b->pod->wants == CLUSTER_WANTS_REFUSED)
         return err_set(err, ERR_INVALID, "%s: " STR_FMT, score_reason_code(b->pod->refused_reason),
                        STR_ARG(b->pod->refused_text));
@@ -592,7 +649,8 @@ static enum err_code bind_pod(struct bind *b, struct err *err)
 
 enum entered { ENTERED, JOINED, ELSEWHERE };
 
-static enum entered enter(struct ext_binds *binds, const struct bind *b, struct flight *mine, struct err *ret)
+static enum entered enter(struct ext_binds *binds, const struct bind *b, struct flight *mine,
+                          struct err *ret)
 {
     pthread_mutex_lock(&binds->lock);
     for (struct flight *f = binds->flights; f; f = f->next) {
@@ -657,19 +715,26 @@ static void report(struct bind *b, const struct err *result)
     struct buf text;
     buf_init(&text, 2048);
     if (result->code == ERR_OK)
-        buf_fmt(&text, "Successfully binding node [" STR_FMT "] to " STR_FMT "/" STR_FMT, STR_ARG(b->args.node),
-                STR_ARG(b->args.ns), STR_ARG(b->args.pod));
+        buf_fmt(&text, "Successfully binding node [" STR_FMT "] to " STR_FMT "/" STR_FMT,
+                STR_ARG(b->args.node), STR_ARG(b->args.ns), STR_ARG(b->args.pod));
     else
         buf_add(&text, str_z(result->text));
-    struct kube_event event = {.ns = b->args.ns, .pod = b->args.pod, .uid = b->args.uid,
+    struct kube_event event = {.ns = b->args.ns,
+                               .pod = b->args.pod,
+                               .uid = b->args.uid,
                                .warning = result->code != ERR_OK,
-                               .reason = result->code == ERR_OK ? STR("BindingSucceed") : STR("BindingFailed"),
+                               .reason = result->code == ERR_OK ? STR("BindingSucceed")
+                                                                : STR("BindingFailed"),
                                .message = {text.p, text.n}};
-    if (b->pod && b->pod->wants != CLUSTER_WANTS_NOTHING && result->code != ERR_BUSY) /* a busy node is told once, by kube-scheduler */
+    if (b->pod && b->pod->wants != CLUSTER_WANTS_NOTHING &&
+        result->code != ERR_BUSY) /* a busy node is told once, by kube-scheduler */
         kube_events_post(app->events, &event);
-    log_info(2, "bind", "id=%llu pod=" STR_FMT "/" STR_FMT " uid=" STR_FMT " node=" STR_FMT " ms=%lld result=\"%s\"",
-             (unsigned long long)b->r->id, STR_ARG(b->args.ns), STR_ARG(b->args.pod), STR_ARG(b->args.uid),
-             STR_ARG(b->args.node), (long long)(now_ms(b) - b->r->started_ms), result->code ? result->text : "ok");
+    log_info(2, "bind",
+             "id=%llu pod=" STR_FMT "/" STR_FMT " uid=" STR_FMT " node=" STR_FMT
+             " ms=%lld result=\"%s\"",
+             (unsigned long long)b->r->id, STR_ARG(b->args.ns), STR_ARG(b->args.pod),
+             STR_ARG(b->args.uid), STR_ARG(b->args.node), (long long)(now_ms(b) - b->r->started_ms),
+             result->code ? result->text : "ok");
     buf_done(&text);
 }
 
@@ -690,8 +755,8 @@ void ext_bind(struct ext_request *r, struct ext_answer *a)
         answer(a, err.text);
         return;
     }
-    if (b->args.pod.n >= NAME_MAX_BYTES || b->args.ns.n >= NAME_MAX_BYTES || b->args.uid.n >= NAME_MAX_BYTES ||
-        b->args.node.n >= NAME_MAX_BYTES) {
+    if (b->args.pod.n >= NAME_MAX_BYTES || b->args.ns.n >= NAME_MAX_BYTES ||
+        b->args.uid.n >= NAME_MAX_BYTES || b->args.node.n >= NAME_MAX_BYTES) {
         answer(a, "binding args: a name is longer than Kubernetes allows");
         return;
     }
@@ -719,13 +784,17 @@ void ext_bind(struct ext_request *r, struct ext_answer *a)
         break;
     }
     char charged_on[NAME_MAX_BYTES];
-    enum cluster_state state = cluster_pod_state(app->store, b->args.uid, charged_on, sizeof(charged_on));
+    enum cluster_state state =
+        cluster_pod_state(app->store, b->args.uid, charged_on, sizeof(charged_on));
     if (state == CLUSTER_STATE_BOUND && str_eq(str_z(charged_on), b->args.node)) {
         err.code = ERR_OK; /* the answer to an earlier call was lost */
     } else if (state == CLUSTER_STATE_BOUND) {
         err_ignore(err_set(&err, ERR_INVALID, "pod is bound to node \"%s\" already", charged_on));
     } else if (state == CLUSTER_STATE_ASSUMED) {
-        err_ignore(err_set(&err, ERR_BUSY, "the outcome of an earlier bind to node \"%s\" is not known yet; try again", charged_on));
+        err_ignore(
+            err_set(&err, ERR_BUSY,
+                    "the outcome of an earlier bind to node \"%s\" is not known yet; try again",
+                    charged_on));
     } else {
         struct err fresh = {0};
         fresh.code = bind_pod(b, &fresh);
@@ -761,7 +830,8 @@ static void *settle_thread(void *ctx)
 
         pthread_mutex_lock(&binds->lock);
         if (done) {
-            log_info(0, "bind settled", "pod=%s/%s node=%s bound=%d", e->ns, e->name, e->node, proof == PROOF_BOUND);
+            log_info(0, "bind settled", "pod=%s/%s node=%s bound=%d", e->ns, e->name, e->node,
+                     proof == PROOF_BOUND);
             free(e);
             binds->unsettled_n--;
             continue;

@@ -1,5 +1,5 @@
-/* Words made from reasons, in one place: codes for kube-scheduler (stable bytes: no counts, no amounts), sentences with
- * amounts for events and logs. */
+/* Words made from reasons, in one place: codes for kube-scheduler (stable bytes: no counts, no
+ * amounts), sentences with amounts for events and logs. */
 #include "extender/priv.h"
 
 #include <string.h>

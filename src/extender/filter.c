@@ -1,5 +1,5 @@
-/* POST /filter: the best nodes that fit, or why none does (ARCHITECTURE.md, "the way of a request", steps 1 to 5 and 7).
- * Nothing here waits, and no lock is held while deciding. */
+/* POST /filter: the best nodes that fit, or why none does (ARCHITECTURE.md, "the way of a request",
+ * steps 1 to 5 and 7). Nothing here waits, and no lock is held while deciding. */
 #include "extender/question.h"
 
 #include <assert.h>
@@ -32,7 +32,8 @@ static void answer_pass(const struct ext_question *q, struct ext_answer *a)
     buf_add(&a->body, q->args.nodes.p ? q->args.nodes : STR("null"));
     buf_add(&a->body, STR(",\"NodeNames\":"));
     buf_add(&a->body, q->args.node_names.p ? q->args.node_names : STR("null"));
-    buf_add(&a->body, STR(",\"FailedNodes\":null,\"FailedAndUnresolvableNodes\":null,\"Error\":\"\"}"));
+    buf_add(&a->body,
+            STR(",\"FailedNodes\":null,\"FailedAndUnresolvableNodes\":null,\"Error\":\"\"}"));
 }
 
 /* Texts of reason sets, each made once a call, quoted for JSON. */
@@ -83,8 +84,8 @@ static void add_failed(const struct ext_question *q, bool unresolvable, const st
 }
 
 /* `same`: one text (quoted) for all refused nodes; NULL: each its own codes. */
-static void answer_refusals(const struct ext_question *q, const struct str *same, struct arena *arena,
-                            struct buf *out)
+static void answer_refusals(const struct ext_question *q, const struct str *same,
+                            struct arena *arena, struct buf *out)
 {
     struct texts texts = {.arena = arena};
     buf_add(out, STR(",\"FailedNodes\":"));
@@ -133,8 +134,8 @@ static bool better(const struct ext_candidate *a, const struct ext_candidate *b)
     return str_cmp(a->name, b->name) < 0;
 }
 
-/* The best `max` candidates that fit and are worse than `after` (NULL: from the top), best first. One pass over the
- * candidates with a heap of `max` whose top is the worst kept. */
+/* The best `max` candidates that fit and are worse than `after` (NULL: from the top), best first.
+ * One pass over the candidates with a heap of `max` whose top is the worst kept. */
 static size_t rank_best(const struct ext_question *q, const struct ext_candidate *after, size_t max,
                         size_t *ret)
 {
@@ -179,8 +180,8 @@ static size_t rank_best(const struct ext_question *q, const struct ext_candidate
 }
 
 /* Does the node still take the pod with the holds of others on top? */
-static bool bears_holds(struct ext_request *r, struct ext_question *q, const struct ext_candidate *c,
-                        bool certain_only, uint32_t *ret_likely)
+static bool bears_holds(struct ext_request *r, struct ext_question *q,
+                        const struct ext_candidate *c, bool certain_only, uint32_t *ret_likely)
 {
     struct cluster_store *store = r->app->store;
     if (ret_likely)
@@ -197,7 +198,8 @@ static bool bears_holds(struct ext_request *r, struct ext_question *q, const str
     return verdict.fits;
 }
 
-/* Fills `picked` (room for q->n) with the nodes to answer, best first; 0: none that fits bears the holds. */
+/* Fills `picked` (room for q->n) with the nodes to answer, best first; 0: none that fits bears the
+ * holds. */
 static size_t pick(struct ext_request *r, struct ext_question *q, size_t want, size_t *picked)
 {
     bool held = cluster_holds_count(r->app->store) > 0;
@@ -225,7 +227,8 @@ static size_t pick(struct ext_request *r, struct ext_question *q, size_t want, s
     return n;
 }
 
-/* No node bears all holds: the one that bears charges and certain holds, with the fewest likely ones, pins the pick. */
+/* No node bears all holds: the one that bears charges and certain holds, with the fewest likely
+ * ones, pins the pick. */
 static size_t pick_pinned(struct ext_request *r, struct ext_question *q, size_t *picked)
 {
     const struct ext_candidate *best = NULL;
@@ -246,7 +249,8 @@ static size_t pick_pinned(struct ext_request *r, struct ext_question *q, size_t 
 
 /* ---- 5: hold what was promised ---- */
 
-static void hold(struct ext_request *r, struct ext_question *q, const size_t *picked, size_t picked_n)
+static void hold(struct ext_request *r, struct ext_question *q, const size_t *picked,
+                 size_t picked_n)
 {
     if (!q->pod.uid.n)
         return; /* a question of a person: nobody to hold for */
@@ -254,7 +258,8 @@ static void hold(struct ext_request *r, struct ext_question *q, const size_t *pi
     uint16_t n = 0;
     struct score_placement scratch;
     size_t best[CLUSTER_HOLD_NODES_MAX];
-    if (picked_n > CLUSTER_HOLD_NODES_MAX) { /* all nodes were answered, in no order: the best are held */
+    if (picked_n >
+        CLUSTER_HOLD_NODES_MAX) { /* all nodes were answered, in no order: the best are held */
         picked_n = rank_best(q, NULL, CLUSTER_HOLD_NODES_MAX, best);
         picked = best;
     }
@@ -272,7 +277,8 @@ static void hold(struct ext_request *r, struct ext_question *q, const size_t *pi
             score_node_place(&q->prepared, &node->score, NULL, &verdict, &scratch, NULL);
         if (!verdict.fits)
             continue;
-        size_t bytes = offsetof(struct score_placement, parts) + scratch.parts_n * sizeof(scratch.parts[0]);
+        size_t bytes =
+            offsetof(struct score_placement, parts) + scratch.parts_n * sizeof(scratch.parts[0]);
         struct score_placement *placement = arena_alloc(r->arena, bytes);
         if (!placement)
             return; /* a hold is a courtesy: bind decides */
@@ -285,8 +291,9 @@ static void hold(struct ext_request *r, struct ext_question *q, const size_t *pi
 
 /* ---- nothing fits ---- */
 
-/* What the ask meets in the whole cluster: one text for all nodes, so that kube-scheduler's rotating sample does not
- * change the pod's condition from call to call (contract/kubernetes.md 1.8). Cheap: the class remembers each node. */
+/* What the ask meets in the whole cluster: one text for all nodes, so that kube-scheduler's
+ * rotating sample does not change the pod's condition from call to call
+ * (contract/kubernetes.md 1.8). Cheap: the class remembers each node. */
 static score_reasons cluster_reasons(const struct ext_question *q)
 {
     score_reasons set = 0;
@@ -311,7 +318,8 @@ static bool is_sample(const struct ext_question *q)
     return !q->items && known < cluster_snapshot_nodes(q->snapshot);
 }
 
-/* The pod's event: counts and the nearest misses, bounded. The queue keeps it to one in ten seconds. */
+/* The pod's event: counts and the nearest misses, bounded. The queue keeps it to one in ten
+ * seconds. */
 static void post_refusal(struct ext_request *r, struct ext_question *q)
 {
     if (!q->pod.uid.n)
@@ -325,7 +333,8 @@ static void post_refusal(struct ext_request *r, struct ext_question *q)
     buf_fmt(&text, "no available node, %zu nodes do not meet:", q->n);
     for (unsigned reason = 1; reason < SCORE_REASON_COUNT_; reason++)
         if (counts[reason])
-            buf_fmt(&text, " %zu %s,", counts[reason], score_reason_code((enum score_reason)reason));
+            buf_fmt(&text, " %zu %s,", counts[reason],
+                    score_reason_code((enum score_reason)reason));
     if (text.n)
         text.n--; /* the last comma */
     const struct ext_candidate *near[3];
@@ -354,11 +363,16 @@ static void post_refusal(struct ext_request *r, struct ext_question *q)
         buf_fmt(&text, "; " STR_FMT ": ", STR_ARG(near[i]->name));
         ext_detail_text(&detail, &text);
     }
-    struct kube_event event = {.ns = q->pod.ns, .pod = q->pod.name, .uid = q->pod.uid, .warning = true,
-                               .reason = STR("FilteringFailed"), .message = {text.p, text.n}};
+    struct kube_event event = {.ns = q->pod.ns,
+                               .pod = q->pod.name,
+                               .uid = q->pod.uid,
+                               .warning = true,
+                               .reason = STR("FilteringFailed"),
+                               .message = {text.p, text.n}};
     kube_events_post(r->app->events, &event);
     log_info(5, "filter refused", "id=%llu pod=" STR_FMT "/" STR_FMT " why=\"" STR_FMT "\"",
-             (unsigned long long)r->id, STR_ARG(q->pod.ns), STR_ARG(q->pod.name), (int)text.n, text.p);
+             (unsigned long long)r->id, STR_ARG(q->pod.ns), STR_ARG(q->pod.name), (int)text.n,
+             text.p);
     buf_done(&text);
 }
 
@@ -368,7 +382,8 @@ static void refuse(struct ext_request *r, struct ext_question *q, bool held, str
     if (held)
         for (size_t i = 0; i < q->n; i++)
             if (q->candidates[i].verdict.fits)
-                q->candidates[i].verdict = (struct score_verdict){.reasons = SCORE_BIT(SCORE_NODE_HELD)};
+                q->candidates[i].verdict =
+                    (struct score_verdict){.reasons = SCORE_BIT(SCORE_NODE_HELD)};
     struct str *same = NULL;
     struct texts texts = {.arena = r->arena};
     struct str text;
@@ -395,19 +410,24 @@ static void refuse_ask(struct ext_request *r, struct ext_question *q, struct ext
     struct buf plain, quoted;
     buf_init(&plain, 4096);
     buf_init(&quoted, 8192);
-    buf_fmt(&plain, "%s: " STR_FMT, score_reason_code(q->pod.refused_reason), STR_ARG(q->pod.refused_text));
+    buf_fmt(&plain, "%s: " STR_FMT, score_reason_code(q->pod.refused_reason),
+            STR_ARG(q->pod.refused_text));
     buf_json(&quoted, (struct str){plain.p, plain.n});
     for (size_t i = 0; i < q->n; i++)
-        q->candidates[i].verdict = (struct score_verdict){.unresolvable = true,
-                                                          .reasons = SCORE_BIT(q->pod.refused_reason)};
+        q->candidates[i].verdict = (struct score_verdict){
+            .unresolvable = true, .reasons = SCORE_BIT(q->pod.refused_reason)};
     struct str same = {quoted.p, quoted.n};
     a->status = 200;
     a->content_type = "application/json";
     buf_add(&a->body, STR("{\"Nodes\":null,\"NodeNames\":null"));
     answer_refusals(q, &same, r->arena, &a->body);
     buf_add(&a->body, STR(",\"Error\":\"\"}"));
-    struct kube_event event = {.ns = q->pod.ns, .pod = q->pod.name, .uid = q->pod.uid, .warning = true,
-                               .reason = STR("FilteringFailed"), .message = {plain.p, plain.n}};
+    struct kube_event event = {.ns = q->pod.ns,
+                               .pod = q->pod.name,
+                               .uid = q->pod.uid,
+                               .warning = true,
+                               .reason = STR("FilteringFailed"),
+                               .message = {plain.p, plain.n}};
     if (q->pod.uid.n)
         kube_events_post(r->app->events, &event);
     buf_done(&plain);
@@ -428,7 +448,8 @@ static enum err_code decide(struct ext_request *r, struct ext_question *q, struc
     size_t fits = 0;
     for (size_t i = 0; i < q->n; i++) {
         fits += q->candidates[i].verdict.fits;
-        if (q->own[0] && q->candidates[i].verdict.fits && str_eq(q->candidates[i].name, str_z(q->own))) {
+        if (q->own[0] && q->candidates[i].verdict.fits &&
+            str_eq(q->candidates[i].name, str_z(q->own))) {
             picked[0] = i; /* its bind is under way there: the same answer again */
             answer_fits(r, q, picked, 1, a);
             ext_metrics_count(r->app->metrics, EXT_FILTER_FITS, 1);
@@ -447,8 +468,11 @@ static enum err_code decide(struct ext_request *r, struct ext_question *q, struc
         answer_fits(r, q, picked, n, a);
         ext_metrics_count(r->app->metrics, EXT_FILTER_FITS, 1);
     }
-    log_info(4, "filter", "id=%llu pod=" STR_FMT "/" STR_FMT " uid=" STR_FMT " asked=%zu fit=%zu answered=%zu first=\"" STR_FMT "\"",
-             (unsigned long long)r->id, STR_ARG(q->pod.ns), STR_ARG(q->pod.name), STR_ARG(q->pod.uid), q->n, fits, n,
+    log_info(4, "filter",
+             "id=%llu pod=" STR_FMT "/" STR_FMT " uid=" STR_FMT
+             " asked=%zu fit=%zu answered=%zu first=\"" STR_FMT "\"",
+             (unsigned long long)r->id, STR_ARG(q->pod.ns), STR_ARG(q->pod.name),
+             STR_ARG(q->pod.uid), q->n, fits, n,
              STR_ARG(n ? q->candidates[picked[0]].name : STR("")));
     return ERR_OK;
 }

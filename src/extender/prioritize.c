@@ -1,8 +1,10 @@
-/* POST /prioritize: how good each listed node would be with the pod on it, 0…--score-max (steps 1 to 4 and 7).
- * kube-scheduler adds these to its own plugins' scores; hosts that are left out get nothing. */
+/* POST /prioritize: how good each listed node would be with the pod on it, 0…--score-max (steps 1
+ * to 4 and 7). kube-scheduler adds these to its own plugins' scores; hosts that are left out get
+ * nothing. */
 #include "extender/question.h"
 
-static enum err_code scores(struct ext_request *r, struct ext_question *q, struct ext_answer *a, struct err *err)
+static enum err_code scores(struct ext_request *r, struct ext_question *q, struct ext_answer *a,
+                            struct err *err)
 {
     enum err_code rc = ext_question_ask(r, q, err);
     if (rc)

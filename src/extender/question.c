@@ -8,7 +8,8 @@ static enum err_code read_names(struct ext_request *r, struct ext_question *q, s
 {
     struct str *names = NULL;
     enum err_code rc =
-        ext_wire_names(q->args.node_names, r->app->cluster.nodes_max, r->arena, &names, &q->n, err);
+        ext_wire_names(q->args.node_names, cluster_store_config(r->app->store)->nodes_max, r->arena,
+                       &names, &q->n, err);
     if (rc)
         return rc;
     q->candidates = arena_array(r->arena, q->n + 1, sizeof(*q->candidates));
@@ -21,11 +22,12 @@ static enum err_code read_names(struct ext_request *r, struct ext_question *q, s
     return ERR_OK;
 }
 
-/* Whole Node objects: inventory from the object, use from the ledger. Source: architecture 3, nodeCacheCapable=false. */
+/* Whole Node objects: inventory from the object, use from the ledger. Source: architecture 3,
+ * nodeCacheCapable=false. */
 static enum err_code read_items(struct ext_request *r, struct ext_question *q, struct err *err)
 {
-    enum err_code rc =
-        ext_wire_items(q->args.nodes, r->app->cluster.nodes_max, r->arena, &q->items, &q->n, err);
+    enum err_code rc = ext_wire_items(q->args.nodes, cluster_store_config(r->app->store)->nodes_max,
+                                      r->arena, &q->items, &q->n, err);
     if (rc)
         return rc;
     q->candidates = arena_array(r->arena, q->n + 1, sizeof(*q->candidates));
@@ -65,8 +67,9 @@ enum err_code ext_question_open(struct ext_request *r, struct ext_question *q, e
         return ERR_OK;
     }
     if (!q->args.nodes.p && !q->args.node_names.p)
-        return err_set(err, ERR_BAD_REQUEST,
-                       "extender args: NodeNames and Nodes are both null; one of them names the nodes");
+        return err_set(
+            err, ERR_BAD_REQUEST,
+            "extender args: NodeNames and Nodes are both null; one of them names the nodes");
     if (!ext_ready(app))
         return err_set(err, ERR_UNAVAILABLE,
                        "not ready: nodes, pods or quotas of the cluster are not read yet");
@@ -99,7 +102,8 @@ enum err_code ext_question_ask(struct ext_request *r, struct ext_question *q, st
     for (size_t i = 0; i < q->n; i++) {
         struct ext_candidate *c = &q->candidates[i];
         if (!c->node) {
-            c->verdict = (struct score_verdict){.unresolvable = true, .reasons = SCORE_BIT(SCORE_NODE_UNKNOWN)};
+            c->verdict = (struct score_verdict){.unresolvable = true,
+                                                .reasons = SCORE_BIT(SCORE_NODE_UNKNOWN)};
         } else if (!q->items) {
             cluster_class_check(q->class, &q->prepared, c->node, &c->verdict);
         } else {

@@ -1,8 +1,9 @@
-/* List and watch → store: one thread a kind (nodes, pods, quotas). Objects are decoded from the bytes as they stream in;
- * nothing of them is kept but what the ledger takes.
+/* List and watch → store: one thread a kind (nodes, pods, quotas). Objects are decoded from the
+ * bytes as they stream in; nothing of them is kept but what the ledger takes.
  *
- * A thread's life: streaming list where the server offers it, else pages; then watch from that resourceVersion, resumed
- * after every end; 410: list again; all failures back off with jitter. Source: contract/kubernetes.md 2.2. */
+ * A thread's life: streaming list where the server offers it, else pages; then watch from that
+ * resourceVersion, resumed after every end; 410: list again; all failures back off with jitter.
+ * Source: contract/kubernetes.md 2.2. */
 #include "extender/priv.h"
 
 #include <pthread.h>
@@ -70,18 +71,13 @@ static enum err_code apply(struct watcher *w, struct str object, struct err *err
     }
 }
 
-static enum err_code delete(struct watcher *w, struct str object, struct err *err)
-{
+static enum err_code delete (struct watcher *w, struct str object, struct err *err) {
     struct str ns, name, uid;
     enum err_code rc = cluster_identity_decode(object, w->arena, &ns, &name, &uid, err);
-    if (rc)
-        return rc;
-    if (w->kind == KUBE_NODE)
-        cluster_delete_node(w->app->store, name, uid);
-    else if (w->kind == KUBE_POD)
-        cluster_delete_pod(w->app->store, uid);
-    else
-        cluster_delete_quota(w->app->store, ns, name);
+    if (rc) return rc;
+    if (w->kind == KUBE_NODE) cluster_delete_node(w->app->store, name, uid);
+    else if (w->kind == KUBE_POD) cluster_delete_pod(w->app->store, uid);
+    else cluster_delete_quota(w->app->store, ns, name);
     return ERR_OK;
 }
 
@@ -134,7 +130,8 @@ static enum err_code list(struct watcher *w, const _Atomic bool *stop, struct er
     struct kube_list_options opt = {0};
     struct kube_list_handler handler = {.item = on_item, .ctx = w};
     relist_begin(w);
-    enum err_code rc = kube_list(w->app->kube, w->kind, &opt, stop, &handler, w->resource_version, err);
+    enum err_code rc =
+        kube_list(w->app->kube, w->kind, &opt, stop, &handler, w->resource_version, err);
     if (rc) {
         relist_abort(w);
         w->resource_version[0] = '\0';
@@ -155,7 +152,8 @@ static enum err_code on_event(void *ctx, enum kube_event_type type, struct str o
         relist_end(w);
     else if (type != KUBE_BOOKMARK)
         take(w, type, object);
-    /* the initial ADDED events come in no order: only the bookmark behind them can be resumed from */
+    /* the initial ADDED events come in no order: only the bookmark behind them can be resumed from
+     */
     if (!w->relisting && resource_version.n && resource_version.n < sizeof(w->resource_version)) {
         memcpy(w->resource_version, resource_version.p, resource_version.n);
         w->resource_version[resource_version.n] = '\0';
@@ -163,7 +161,8 @@ static enum err_code on_event(void *ctx, enum kube_event_type type, struct str o
     return ERR_OK;
 }
 
-static enum err_code watch(struct watcher *w, bool initial, const _Atomic bool *stop, struct err *err)
+static enum err_code watch(struct watcher *w, bool initial, const _Atomic bool *stop,
+                           struct err *err)
 {
     struct kube_watch_options opt = {.resource_version = w->resource_version, .initial = initial};
     struct kube_watch_handler handler = {.event = on_event, .ctx = w};
@@ -261,8 +260,11 @@ enum err_code ext_reflector_start(struct ext_app *app, struct ext_reflector **re
     for (unsigned i = 0; i < EXT_SYNC_COUNT_; i++) {
         struct watcher *w = &rf->watchers[i];
         struct watcher_start *start = malloc(sizeof(*start));
-        *w = (struct watcher){.app = app, .kind = KINDS[i].kind, .cluster_kind = KINDS[i].cluster_kind,
-                              .sync = (enum ext_sync)i, .arena = arena_new(ITEM_MEMORY_MAX),
+        *w = (struct watcher){.app = app,
+                              .kind = KINDS[i].kind,
+                              .cluster_kind = KINDS[i].cluster_kind,
+                              .sync = (enum ext_sync)i,
+                              .arena = arena_new(ITEM_MEMORY_MAX),
                               .random = (uint64_t)clock_wall_ns(app->clock) * 2 + 1 + i};
         if (start)
             *start = (struct watcher_start){rf, w};

@@ -1,6 +1,7 @@
-/* The extender protocol's JSON, inward: bytes → what the verbs need, borrowed from the body. Outward the verbs write into
- * the answer's buffer themselves; their shapes are a few lines each.
- * Source: contract/kubernetes.md 1.1, core.md 1.1. Keys match in any case and the last of several counts, as in Go. */
+/* The extender protocol's JSON, inward: bytes → what the verbs need, borrowed from the body.
+ * Outward the verbs write into the answer's buffer themselves; their shapes are a few lines each.
+ * Source: contract/kubernetes.md 1.1, core.md 1.1. Keys match in any case and the last of several
+ * counts, as in Go. */
 #include "extender/priv.h"
 
 #include <string.h>
@@ -23,7 +24,8 @@ static bool string_or_null(struct scan *s, struct str *ret)
     return scan_string(s, ret);
 }
 
-enum err_code ext_wire_args(struct str body, struct arena *arena, struct ext_args *ret, struct err *err)
+enum err_code ext_wire_args(struct str body, struct arena *arena, struct ext_args *ret,
+                            struct err *err)
 {
     struct ext_args args = {0};
     struct scan s = scan_start(body, DEPTH_MAX, arena);

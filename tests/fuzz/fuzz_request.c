@@ -1,5 +1,5 @@
-/* Bodies of the verbs: whatever comes is read to a value or refused; what was read lies inside the body or the arena, and
- * the raw parts, put together again, are read to the same. */
+/* Bodies of the verbs: whatever comes is read to a value or refused; what was read lies inside the
+ * body or the arena, and the raw parts, put together again, are read to the same. */
 #include "extender/priv.h"
 
 #include <assert.h>
@@ -55,7 +55,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         add(&text, "nodeNames", args.node_names);
         buf_char(&text, '}');
         assert(!ext_wire_args((struct str){text.p, text.n}, arena, &again, &err));
-        assert(str_eq(args.pod, again.pod) && str_eq(args.nodes, again.nodes) && str_eq(args.node_names, again.node_names));
+        assert(str_eq(args.pod, again.pod) && str_eq(args.nodes, again.nodes) &&
+               str_eq(args.node_names, again.node_names));
         if (args.node_names.p)
             names_are_stable(args.node_names, arena);
         struct str *items;
