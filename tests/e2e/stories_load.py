@@ -39,7 +39,7 @@ def fill(options):
 
 
 SHAPES = ((1024, 4), (2048, 6), (3072, 10), (4096, 15), (6144, 22), (8192, 30), (12288, 45))
-WEIGHTS = (2, 3, 3, 3, 2, 2, 1)
+WEIGHTS = (1, 2, 2, 2, 2, 2, 2)
 
 
 def best_card(shapes, memory, cores, shares):
@@ -164,7 +164,7 @@ def two_schedulers(options):
         names = ["node-%d" % i for i in range(nodes)]
         w.nodes(*[make_node(n, cards=cards, split=split) for n in names])
         w.start()
-        ask = dict(mem=2400, cores=10)
+        ask = dict(mem=1000, cores=5)          # the shares bind
         theirs = [pod_object("k-%02d" % i, gpu(**ask)) for i in range(count * 2 // 3)]
         ours = w.create_all([pod_object("x-%02d" % i, gpu(**ask), scheduler="second") for i in range(count * 2 // 3)])
         queue, lock, full = list(ours), threading.Lock(), threading.Event()
