@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 enum { OUT_MAX = 262144, REQUEST_MAX = 65536, CARDS_MAX = 64 };
-#define VERSION 1000000 /* the resourceVersion of everything that is there at the start */
+#define FIRST_RV 1000000 /* the resourceVersion of everything that is there at the start */
 
 struct options {
     long nodes, cards, split, card_mem, pods, pod_cards, pod_mem, pod_cores, plain_pods, pod_bytes,
@@ -48,7 +48,7 @@ static struct options opt = {.nodes = 5000,
                              .node_bytes = 6144,
                              .seconds = 600,
                              .watch_list = true};
-static _Atomic long version = VERSION, sent_events, sent_items;
+static _Atomic long version = FIRST_RV, sent_events, sent_items;
 static char *filler; /* managedFields and such, as long as the longest object needs */
 
 struct out { /* a chunked answer on its way */
@@ -133,7 +133,7 @@ static void put_node(struct out *o, long n)
         "\"node-%05ld\",\"kubernetes.io/os\":\"linux\"},\"annotations\":{\"hami.io/"
         "node-handshake\":"
         "\"Reported 2026-11-21 09:40:12\",\"hami.io/node-nvidia-register\":\"[",
-        n, n, VERSION, n);
+        n, n, FIRST_RV, n);
     for (long c = 0; c < opt.cards; c++)
         put(o,
             "%s{\\\"id\\\":\\\"GPU-%05ld-%ld\\\",\\\"index\\\":%ld,\\\"count\\\":%ld,"
@@ -222,7 +222,7 @@ static void put_item(struct out *o, enum kind k, long i)
     if (k == NODES)
         put_node(o, i);
     else
-        put_pod(o, i, VERSION, false);
+        put_pod(o, i, FIRST_RV, false);
     atomic_fetch_add(&sent_items, 1);
 }
 
@@ -295,7 +295,7 @@ static bool list(struct out *o, enum kind k, const char *q)
     long first = atol(text), last = limit > 0 && first + limit < total ? first + limit : total;
     begin_chunked(o->fd);
     put(o, "{\"kind\":\"%s\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"%d\"",
-        KINDS[k], VERSION);
+        KINDS[k], FIRST_RV);
     if (last < total)
         put(o, ",\"continue\":\"%ld\",\"remainingItemCount\":%ld", last, total - last);
     put(o, "},\"items\":[");
