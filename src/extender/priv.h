@@ -22,6 +22,8 @@
 
 #include <stdatomic.h>
 
+struct sockaddr;
+
 /* ---- config.c: flags, one table (name, type, default, bounds, help) that also makes --help and the man page ---- */
 struct ext_config {
     const char **cluster_files;
@@ -40,24 +42,36 @@ struct ext_config {
     /* limits */
     size_t body_max;        /* 8 MiB */
     size_t webhook_body_max; /* 8 MiB */
+    size_t bodies_max;       /* of all requests of a listener at once: 256 MiB */
     int connections_max, in_flight_max;
     int header_timeout_ms, body_timeout_ms, idle_timeout_s; /* idle ≥ 180 s */
     size_t request_memory_max; /* arena of one request */
+    int threads;               /* of a listener; 0: by the number of processors */
+    bool legacy_metrics;       /* HAMi's old metric names as well */
     int verbosity;
     bool help, version;
+    struct buf ignored; /* see ext_config_ignored() */
 };
 /* Parses; `--flag=value`, `--flag value`, `-v=4`, Go bools. ERR_BAD_REQUEST with the nearest known flag in the text.
  * Flags of HAMi without effect here are collected for one log line. */
 MUST_USE enum err_code ext_config_parse(int argc, char **argv, struct ext_config *ret, struct err *err);
+/* All defaults, nothing listens: for tests and for programs that use the server alone. */
+void ext_config_init(struct ext_config *ret);
 void ext_config_done(struct ext_config *c);
 void ext_config_help(struct buf *out);
 /* "flag1, flag2" of the accepted flags that have no effect; "" when there are none. */
 const char *ext_config_ignored(const struct ext_config *c);
+/* The table, for the test that holds the man page against it. NULL after the last. */
+struct ext_flag_view {
+    const char *name, *type, *value, *help; /* value: the default as text */
+    bool ignored;
+};
+bool ext_config_flag(size_t i, struct ext_flag_view *ret);
 
 /* ---- metrics.c ---- */
-enum ext_verb { EXT_VERB_FILTER, EXT_VERB_PRIORITIZE, EXT_VERB_BIND, EXT_VERB_WEBHOOK, EXT_VERB_API, EXT_VERB_COUNT_ };
+enum ext_verb { EXT_VERB_FILTER, EXT_VERB_PRIORITIZE, EXT_VERB_BIND, EXT_VERB_WEBHOOK, EXT_VERB_API, EXT_VERB_PROBE, EXT_VERB_METRICS, EXT_VERB_COUNT_ };
 struct ext_metrics;
-struct ext_metrics *ext_metrics_new(void);
+struct ext_metrics *ext_metrics_new(void); /* NULL: no memory */
 void ext_metrics_free(struct ext_metrics *m);
 void ext_metrics_verb(struct ext_metrics *m, enum ext_verb verb, unsigned status, int64_t ns);
 enum ext_counter { /* monotonic */
@@ -82,6 +96,7 @@ struct ext_app {
     struct kube_events *events;
     struct ext_metrics *metrics;
     struct ext_workers *workers;
+    struct ext_binds *binds;
     struct admission_config admission;
     _Atomic bool synced[EXT_SYNC_COUNT_];
     _Atomic bool stopping;
@@ -99,11 +114,22 @@ struct ext_request {
     struct arena *arena;  /* of this request; dropped when it is answered */
     int64_t started_ms;   /* monotonic, of the first byte */
 };
+/* An answer that is too long to be built at once: the server asks for more while the peer reads. One thread at a time;
+ * other threads than the handler's. */
+struct ext_stream {
+    bool (*more)(void *ctx, struct buf *out); /* appends the next piece; false: that was the last */
+    void (*done)(void *ctx);                  /* called once, also when the peer went away */
+    void *ctx;
+};
+#define EXT_ANSWER_MAX ((size_t)64 << 20)
 struct ext_answer { /* the handler fills it once */
     unsigned status;
-    const char *content_type; /* static */
-    struct buf body;          /* taken by the server */
+    const char *content_type; /* static; NULL: application/json */
+    struct buf body;          /* empty, with a cap of EXT_ANSWER_MAX; taken by the server */
+    struct ext_stream stream; /* instead of body, if `more` is set; taken by the server */
     const char *allow;        /* of 405; static */
+    int retry_after_s;        /* of 503; 0: not said */
+    bool close;               /* the connection ends with this answer */
 };
 /* answer.c */
 void ext_answer_text(struct ext_answer *a, unsigned status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -119,19 +145,30 @@ struct ext_route {
     unsigned surfaces;
     bool trusted; /* loopback peers and verified client certificates only */
     bool waits;   /* runs on a worker */
+    bool always;  /* probes: answered beyond the limits of load too, and while stopping */
     enum ext_verb verb;
     ext_handler handle;
 };
-/* NULL: no such path (404), or *ret_allow set: other methods only (405). */
-const struct ext_route *ext_route_find(struct str method, struct str path, unsigned surfaces, const char **ret_allow);
+/* routes.c: the table of cardinald; ends with a row without path. */
+extern const struct ext_route EXT_ROUTES[];
+/* route.c. HEAD finds GET routes. NULL: no such path (404), or *ret_allow set: other methods only (405). */
+const struct ext_route *ext_route_find(const struct ext_route *routes, struct str method, struct str path,
+                                       unsigned surfaces, const char **ret_allow);
+/* A request target as sent → decoded path, and query as sent (p NULL: none). False: not a path, a broken or a NUL escape. */
+bool ext_route_target(struct str target, struct arena *arena, struct str *ret_path, struct str *ret_query);
+/* Percent-decoding into the arena; `plus`: '+' is a blank. */
+bool ext_url_decode(struct str text, bool plus, struct arena *arena, struct str *ret);
 
 struct ext_server;
 struct ext_server_config {
     const char *address; /* "127.0.0.1:8080", "[::1]:0", ":9395" */
     unsigned surfaces;
-    bool tls; /* with config.cert_file and key_file */
-    int threads;
+    bool tls; /* with config.cert_file, key_file and client_ca_file */
+    int threads; /* 0: by the number of processors */
+    const struct ext_route *routes; /* EXT_ROUTES, or others; ends with a row without path */
+    bool (*peer_trusted)(const struct sockaddr *peer); /* NULL: loopback addresses are */
 };
+/* Of app it uses config (limits, files), clock, metrics, workers (for routes that wait), stopping and request_ids. */
 MUST_USE enum err_code ext_server_start(struct ext_app *app, const struct ext_server_config *cfg, struct ext_server **ret, struct err *err);
 const char *ext_server_address(const struct ext_server *s); /* really bound, "127.0.0.1:40123" */
 void ext_server_quiesce(struct ext_server *s); /* no new connections; answers in flight go on */
@@ -141,7 +178,7 @@ void ext_server_stop(struct ext_server *s);    /* waits for answers in flight, a
 struct ext_workers;
 struct ext_workers *ext_workers_new(int max);
 /* false: the queue (1024) is full or stopping. */
-bool ext_workers_run(struct ext_workers *w, void (*job)(void *ctx), void *ctx);
+bool ext_workers_run(struct ext_workers *w, void (*run)(void *ctx), void *ctx);
 void ext_workers_free(struct ext_workers *w); /* finishes what is queued, joins */
 
 /* ---- verbs ---- */
@@ -149,6 +186,12 @@ void ext_filter(struct ext_request *r, struct ext_answer *a);
 void ext_prioritize(struct ext_request *r, struct ext_answer *a);
 void ext_bind(struct ext_request *r, struct ext_answer *a);
 void ext_webhook(struct ext_request *r, struct ext_answer *a);
+/* bind.c: binds under way, and the thread that settles those of unknown outcome. Made before the extender listens, freed
+ * after its workers are gone. */
+struct ext_binds;
+MUST_USE enum err_code ext_binds_new(struct ext_app *app, struct ext_binds **ret, struct err *err);
+size_t ext_binds_unsettled(struct ext_binds *binds); /* binds whose outcome is not known yet */
+void ext_binds_free(struct ext_binds *binds);
 /* inventory.c */
 void ext_v1_nodes(struct ext_request *r, struct ext_answer *a);   /* /v1/nodes */
 void ext_v1_node(struct ext_request *r, struct ext_answer *a);    /* /v1/nodes/NAME */
@@ -185,5 +228,6 @@ void ext_reflector_stop(struct ext_reflector *rf); /* joins */
 
 /* ---- explain.c: words from refusals, for v=5 logs, events and people ---- */
 void ext_reasons_text(score_reasons set, struct buf *out); /* sorted codes, ", " between */
+void ext_detail_text(const struct score_detail *d, struct buf *out); /* "Code (device memory: wanted …, free … of …)" */
 
 #endif

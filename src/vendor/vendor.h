@@ -162,4 +162,6 @@ void vendor_alloc_encode(const struct vendor_alloc *a, uint16_t n, uint16_t cont
 /* Whether a to-allocate list has anything left (node-side.md 3.3: a device token). */
 bool vendor_alloc_left(struct str to_allocate);
 
+#include "vendor/flags.h" /* HAMi's flags that name resources of makers */
+
 #endif

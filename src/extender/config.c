@@ -1,0 +1,478 @@
+/* Flags: one table says how each is called, what it takes, its default and bounds and what it does.
+ * It parses, makes --help, and the man page and docs/operations/flags.md are held against it by a
+ * test. HAMi's names are spelled as HAMi spells them, underscores included. */
+#include "extender/priv.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+enum type {
+    TYPE_BOOL,  /* bool; Go's spellings; without a value: true */
+    TYPE_TEXT,  /* const char *; NULL where the default is empty */
+    TYPE_LIST,  /* cluster_files: may be repeated */
+    TYPE_INT,   /* int */
+    TYPE_BYTES, /* size_t; a number, or one with Ki, Mi, Gi */
+    TYPE_MS,    /* int, milliseconds; a Go duration */
+    TYPE_MS64,  /* int64_t, milliseconds */
+    TYPE_S,     /* int, seconds; a Go duration of whole seconds */
+    TYPE_NONE,  /* text, accepted and without effect */
+    TYPE_NONE_BOOL,
+    TYPE_COUNT_
+};
+static const char *const TYPE_NAMES[TYPE_COUNT_] = {
+    "bool", "text", "file", "int", "bytes", "duration", "duration", "duration", "text", "bool"};
+
+struct flag {
+    const char *name;
+    enum type type;
+    size_t at;         /* offsetof in ext_config */
+    const char *value; /* the default as text */
+    int64_t min, max;  /* of numbers, in the unit that is kept */
+    const char *help;
+};
+
+#define AT(field)              offsetof(struct ext_config, field)
+#define KI                     INT64_C(1024)
+#define MI                     (KI * 1024)
+#define GI                     (MI * 1024)
+#define NO_EFFECT              "HAMi's; accepted without effect"
+#define VENDOR_TEXT(flag_name) {flag_name, TYPE_NONE, 0, "", 0, 0, NO_EFFECT},
+#define VENDOR_BOOL(flag_name) {flag_name, TYPE_NONE_BOOL, 0, "false", 0, 0, NO_EFFECT},
+
+/* clang-format off */
+static const struct flag FLAGS[] = {
+    /* the cluster */
+    {"cluster", TYPE_LIST, AT(cluster_files), "", 0, 0, "file mode: Kubernetes objects as kubectl get -o yaml (or json) prints them; may be repeated"},
+    {"kubeconfig", TYPE_TEXT, AT(kubeconfig), "", 0, 0, "live mode: credentials of the API server; default: $KUBECONFIG, $HOME/.kube/config, in-cluster"},
+    {"kube-context", TYPE_TEXT, AT(kube_context), "", 0, 0, "context of the kubeconfig; default: its current-context"},
+    {"device-config-file", TYPE_TEXT, AT(device_config_file), "", 0, 0, "HAMi's device configuration; default: the built-in vendors and names"},
+    {"unknown-config-keys-warn", TYPE_BOOL, AT(unknown_config_keys_warn), "true", 0, 0, "unknown keys of the device configuration are logged; false: they stop the start"},
+    {"node-label-selector", TYPE_TEXT, AT(node_label_selector), "", 0, 0, "only nodes with these labels: k=v,k2=v2"},
+    /* listeners */
+    {"listen-extender", TYPE_TEXT, AT(listen_extender), "127.0.0.1:8080", 0, 0, "address of the verbs and the read-only API; empty: none"},
+    {"listen-webhook", TYPE_TEXT, AT(listen_webhook), "", 0, 0, "address of the admission webhook; needs --cert_file and --key_file"},
+    {"metrics-bind-address", TYPE_TEXT, AT(listen_metrics), ":9395", 0, 0, "address of metrics and probes; empty: none"},
+    {"http_bind", TYPE_TEXT, AT(http_bind), "", 0, 0, "HAMi's spelling: extender and webhook on one address, instead of --listen-extender; TLS with certificate files, else plain"},
+    {"cert_file", TYPE_TEXT, AT(cert_file), "", 0, 0, "certificate (PEM) of --listen-webhook and --http_bind"},
+    {"key_file", TYPE_TEXT, AT(key_file), "", 0, 0, "its key"},
+    {"client-ca-file", TYPE_TEXT, AT(client_ca_file), "", 0, 0, "who has a client certificate of this authority may call the verbs from other addresses than loopback"},
+    /* what is decided, and how */
+    {"scheduler-name", TYPE_TEXT, AT(scheduler_name), "", 0, 0, "the webhook gives pods that ask for cards this scheduler; also the component of events"},
+    {"force-overwrite-default-scheduler", TYPE_BOOL, AT(force_overwrite_default_scheduler), "true", 0, 0, "the webhook replaces default-scheduler too"},
+    {"node-scheduler-policy", TYPE_TEXT, AT(node_policy), "binpack", 0, 0, "binpack or spread; a pod's annotation goes first"},
+    {"gpu-scheduler-policy", TYPE_TEXT, AT(card_policy), "spread", 0, 0, "binpack, spread, mutex or a chain of them; a pod's annotation goes first"},
+    {"shortlist", TYPE_INT, AT(shortlist), "16", 0, 100000, "nodes that filter answers at most, the best first; 0: all that fit; 1: as HAMi does"},
+    {"score-max", TYPE_INT, AT(score_max), "10", 1, 1000000, "highest score that prioritize gives; the protocol's bound is 10, kube-scheduler takes more"},
+    {"bind-timeout", TYPE_MS, AT(bind_timeout_ms), "4s", 200, 600000, "of a whole bind; below the extender's httpTimeout in kube-scheduler's configuration (5s unless set)"},
+    {"node-lock-timeout", TYPE_MS64, AT(lock_expire_ms), "5m", 1000, INT64_C(86400000), "age from which a malformed or bare node lock is taken over"},
+    {"workers", TYPE_INT, AT(workers_max), "16", 1, 1024, "binds that talk to the API server at once"},
+    /* limits */
+    {"body-max", TYPE_BYTES, AT(body_max), "8Mi", 1024, GI, "of a verb's body; more is answered with 413"},
+    {"webhook-body-max", TYPE_BYTES, AT(webhook_body_max), "8Mi", 1024, GI, "of an AdmissionReview"},
+    {"bodies-max", TYPE_BYTES, AT(bodies_max), "256Mi", 1024, 64 * GI, "of all bodies that a listener holds at once; more is answered with 503"},
+    {"connections-max", TYPE_INT, AT(connections_max), "1024", 1, 100000, "connections of a listener; more are answered with 503 and closed"},
+    {"in-flight-max", TYPE_INT, AT(in_flight_max), "256", 1, 100000, "requests of a listener at once; more are answered with 503"},
+    {"header-timeout", TYPE_MS, AT(header_timeout_ms), "15s", 100, 600000, "total time for a request's header"},
+    {"body-timeout", TYPE_MS, AT(body_timeout_ms), "60s", 100, 600000, "total time for a request's body, and for reading the answer"},
+    {"idle-timeout", TYPE_S, AT(idle_timeout_s), "200s", 180, 86400, "of an idle connection; above the 90s of kube-scheduler's own end"},
+    {"request-memory-max", TYPE_BYTES, AT(request_memory_max), "64Mi", MI, 16 * GI, "working memory of one request"},
+    {"server-threads", TYPE_INT, AT(threads), "0", 0, 8, "threads of a listener; 0: by the number of processors"},
+    /* looking at it */
+    {"v", TYPE_INT, AT(verbosity), "0", 0, 10, "log level: 2 what changed, 4 per node, 5 per card"},
+    {"legacy-metrics", TYPE_BOOL, AT(legacy_metrics), "false", 0, 0, "HAMi's old metric names beside the new ones"},
+    {"help", TYPE_BOOL, AT(help), "false", 0, 0, "print this and exit"},
+    {"version", TYPE_BOOL, AT(version), "false", 0, 0, "print the version and exit"},
+    /* HAMi's, without effect here (contract/core.md 15, chart.md 2) */
+    {"kube-qps", TYPE_NONE, 0, "5", 0, 0, NO_EFFECT},
+    {"kube-burst", TYPE_NONE, 0, "10", 0, 0, NO_EFFECT},
+    {"kube-timeout", TYPE_NONE, 0, "0", 0, 0, NO_EFFECT},
+    {"profiling", TYPE_NONE_BOOL, 0, "false", 0, 0, NO_EFFECT},
+    {"debug", TYPE_NONE_BOOL, 0, "false", 0, 0, NO_EFFECT},
+    {"node-lock-retry-timeout", TYPE_NONE, 0, "28s", 0, 0, NO_EFFECT},
+    {"leader-elect", TYPE_NONE_BOOL, 0, "false", 0, 0, NO_EFFECT},
+    {"leader-elect-resource-name", TYPE_NONE, 0, "", 0, 0, NO_EFFECT},
+    {"leader-elect-resource-namespace", TYPE_NONE, 0, "", 0, 0, NO_EFFECT},
+    VENDOR_HAMI_FLAGS(VENDOR_TEXT)
+    VENDOR_HAMI_FLAGS_BOOL(VENDOR_BOOL)
+    /* klog's */
+    {"add_dir_header", TYPE_NONE_BOOL, 0, "false", 0, 0, NO_EFFECT},
+    {"alsologtostderr", TYPE_NONE_BOOL, 0, "false", 0, 0, NO_EFFECT},
+    {"log_backtrace_at", TYPE_NONE, 0, "", 0, 0, NO_EFFECT},
+    {"log_dir", TYPE_NONE, 0, "", 0, 0, NO_EFFECT},
+    {"log_file", TYPE_NONE, 0, "", 0, 0, NO_EFFECT},
+    {"log_file_max_size", TYPE_NONE, 0, "1800", 0, 0, NO_EFFECT},
+    {"logtostderr", TYPE_NONE_BOOL, 0, "true", 0, 0, NO_EFFECT},
+    {"one_output", TYPE_NONE_BOOL, 0, "false", 0, 0, NO_EFFECT},
+    {"skip_headers", TYPE_NONE_BOOL, 0, "false", 0, 0, NO_EFFECT},
+    {"skip_log_headers", TYPE_NONE_BOOL, 0, "false", 0, 0, NO_EFFECT},
+    {"stderrthreshold", TYPE_NONE, 0, "2", 0, 0, NO_EFFECT},
+    {"vmodule", TYPE_NONE, 0, "", 0, 0, NO_EFFECT},
+};
+/* clang-format on */
+enum { FLAGS_N = sizeof(FLAGS) / sizeof(FLAGS[0]), CLUSTER_FILES_MAX = 256, IGNORED_MAX = 4096 };
+
+static bool takes_value(const struct flag *f)
+{
+    return f->type != TYPE_BOOL && f->type != TYPE_NONE_BOOL;
+}
+
+/* ---- one value ---- */
+static enum err_code bad(const struct flag *f, const char *value, const char *why, struct err *err)
+{
+    return err_set(err, ERR_BAD_REQUEST, "--%s=%.64s: %s", f->name, value, why);
+}
+
+static enum err_code bounds(const struct flag *f, const char *value, int64_t got, struct err *err)
+{
+    if (got >= f->min && got <= f->max)
+        return ERR_OK;
+    const char *unit = f->type == TYPE_MS || f->type == TYPE_MS64 ? " ms"
+                       : f->type == TYPE_S                        ? " s"
+                       : f->type == TYPE_BYTES                    ? " bytes"
+                                                                  : "";
+    return err_set(err, ERR_BAD_REQUEST, "--%s=%.64s: not between %lld and %lld%s", f->name, value,
+                   (long long)f->min, (long long)f->max, unit);
+}
+
+static bool parse_bytes(struct str text, int64_t *ret)
+{
+    static const struct {
+        struct str suffix;
+        int64_t factor;
+    } UNITS[] = {{STR_INIT("Ki"), KI}, {STR_INIT("Mi"), MI}, {STR_INIT("Gi"), GI}};
+    int64_t factor = 1;
+    for (size_t i = 0; i < sizeof(UNITS) / sizeof(UNITS[0]); i++) {
+        if (str_has_suffix(text, UNITS[i].suffix)) {
+            factor = UNITS[i].factor;
+            text.n -= UNITS[i].suffix.n;
+            break;
+        }
+    }
+    int64_t n;
+    return str_int(text, 0, INT64_MAX / GI, &n) && !__builtin_mul_overflow(n, factor, ret);
+}
+
+static bool parse_int(struct str text, int64_t *ret)
+{
+    return str_int(text, INT_MIN, INT_MAX, ret);
+}
+
+/* A duration in the flag's unit; a bare number is not taken: nobody knows its unit. */
+static bool parse_time(const struct flag *f, struct str text, int64_t *ret)
+{
+    int64_t ns, unit = f->type == TYPE_S ? INT64_C(1000000000) : 1000000;
+    if (!clock_parse_duration(text, &ns) || ns % unit != 0)
+        return false;
+    *ret = ns / unit;
+    return true;
+}
+
+static enum err_code set_number(const struct flag *f, const char *value, char *field,
+                                struct err *err)
+{
+    struct str text = str_z(value);
+    int64_t n;
+    bool ok;
+    const char *why;
+    switch (f->type) {
+    case TYPE_INT:
+        ok = parse_int(text, &n);
+        why = "not a number";
+        break;
+    case TYPE_BYTES:
+        ok = parse_bytes(text, &n);
+        why = "not a number of bytes (like 8388608 or 8Mi)";
+        break;
+    default:
+        ok = parse_time(f, text, &n);
+        why = f->type == TYPE_S ? "not a duration of whole seconds (like 180s)"
+                                : "not a duration of whole milliseconds (like 4s or 300ms)";
+        break;
+    }
+    if (!ok)
+        return bad(f, value, why, err);
+    enum err_code rc = bounds(f, value, n, err);
+    if (rc)
+        return rc;
+    if (f->type == TYPE_BYTES)
+        *(size_t *)(void *)field = (size_t)n;
+    else if (f->type == TYPE_MS64)
+        *(int64_t *)(void *)field = n;
+    else
+        *(int *)(void *)field = (int)n;
+    return ERR_OK;
+}
+
+static enum err_code add_file(struct ext_config *c, const char *value, struct err *err)
+{
+    if (!*value)
+        return err_set(err, ERR_BAD_REQUEST, "--cluster: no file given");
+    if (c->cluster_files_n == CLUSTER_FILES_MAX)
+        return err_set(err, ERR_BAD_REQUEST, "--cluster: more than %d files", CLUSTER_FILES_MAX);
+    const char **grown =
+        realloc(c->cluster_files, (c->cluster_files_n + 1) * sizeof(c->cluster_files[0]));
+    if (!grown)
+        return err_set(err, ERR_NO_MEMORY, "flags: no memory");
+    c->cluster_files = grown;
+    c->cluster_files[c->cluster_files_n++] = value;
+    return ERR_OK;
+}
+
+static enum err_code set(struct ext_config *c, const struct flag *f, const char *value,
+                         struct err *err)
+{
+    char *field = (char *)c + f->at;
+    bool on;
+    switch (f->type) {
+    case TYPE_BOOL:
+        if (!str_go_bool(str_z(value), &on))
+            return bad(f, value, "not true or false", err);
+        *(bool *)(void *)field = on;
+        return ERR_OK;
+    case TYPE_NONE_BOOL:
+        return str_go_bool(str_z(value), &on) ? ERR_OK : bad(f, value, "not true or false", err);
+    case TYPE_NONE:
+        return ERR_OK;
+    case TYPE_TEXT:
+        *(const char **)(void *)field = *value ? value : NULL;
+        return ERR_OK;
+    case TYPE_LIST:
+        return add_file(c, value, err);
+    default:
+        return set_number(f, value, field, err);
+    }
+}
+
+/* ---- names ---- */
+static const struct flag *find(struct str name)
+{
+    for (size_t i = 0; i < FLAGS_N; i++)
+        if (str_eq(name, str_z(FLAGS[i].name)))
+            return &FLAGS[i];
+    return NULL;
+}
+
+enum { NAME_MAX_ = 64 };
+
+/* Letters to change, add or drop (Levenshtein); '-' and '_' are one letter. */
+static size_t distance(struct str a, struct str b)
+{
+    size_t row[NAME_MAX_ + 1];
+    assert(b.n <= NAME_MAX_);
+    for (size_t j = 0; j <= b.n; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a.n; i++) {
+        size_t corner = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b.n; j++) {
+            char x = a.p[i - 1] == '_' ? '-' : a.p[i - 1];
+            char y = b.p[j - 1] == '_' ? '-' : b.p[j - 1];
+            size_t change = corner + (x != y), drop = row[j] + 1, add = row[j - 1] + 1;
+            corner = row[j];
+            row[j] = change < drop ? change : drop;
+            row[j] = row[j] < add ? row[j] : add;
+        }
+    }
+    return row[b.n];
+}
+
+static enum err_code unknown(struct str name, struct err *err)
+{
+    struct str cut = {name.p, name.n < NAME_MAX_ ? name.n : NAME_MAX_};
+    const struct flag *nearest = NULL;
+    size_t least = SIZE_MAX;
+    for (size_t i = 0; i < FLAGS_N; i++) {
+        size_t d = distance(cut, str_z(FLAGS[i].name));
+        if (d < least) {
+            least = d;
+            nearest = &FLAGS[i];
+        }
+    }
+    return err_set(err, ERR_BAD_REQUEST, "unknown flag --" STR_FMT ": did you mean --%s?",
+                   STR_ARG(cut), nearest->name);
+}
+
+/* ---- what does not go together ---- */
+static enum err_code check(const struct ext_config *c, struct err *err)
+{
+    if (c->cluster_files_n > 0 && (c->kubeconfig || c->kube_context))
+        return err_set(err, ERR_BAD_REQUEST,
+                       "--cluster and --%s: the cluster is a file or an API server, not both",
+                       c->kubeconfig ? "kubeconfig" : "kube-context");
+    if (!c->cert_file != !c->key_file)
+        return err_set(err, ERR_BAD_REQUEST, "--%s without --%s",
+                       c->cert_file ? "cert_file" : "key_file",
+                       c->cert_file ? "key_file" : "cert_file");
+    if (c->listen_webhook && !c->cert_file)
+        return err_set(err, ERR_BAD_REQUEST,
+                       "--listen-webhook without --cert_file and --key_file: "
+                       "kube-apiserver calls webhooks over TLS only");
+    if (c->listen_webhook && c->http_bind)
+        return err_set(err, ERR_BAD_REQUEST,
+                       "--listen-webhook and --http_bind: --http_bind serves the webhook already");
+    if (c->client_ca_file && !c->cert_file)
+        return err_set(err, ERR_BAD_REQUEST, "--client-ca-file without --cert_file and --key_file");
+    if (c->bodies_max < c->body_max || c->bodies_max < c->webhook_body_max)
+        return err_set(err, ERR_BAD_REQUEST, "--bodies-max is less than one body may have");
+    if (c->request_memory_max < c->body_max)
+        return err_set(err, ERR_BAD_REQUEST, "--request-memory-max is less than --body-max");
+    if (!c->listen_extender && !c->http_bind && !c->listen_webhook && !c->listen_metrics)
+        return err_set(err, ERR_BAD_REQUEST, "no listener is left");
+    return ERR_OK;
+}
+
+static void note_ignored(struct ext_config *c, const struct flag *f)
+{
+    char *at = c->ignored.p ? strstr(c->ignored.p, f->name) : NULL;
+    size_t n = strlen(f->name);
+    for (; at; at = strstr(at + 1, f->name)) /* named once */
+        if ((at == c->ignored.p || at[-1] == ' ') && (at[n] == '\0' || at[n] == ','))
+            return;
+    if (c->ignored.n > 0)
+        buf_add(&c->ignored, STR(", "));
+    buf_add(&c->ignored, str_z(f->name));
+    buf_char(&c->ignored, '\0');
+    if (!c->ignored.failed)
+        c->ignored.n--;
+}
+
+/* ---- all of it ---- */
+void ext_config_init(struct ext_config *ret)
+{
+    *ret = (struct ext_config){0};
+    buf_init(&ret->ignored, IGNORED_MAX);
+    for (size_t i = 0; i < FLAGS_N; i++) {
+        if (FLAGS[i].type == TYPE_LIST)
+            continue;
+        struct err err;
+        enum err_code rc = set(ret, &FLAGS[i], FLAGS[i].value, &err);
+        assert(!rc); /* the table's own defaults */
+    }
+    ret->listen_extender = ret->listen_metrics = NULL;
+}
+
+static enum err_code parse_one(struct ext_config *c, int argc, char **argv, int *i,
+                               bool *extender_named, struct err *err)
+{
+    const char *arg = argv[*i];
+    if (arg[0] != '-' || arg[1] == '\0') {
+        if (strcmp(arg, "version") != 0) /* HAMi's only subcommand */
+            return err_set(err, ERR_BAD_REQUEST, "argument %.64s: flags only", arg);
+        c->version = true;
+        return ERR_OK;
+    }
+    struct str name = str_z(arg + (arg[1] == '-' ? 2 : 1)), rest = name;
+    const char *value = memchr(name.p, '=', name.n);
+    if (value) {
+        (void)str_split(&rest, '=', &name);
+        value++;
+    }
+    const struct flag *f = find(name);
+    if (!f && str_eq(name, STR("h")))
+        f = find(STR("help"));
+    if (!f && arg[1] == 'v' && arg[2] >= '0' && arg[2] <= '9') { /* -v4 */
+        f = find(STR("v"));
+        value = arg + 2;
+    }
+    if (!f)
+        return unknown(name, err);
+    if (!value && takes_value(f)) {
+        if (*i + 1 >= argc)
+            return err_set(err, ERR_BAD_REQUEST, "--%s: no value given", f->name);
+        value = argv[++*i];
+    }
+    if (f->at == AT(listen_extender) && f->type == TYPE_TEXT)
+        *extender_named = true;
+    enum err_code rc = set(c, f, value ? value : "true", err);
+    if (!rc && (f->type == TYPE_NONE || f->type == TYPE_NONE_BOOL))
+        note_ignored(c, f);
+    return rc;
+}
+
+enum err_code ext_config_parse(int argc, char **argv, struct ext_config *ret, struct err *err)
+{
+    struct ext_config c;
+    ext_config_init(&c);
+    c.listen_extender = find(STR("listen-extender"))->value;
+    c.listen_metrics = find(STR("metrics-bind-address"))->value;
+    bool extender_named = false;
+    enum err_code rc = ERR_OK;
+    for (int i = 1; !rc && i < argc; i++)
+        rc = parse_one(&c, argc, argv, &i, &extender_named, err);
+    if (!rc && c.http_bind) {
+        if (extender_named && c.listen_extender)
+            rc = err_set(err, ERR_BAD_REQUEST,
+                         "--listen-extender and --http_bind: one address for the verbs");
+        c.listen_extender = NULL;
+    }
+    if (!rc && !c.help && !c.version)
+        rc = check(&c, err);
+    if (rc) {
+        ext_config_done(&c);
+        return rc;
+    }
+    *ret = c;
+    return ERR_OK;
+}
+
+void ext_config_done(struct ext_config *c)
+{
+    free(c->cluster_files);
+    c->cluster_files = NULL;
+    c->cluster_files_n = 0;
+    buf_done(&c->ignored);
+}
+
+const char *ext_config_ignored(const struct ext_config *c)
+{
+    return c->ignored.p ? c->ignored.p : "";
+}
+
+bool ext_config_flag(size_t i, struct ext_flag_view *ret)
+{
+    if (i >= FLAGS_N)
+        return false;
+    const struct flag *f = &FLAGS[i];
+    *ret = (struct ext_flag_view){.name = f->name,
+                                  .type = TYPE_NAMES[f->type],
+                                  .value = f->value,
+                                  .help = f->help,
+                                  .ignored = f->type == TYPE_NONE || f->type == TYPE_NONE_BOOL};
+    return true;
+}
+
+void ext_config_help(struct buf *out)
+{
+    buf_add(out, STR("cardinald: places pods on nodes with accelerator cards\n\n"
+                     "usage: cardinald [--flag=value ...]\n\n"));
+    for (size_t i = 0; i < FLAGS_N; i++) {
+        const struct flag *f = &FLAGS[i];
+        if (f->type == TYPE_NONE || f->type == TYPE_NONE_BOOL)
+            continue;
+        buf_fmt(out, "  --%s", f->name);
+        if (takes_value(f))
+            buf_fmt(out, "=%s", TYPE_NAMES[f->type]);
+        buf_fmt(out, "\n        %s", f->help);
+        if (*f->value && takes_value(f))
+            buf_fmt(out, " (default %s)", f->value);
+        else if (f->type == TYPE_BOOL && strcmp(f->value, "true") == 0)
+            buf_add(out, STR(" (default true)"));
+        buf_char(out, '\n');
+    }
+    buf_add(out, STR("\nHAMi's flags without effect, accepted:"));
+    size_t column = 80;
+    for (size_t i = 0; i < FLAGS_N; i++) {
+        const struct flag *f = &FLAGS[i];
+        if (f->type != TYPE_NONE && f->type != TYPE_NONE_BOOL)
+            continue;
+        if (column + strlen(f->name) > 76) {
+            buf_add(out, STR("\n ")); /* a new line */
+            column = 1;
+        }
+        buf_fmt(out, " --%s", f->name);
+        column += strlen(f->name) + 3;
+    }
+    buf_char(out, '\n');
+}

@@ -1,0 +1,371 @@
+/* Wires everything together: flags → vendors → ledger → cluster (a file or an API server) →
+ * reflector → listeners; waits for a signal; takes it apart in the other order. Nothing else in the
+ * program knows the whole. */
+#include "extender/priv.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { EXIT_CONFIG = 2, SELECTOR_MAX = 64, STOP_GUARD_MS = 9500 };
+
+struct program {
+    struct ext_app app;
+    char *selector_text;
+    struct str selector[2 * SELECTOR_MAX];
+    struct sim *sim;
+    struct ext_reflector *reflector;
+    struct ext_server *extender, *webhook, *metrics;
+};
+
+/* ---- the process ---- */
+static void process_setup(sigset_t *waited)
+{
+    /* Every thread inherits the mask; one waits for them (wait_for_stop). */
+    sigemptyset(waited);
+    sigaddset(waited, SIGTERM);
+    sigaddset(waited, SIGINT);
+    sigaddset(waited, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, waited, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+    /* Resident size: without these each thread keeps an arena of its own, and one freed large block
+     * teaches malloc to keep all later ones on the heap, up to 32 MiB each
+     * (docs/operations/limits.md). */
+    (void)mallopt(M_ARENA_MAX, 2);
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    (void)mallopt(M_TRIM_THRESHOLD, 1 << 20);
+    json_object_seed(0); /* random; before there are threads */
+}
+
+/* ---- vendors ---- */
+static void on_unknown(void *ctx, const char *text)
+{
+    (void)ctx;
+    log_warn("device-config-unknown-key", "text=%s", text);
+}
+
+static void on_unbuilt(void *ctx, const char *section)
+{
+    (void)ctx;
+    log_warn("device-config-not-served", "section=%s text=%s", section,
+             "this build does not place cards of this vendor yet; their nodes are left alone");
+}
+
+static enum err_code load_vendors(struct program *p, struct err *err)
+{
+    const struct ext_config *c = &p->app.config;
+    if (!c->device_config_file)
+        return vendor_table_builtin(&p->app.vendors, err);
+    const struct vendor_load_handler handler = {
+        .on_unknown = c->unknown_config_keys_warn ? on_unknown : NULL, .on_unbuilt = on_unbuilt};
+    return vendor_table_load(c->device_config_file, &handler, &p->app.vendors, err);
+}
+
+/* ---- ledger ---- */
+static enum err_code parse_selector(struct program *p, struct err *err)
+{
+    const char *text = p->app.config.node_label_selector;
+    if (!text)
+        return ERR_OK;
+    p->selector_text = strdup(text); /* the ledger's strings end nowhere near the flags' */
+    if (!p->selector_text)
+        return err_set(err, ERR_NO_MEMORY, "--node-label-selector: no memory");
+    struct str rest = str_z(p->selector_text), pair, key;
+    size_t n = 0;
+    while (str_split(&rest, ',', &pair)) {
+        struct str value = pair;
+        if (!str_split(&value, '=', &key) || !value.p || str_trim(key).n == 0 ||
+            memchr(value.p, '=', value.n))
+            return err_set(err, ERR_BAD_REQUEST, "--node-label-selector=%.128s: not k=v,k2=v2",
+                           text);
+        if (n == SELECTOR_MAX)
+            return err_set(err, ERR_BAD_REQUEST, "--node-label-selector: more than %d labels",
+                           SELECTOR_MAX);
+        p->selector[2 * n] = str_trim(key);
+        p->selector[2 * n + 1] = str_trim(value);
+        n++;
+    }
+    p->app.cluster.node_selector = p->selector;
+    p->app.cluster.node_selector_n = 2 * n;
+    return ERR_OK;
+}
+
+/* HAMi takes any text and falls back; so do we, but say so. */
+static void warn_policies(const struct ext_config *c)
+{
+    struct score_policy policy;
+    const char *unsupported = NULL;
+    struct err err;
+    if (vendor_policy(str_z(c->node_policy), str_z(c->card_policy), STR(""), false, &policy,
+                      &unsupported, &err))
+        log_warn("policy", "err=%s", err.text);
+    else if (unsupported)
+        log_warn("policy", "text=%s", unsupported);
+    struct str node = str_z(c->node_policy);
+    if (node.n && !str_eq(node, STR("binpack")) && !str_eq(node, STR("spread")))
+        log_warn("policy", "flag=node-scheduler-policy value=%s text=%s", c->node_policy,
+                 "neither binpack nor spread: taken as binpack");
+}
+
+static enum err_code make_ledger(struct program *p, struct err *err)
+{
+    struct ext_app *app = &p->app;
+    const struct ext_config *c = &app->config;
+    uint64_t seed = (uint64_t)clock_wall_ns(app->clock);
+    if (getentropy(&seed, sizeof(seed)) != 0)
+        log_warn("seed", "err=%s", strerror(errno)); /* the time is still no constant */
+    app->cluster = (struct cluster_config){.vendors = app->vendors,
+                                           .node_policy = str_z(c->node_policy),
+                                           .card_policy = str_z(c->card_policy),
+                                           .assume_admitted = c->cluster_files_n > 0,
+                                           .hash_seed = seed};
+    app->admission = (struct admission_config){.vendors = app->vendors,
+                                               .scheduler_name = str_z(c->scheduler_name),
+                                               .force_overwrite_default_scheduler =
+                                                   c->force_overwrite_default_scheduler};
+    enum err_code rc = parse_selector(p, err);
+    return rc ? rc : cluster_store_new(&app->cluster, &app->store, err);
+}
+
+/* ---- the cluster ---- */
+/* File mode: a pod becomes what admission would have made of it. One that has a node was admitted
+ * long ago, and one that admission would refuse is there all the same: both stay as they are. */
+static enum err_code admit(void *ctx, const json_t *pod, json_t **ret, struct err *err)
+{
+    const struct ext_app *app = ctx;
+    const json_t *meta = json_object_get(pod, "metadata"), *spec = json_object_get(pod, "spec");
+    if (json_string_length(json_object_get(spec, "nodeName")) > 0)
+        return ERR_OK;
+    const char *ns = json_string_value(json_object_get(meta, "namespace"));
+    const char *name = json_string_value(json_object_get(meta, "name"));
+    struct admission_result result = {0};
+    enum err_code rc = admission_mutate(&app->admission, pod, str_z(ns ? ns : "default"),
+                                        /* quota= */ NULL, &result, err);
+    if (rc)
+        return rc;
+    if (result.verdict != ADMISSION_ALLOW)
+        log_info(2, "not-admitted", "pod=%s/%s code=%u text=%s", ns ? ns : "default",
+                 name ? name : "", result.code, result.message);
+    else if (json_array_size(result.patch) > 0)
+        rc = admission_apply(pod, result.patch, ret, err);
+    admission_result_done(&result);
+    return rc;
+}
+
+static enum err_code open_files(struct program *p, struct err *err)
+{
+    struct ext_app *app = &p->app;
+    const struct kube_store_config cfg = {.binding_labels = true, .watch_initial = true};
+    enum err_code rc = kube_store_new(&cfg, app->clock, &app->kube, &app->file_store, err);
+    if (rc)
+        return rc;
+    const struct kube_load_handler handler = {.pod = admit, .ctx = app};
+    size_t skipped = 0;
+    rc = kube_store_load(app->file_store, app->config.cluster_files, app->config.cluster_files_n,
+                         &handler, &skipped, err);
+    if (!rc)
+        log_info(0, "cluster-loaded", "files=%zu skipped=%zu", app->config.cluster_files_n,
+                 skipped);
+    return rc;
+}
+
+/* HAMi's order: the flag, $KUBECONFIG, ~/.kube/config, in-cluster. */
+static enum err_code open_live(struct program *p, struct err *err)
+{
+    struct ext_app *app = &p->app;
+    const char *path = app->config.kubeconfig, *home = getenv("HOME");
+    char in_home[4096];
+    if (!path)
+        path = getenv("KUBECONFIG");
+    if (path && !*path)
+        path = NULL;
+    if (!path && home &&
+        (size_t)snprintf(in_home, sizeof(in_home), "%s/.kube/config", home) < sizeof(in_home) &&
+        access(in_home, R_OK) == 0)
+        path = in_home;
+    const struct kube_http_config cfg = {.kubeconfig = path, .context = app->config.kube_context};
+    enum err_code rc = kube_http_new(&cfg, app->clock, &app->kube, err);
+    if (rc && !path)
+        return err_prefix(err, rc, "no --cluster=FILE, no --kubeconfig=FILE");
+    return rc;
+}
+
+static enum err_code open_cluster(struct program *p, struct err *err)
+{
+    return p->app.config.cluster_files_n > 0 ? open_files(p, err) : open_live(p, err);
+}
+
+static enum err_code start_clients(struct program *p, struct err *err)
+{
+    struct ext_app *app = &p->app;
+    const char *component = app->config.scheduler_name ? app->config.scheduler_name : "cardinald";
+    enum err_code rc = kube_events_new(app->kube, component, app->clock, &app->events, err);
+    if (!rc)
+        rc = ext_binds_new(app, &app->binds, err);
+    if (!rc && app->file_store)
+        rc = sim_start(app->kube, app->vendors, app->clock, &p->sim, err);
+    if (!rc)
+        rc = ext_reflector_start(app, &p->reflector, err);
+    return rc;
+}
+
+/* ---- listeners ---- */
+static enum err_code listen_one(struct program *p, const char *address, unsigned surfaces, bool tls,
+                                int threads, struct ext_server **ret, struct err *err)
+{
+    if (!address)
+        return ERR_OK;
+    const struct ext_server_config cfg = {.address = address,
+                                          .surfaces = surfaces,
+                                          .tls = tls,
+                                          .threads = threads,
+                                          .routes = EXT_ROUTES};
+    return ext_server_start(&p->app, &cfg, ret, err);
+}
+
+static enum err_code start_listeners(struct program *p, struct err *err)
+{
+    const struct ext_config *c = &p->app.config;
+    enum err_code rc;
+    if (c->http_bind)
+        rc = listen_one(p, c->http_bind, EXT_ON_EXTENDER | EXT_ON_WEBHOOK, c->cert_file != NULL,
+                        c->threads, &p->extender, err);
+    else
+        rc = listen_one(p, c->listen_extender, EXT_ON_EXTENDER, /* tls= */ false, c->threads,
+                        &p->extender, err);
+    if (!rc)
+        rc = listen_one(p, c->listen_webhook, EXT_ON_WEBHOOK, /* tls= */ true, 2, &p->webhook, err);
+    if (!rc)
+        rc =
+            listen_one(p, c->listen_metrics, EXT_ON_METRICS, /* tls= */ false, 1, &p->metrics, err);
+    if (rc)
+        return rc;
+    struct ext_server *webhook = c->http_bind ? p->extender : p->webhook;
+    log_info(0, "listening", "extender=%s webhook=%s metrics=%s cluster=%s",
+             p->extender ? ext_server_address(p->extender) : "none",
+             webhook ? ext_server_address(webhook) : "none",
+             p->metrics ? ext_server_address(p->metrics) : "none", kube_describe(p->app.kube));
+    return ERR_OK;
+}
+
+/* ---- stop ---- */
+static void wait_for_stop(const sigset_t *waited)
+{
+    for (;;) {
+        int sig = 0;
+        if (sigwait(waited, &sig) == 0 && sig != SIGHUP) {
+            log_info(0, "stopping", "signal=%s", sig == SIGTERM ? "TERM" : "INT");
+            return;
+        }
+    }
+}
+
+/* A stop has 10 s (the kubelet's grace is 30): whoever hangs does not hold it up. A second signal
+ * ends it at once. */
+static void *guard_stop(void *arg)
+{
+    const sigset_t *waited = arg;
+    struct timespec limit = {STOP_GUARD_MS / 1000, STOP_GUARD_MS % 1000 * 1000000};
+    siginfo_t info;
+    bool again = sigtimedwait(waited, &info, &limit) > 0;
+    log_error("stop-forced", "why=%s", again ? "second signal" : "it took too long");
+    _exit(again ? 1 : 0);
+}
+
+static void stop(struct program *p)
+{
+    struct ext_app *app = &p->app;
+    atomic_store(&app->stopping, true);
+    struct ext_server *all[] = {p->extender, p->webhook, p->metrics};
+    for (size_t i = 0; i < 3; i++)
+        if (all[i])
+            ext_server_quiesce(all[i]);
+    for (size_t i = 0; i < 3; i++)
+        ext_server_stop(all[i]);
+    if (p->reflector)
+        ext_reflector_stop(p->reflector);
+    ext_workers_free(app->workers);
+    if (app->binds)
+        ext_binds_free(app->binds);
+    sim_stop(p->sim);
+    if (app->events)
+        kube_events_free(app->events);
+    kube_free(app->kube);
+    if (app->store)
+        cluster_store_free(app->store);
+    if (app->vendors)
+        vendor_table_free(app->vendors);
+    ext_metrics_free(app->metrics);
+    free(p->selector_text);
+    ext_config_done(&app->config);
+}
+
+static int fail(struct program *p, const struct err *err, int status)
+{
+    (void)fprintf(stderr, "cardinald: %s\n", err->text);
+    stop(p);
+    return status;
+}
+
+static int print_help(void)
+{
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    ext_config_help(&text);
+    bool ok = !text.failed && fwrite(text.p, 1, text.n, stdout) == text.n && fflush(stdout) == 0;
+    buf_done(&text);
+    return ok ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    struct program program = {0}, *p = &program;
+    struct ext_app *app = &p->app;
+    struct err err = {0};
+    enum err_code rc = ext_config_parse(argc, argv, &app->config, &err);
+    if (rc)
+        return fail(p, &err, EXIT_CONFIG);
+    if (app->config.help || app->config.version) {
+        int status = app->config.help ? print_help() : puts("cardinald " PACKAGE_VERSION) == EOF;
+        ext_config_done(&app->config);
+        return status;
+    }
+    sigset_t waited;
+    process_setup(&waited);
+    atomic_store(&log_level, app->config.verbosity);
+    app->clock = &CLOCK_SYSTEM;
+    if (*ext_config_ignored(&app->config))
+        log_info(0, "flags-without-effect", "flags=%s", ext_config_ignored(&app->config));
+
+    app->metrics = ext_metrics_new();
+    app->workers = ext_workers_new(app->config.workers_max);
+    if (!app->metrics || !app->workers)
+        return fail(p, &(struct err){ERR_NO_MEMORY, "no memory"}, 1);
+    if (load_vendors(p, &err) || make_ledger(p, &err))
+        return fail(p, &err, EXIT_CONFIG);
+    warn_policies(&app->config);
+    if (open_cluster(p, &err))
+        return fail(p, &err, EXIT_CONFIG);
+    if (start_clients(p, &err) || start_listeners(p, &err))
+        return fail(p, &err, 1);
+
+    wait_for_stop(&waited);
+    pthread_t guard;
+    if (pthread_create(&guard, NULL, guard_stop, &waited) == 0)
+        (void)pthread_detach(guard);
+    stop(p);
+    log_info(0, "stopped");
+    return 0;
+}
