@@ -25,6 +25,8 @@ bool lease_lock_owned_by(const struct lease_lock *lock, struct str ns, struct st
  * (404), terminal, or bound elsewhere is replaced; any other holder: ERR_BUSY with the text of core.md 8.2
  * ("node … has been locked within …: node lock contention"). Lost the race three times: ERR_BUSY.
  * `may_write` (may be NULL) is asked right before each write is sent; false ends with ERR_CANCELLED.
+ * A holder that is not bound yet is replaced when its lock is older than `expire_ms`, never before; one that is bound to
+ * this node keeps it, however old. A legacy time more than `expire_ms` in the future counts as expired.
  *   ret_value  the value now on the node (≥ LEASE_LOCK_MAX bytes)
  * ERR_UNKNOWN: the lock may be ours now or later; release it. Other codes as kube_call. */
 #define LEASE_LOCK_MAX 512
@@ -39,7 +41,8 @@ struct lease_lock_args {
 };
 MUST_USE enum err_code lease_lock_take(const struct lease_lock_args *a, char ret_value[LEASE_LOCK_MAX], struct err *err);
 /* Removes it if it is still this pod's (owner test by namespace and name, and by value when `value` is not empty).
- * Somebody else's or none: ERR_OK, nothing done. */
+ * Somebody else's or none: ERR_OK, nothing done. `may_write` is not asked: undoing is always right, and the patch tests
+ * the value that it removes. */
 MUST_USE enum err_code lease_lock_release(const struct lease_lock_args *a, struct str value, struct err *err);
 
 #endif
