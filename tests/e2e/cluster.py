@@ -218,9 +218,11 @@ class ControlPlane:
         self.logs = os.path.join(self.dir, "logs")
         os.makedirs(self.logs)
         self.etcd = self.apiserver = self.scheduler = self.cardinald = None
+        self.etcd_url = None
         self.ports = {}
         self.seconds = {}
         self._processes = []
+        self._apis = []
 
     # -- parts ------------------------------------------------------------------------------------------------
 
@@ -237,17 +239,26 @@ class ControlPlane:
             "--initial-cluster=e2e=" + peer_url])
         wait_for(self.etcd, "/health", 30, lambda: http_get(client, "/health")[0] == 200)
         self.seconds["etcd"] = time.monotonic() - began
-        self._start_apiserver(url)
+        self.etcd_url = url
+        self._start_apiserver()
         self.seconds["apiserver"] = time.monotonic() - began - self.seconds["etcd"]
         return self
 
-    def _start_apiserver(self, etcd_url):
+    def restart_apiserver(self, away=0.0):
+        """Kill kube-apiserver and start it again at the same address `away` seconds later."""
+        self.apiserver.kill()
+        time.sleep(away)
+        for api in self._apis:
+            api.drop_connections()
+        self._start_apiserver()
+
+    def _start_apiserver(self):
         certs = self.options.certs
-        port = self.ports["apiserver"] = free_port()
+        port = self.ports.setdefault("apiserver", free_port())
         tokens = self._write("tokens.csv", "".join('token-%s,%s,%s,"system:masters"\n' % (u, u, u) for u in USERS))
         policy = self._write("audit-policy.yaml", AUDIT_POLICY)
         self.apiserver = self._spawn("kube-apiserver", [
-            "--etcd-servers=" + etcd_url, "--bind-address=127.0.0.1", "--secure-port=%d" % port,
+            "--etcd-servers=" + self.etcd_url, "--bind-address=127.0.0.1", "--secure-port=%d" % port,
             "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
             "--tls-cert-file=" + certs["cert"], "--tls-private-key-file=" + certs["key"],
             "--cert-dir=" + self.dir, "--token-auth-file=" + tokens, "--authorization-mode=AlwaysAllow",
@@ -334,8 +345,10 @@ class ControlPlane:
     # -- access -----------------------------------------------------------------------------------------------
 
     def api(self, user):
-        return kube.Api(kube.Endpoint("127.0.0.1", self.ports["apiserver"], self.options.certs["ca"],
-                                      "token-" + user, "e2e-" + user))
+        api = kube.Api(kube.Endpoint("127.0.0.1", self.ports["apiserver"], self.options.certs["ca"],
+                                     "token-" + user, "e2e-" + user))
+        self._apis.append(api)
+        return api
 
     def kubeconfig(self, user):
         """Path of a kubeconfig in JSON (which is YAML) for one of USERS."""

@@ -206,6 +206,10 @@ class FakePlugin:
             self._thread(self._run_rescan)
         return self
 
+    def may_relist(self):
+        """See reader.Recorder.may_relist."""
+        self._watch.may_relist = True
+
     def stop(self):
         self._stopped.set()
         if self._watch is not None:

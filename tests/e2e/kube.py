@@ -52,7 +52,12 @@ class Api:
     def __init__(self, endpoint):
         self.endpoint = endpoint
         self._local = threading.local()
+        self._epoch = 0
         self._tls = ssl.create_default_context(cafile=endpoint.ca_file)
+
+    def drop_connections(self):
+        """The API server was restarted: nobody's open connection leads anywhere."""
+        self._epoch += 1
 
     def _connect(self, timeout):
         e = self.endpoint
@@ -72,11 +77,11 @@ class Api:
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
         for attempt in (0, 1):
             conn = getattr(self._local, "conn", None)
-            if conn is None or time.monotonic() - self._local.used > IDLE_MAX:
+            if conn is None or time.monotonic() - self._local.used > IDLE_MAX or self._local.epoch != self._epoch:
                 if conn is not None:
                     conn.close()
                 conn = self._connect(timeout)
-                self._local.conn = conn
+                self._local.conn, self._local.epoch = conn, self._epoch
             conn.timeout = timeout
             if conn.sock is not None:
                 conn.sock.settimeout(timeout)
@@ -129,14 +134,17 @@ class Api:
 class Watch:
     """One resource watched from a list on, without a gap. Iterate `events()` in one thread, `stop()` from any.
 
-    A connection that ends is resumed from the last resourceVersion seen; only 410 is fatal (Gone), because then
-    nobody can say what happened in between, and the readers of this history must not guess.
+    A connection that ends is resumed from the last resourceVersion seen. After 410 nobody can say what happened in
+    between, and the readers of this history must not guess: it raises Gone, unless `may_relist` was set because the
+    story knows that nothing did happen (the API server itself was away).
     """
 
     def __init__(self, api, path, query):
         self._api = api
         self._path = path
         self._query = query
+        self._known = {}                # uid -> object as last told
+        self.may_relist = False
         self._stopped = threading.Event()
         self._lock = threading.Lock()   # guards _conn
         self._conn = None
@@ -146,7 +154,9 @@ class Watch:
         """List, remember the version to watch from, and return the items."""
         answer = self._api.get(self._path, **self._query)
         self.rv = answer["metadata"]["resourceVersion"]
-        return answer.get("items") or []
+        items = answer.get("items") or []
+        self._known = {o["metadata"]["uid"]: o for o in items}
+        return items
 
     def stop(self):
         self._stopped.set()
@@ -162,9 +172,29 @@ class Watch:
         while not self._stopped.is_set():
             try:
                 yield from self._stream()
+            except Gone:
+                if not self.may_relist:
+                    raise
+                yield from self._relist()
             except (OSError, http.client.HTTPException, ValueError):
-                if not self._stopped.is_set():
-                    self._stopped.wait(0.2)
+                self._stopped.wait(0.2)
+
+    def _relist(self):
+        """What changed between the last event and a fresh list, as events."""
+        before = self._known
+        try:
+            items = self.list()
+        except (ApiError, OSError, http.client.HTTPException):
+            self._stopped.wait(0.2)
+            return
+        for uid, obj in before.items():
+            if uid not in self._known:
+                gone = dict(obj, metadata=dict(obj["metadata"], resourceVersion=self.rv))
+                yield "DELETED", gone
+        for obj in items:
+            old = before.get(obj["metadata"]["uid"])
+            if old is None or old["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
+                yield ("ADDED" if old is None else "MODIFIED"), obj
 
     def _stream(self):
         query = dict(self._query, watch="1", resourceVersion=self.rv, allowWatchBookmarks="true", timeoutSeconds="900")
@@ -202,8 +232,13 @@ class Watch:
                             raise Gone(self._path)
                         raise OSError("watch %s: %s" % (self._path, obj.get("message")))
                     self.rv = obj["metadata"]["resourceVersion"]
-                    if kind != "BOOKMARK":
-                        yield kind, obj
+                    if kind == "BOOKMARK":
+                        continue
+                    if kind == "DELETED":
+                        self._known.pop(obj["metadata"]["uid"], None)
+                    else:
+                        self._known[obj["metadata"]["uid"]] = obj
+                    yield kind, obj
         finally:
             with self._lock:
                 self._conn = None

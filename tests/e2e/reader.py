@@ -60,6 +60,11 @@ class Recorder:
             thread.start()
         return self
 
+    def may_relist(self):
+        """The API server will be away, with all writers: a hole in the watch is then no hole in the history."""
+        for watch in self._watches:
+            watch.may_relist = True
+
     def _run(self, what, watch):
         try:
             for kind, obj in watch.events():

@@ -75,6 +75,77 @@ def bad_locks(options):
             w.running("on-" + node, seconds=40)
 
 
+def api_away(options):
+    """The API server is killed and comes back: cardinald lives on, finds the same books, and goes on placing."""
+    with World(options, "api-away") as w:
+        w.nodes(make_node("node-a", cards=2), make_node("node-b", cards=2))
+        w.start("--node-scheduler-policy=spread")
+        for i in range(6):
+            w.pod("before-%d" % i, gpu(mem=3000, cores=10))
+        w.settled(6)
+        w.check_ledger()
+        before = w.inventory()
+        w.recorder.may_relist()
+        w.plugin.may_relist()
+        w.plane.restart_apiserver(away=2.0)
+        expect(not w.plane.cardinald.ended(), "cardinald ended with %s while the API server was away", w.plane.cardinald.code)
+        began = time.monotonic()
+        for i in range(6):
+            w.pod("after-%d" % i, gpu(mem=3000, cores=10))
+        # kube-scheduler's own watches come back with a back-off that reaches half a minute.
+        w.settled(12, seconds=90)
+        w.notes.append("6 pods %.1f s after its return" % (time.monotonic() - began))
+        for node, devices in before.items():
+            expect(set(devices) == set(w.inventory().get(node, {})), "cards of %s changed while the API server was away", node)
+
+
+def forged(options):
+    """Pods that bring our keys along get nothing by it: no card is blocked, and what we decide stands alone."""
+    with World(options, "forged") as w:
+        w.nodes(make_node("node-a"))
+        w.start()
+        card = "GPU-node-a-0"
+        keys = {protocol.NODE_KEY: "node-a", "hami.io/vgpu-devices-allocated": card + ",NVIDIA,24576,100:;",
+                protocol.TO_ALLOCATE: card + ",NVIDIA,24576,100:;", protocol.BIND_PHASE: "success", protocol.BIND_TIME: "1",
+                protocol.TIME_KEY: "1"}
+        # Never bound, so it holds nothing whatever it says.
+        w.pod("waiting-forever", gpu(mem=20000), notes=keys, scheduler="nobody")
+        w.pod("honest", gpu(mem=20000, cores=30))
+        w.running("honest")
+        expect(w.used("node-a", card) == (1, 20000, 30), "used %s", w.used("node-a", card))
+        w.pod("forger", gpu(mem=2000, cores=10), notes=dict(
+            keys, **{"hami.io/dcu-devices-to-allocate": "x,y;", protocol.MIG: "[]", protocol.NODE_KEY: "elsewhere"}))
+        w.running("forger")
+        expect(w.allocated("forger") == card + ",NVIDIA,2000,10:;", "forger got %s", w.allocated("forger"))
+        expect(w.used("node-a", card) == (2, 22000, 40), "used %s", w.used("node-a", card))
+
+
+def quota(options):
+    """A namespace's quota of card memory is kept, and a pod that waits for it goes ahead once it is raised."""
+    with World(options, "quota") as w:
+        w.nodes(make_node("node-a", cards=2))
+        path = "/api/v1/namespaces/e2e/resourcequotas"
+        w.api.create(path, {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "cards"},
+                            "spec": {"hard": {"limits.nvidia.com/gpumem": "10000"}}})
+        w.start()
+        w.pod("first", gpu(mem=6000))
+        w.running("first")
+        w.pod("second", gpu(mem=6000))
+        message = w.refused("second")
+        expect("ResourceQuotaNotFit" in message, "the refusal should name the quota: %s", message)
+        w.api.patch(path + "/cards", {"spec": {"hard": {"limits.nvidia.com/gpumem": "12000"}}})
+        began = time.monotonic()
+        time.sleep(0.5)
+        # kube-scheduler knows nothing of this; a touch of the pod makes it ask again.
+        w.api.patch(kube.pod_path("e2e", "second"), {"metadata": {"annotations": {"touched": "yes"}}})
+        w.bound("second", seconds=10)
+        w.notes.append("bound %.1f s after the quota was raised" % (time.monotonic() - began))
+        w.running("second")
+        w.pod("third", gpu(mem=1))
+        w.refused("third")
+        w.delete("third")
+
+
 def slow_plugin(options):
     """One node, a slow plugin, many pods: all get their turn, one after the other."""
     with World(options, "slow-plugin") as w:
