@@ -43,15 +43,28 @@ static inline unsigned bytes_quote(const char *p)
                                                     _mm_cmpeq_epi8(x, _mm_set1_epi8('\\'))));
 }
 
-static inline unsigned bytes_struct(const char *p)
+/* 64 bytes as bits, the lowest for the byte at p. */
+struct bytes_block {
+    uint64_t quote, backslash, open, close; /* close: '}' and ']' */
+};
+
+static inline struct bytes_block bytes_block(const char *p)
 {
-    __m128i x = _mm_loadu_si128((const __m128i *)p);
-    /* '[' and '{', ']' and '}' differ in bit 0x20 only */
-    __m128i y = _mm_or_si128(x, _mm_set1_epi8(0x20));
-    __m128i hit =
-        _mm_or_si128(_mm_cmpeq_epi8(y, _mm_set1_epi8('{')), _mm_cmpeq_epi8(y, _mm_set1_epi8('}')));
-    hit = _mm_or_si128(hit, _mm_cmpeq_epi8(x, _mm_set1_epi8('"')));
-    return (unsigned)_mm_movemask_epi8(hit);
+    struct bytes_block b = {0};
+    for (unsigned i = 0; i < 64; i += 16) {
+        __m128i x = _mm_loadu_si128((const __m128i *)(p + i));
+        /* '[' and '{', ']' and '}' differ in bit 0x20 only */
+        __m128i y = _mm_or_si128(x, _mm_set1_epi8(0x20));
+        __m128i quote = _mm_cmpeq_epi8(x, _mm_set1_epi8('"'));
+        __m128i backslash = _mm_cmpeq_epi8(x, _mm_set1_epi8('\\'));
+        __m128i open = _mm_cmpeq_epi8(y, _mm_set1_epi8('{'));
+        __m128i close = _mm_cmpeq_epi8(y, _mm_set1_epi8('}'));
+        b.quote |= (uint64_t)(unsigned)_mm_movemask_epi8(quote) << i;
+        b.backslash |= (uint64_t)(unsigned)_mm_movemask_epi8(backslash) << i;
+        b.open |= (uint64_t)(unsigned)_mm_movemask_epi8(open) << i;
+        b.close |= (uint64_t)(unsigned)_mm_movemask_epi8(close) << i;
+    }
+    return b;
 }
 
 static inline size_t bytes_first(unsigned mask) { return (size_t)__builtin_ctz(mask); }
@@ -97,10 +110,29 @@ static inline uint64_t bytes_quote(const char *p)
     return bytes_equal(x, '"') | bytes_equal(x, '\\');
 }
 
-static inline uint64_t bytes_struct(const char *p)
+struct bytes_block {
+    uint64_t quote, backslash, open, close;
+};
+
+/* One bit for each of eight bytes that equals c; exact for all of them. */
+static inline uint64_t bytes_bits(uint64_t word, char c)
 {
-    uint64_t x = bytes_load(p), y = x | BYTES_ALL(0x20);
-    return bytes_equal(y, '{') | bytes_equal(y, '}') | bytes_equal(x, '"');
+    uint64_t x = word ^ BYTES_ALL(c);
+    uint64_t zero = ~(((x & BYTES_ALL(0x7f)) + BYTES_ALL(0x7f)) | x | BYTES_ALL(0x7f));
+    return ((zero >> 7) * UINT64_C(0x0102040810204080)) >> 56; /* gathers the low bits */
+}
+
+static inline struct bytes_block bytes_block(const char *p)
+{
+    struct bytes_block b = {0};
+    for (unsigned i = 0; i < 64; i += 8) {
+        uint64_t x = bytes_load(p + i), y = x | BYTES_ALL(0x20);
+        b.quote |= bytes_bits(x, '"') << i;
+        b.backslash |= bytes_bits(x, '\\') << i;
+        b.open |= bytes_bits(y, '{') << i;
+        b.close |= bytes_bits(y, '}') << i;
+    }
+    return b;
 }
 
 static inline size_t bytes_first(uint64_t mask) { return (size_t)__builtin_ctzll(mask) / 8; }
@@ -131,7 +163,4 @@ BYTES_FIND(bytes_find_special_out, bytes_special_out,
            c == '"' || c == '\\' || c < 0x20 || c >= 0x80 || c == '<' || c == '>' || c == '&')
 /* What can end or prolong a string. */
 BYTES_FIND(bytes_find_quote, bytes_quote, c == '"' || c == '\\')
-/* What changes the depth, or starts a string. */
-BYTES_FIND(bytes_find_struct, bytes_struct, c == '"' || (c | 0x20) == '{' || (c | 0x20) == '}')
-
 #endif

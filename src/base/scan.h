@@ -55,10 +55,13 @@ bool scan_skip(struct scan *s);                /* any value, checked for syntax 
 bool scan_raw(struct scan *s, struct str *ret); /* the same, and its bytes */
 bool scan_end(struct scan *s);                 /* only white space is left: true, else fault */
 bool scan_fail(struct scan *s, const char *why); /* the caller's own fault (wrong type, out of range); returns false */
-/* Fills err with "<what>: <fault> at byte N"; ERR_BAD_REQUEST. Only after a fault. */
+/* Fills err with "<what>: <fault> at byte N"; ERR_BAD_REQUEST, or ERR_NO_MEMORY when the arena was full. Only after a
+ * fault. */
 enum err_code scan_err(const struct scan *s, const char *what, struct err *err);
 
-/* Splits a byte stream into JSON values as it arrives, for list pages and watch lines. Feed pieces of any size. */
+/* Splits a byte stream into JSON values as it arrives, for list pages and watch lines. Feed pieces of any size. It
+ * splits and does not check: an item that is an object or array may hold garbage between its brackets, which the scan
+ * of the handler refuses. What lies between items, scalar items and the rest are checked (ERR_BAD_REQUEST). */
 struct scan_stream;
 enum scan_stream_mode {
     SCAN_STREAM_LINES, /* one value after the other: watch */
@@ -71,7 +74,8 @@ struct scan_stream_handler {
     enum err_code (*rest)(void *ctx, struct str value, struct err *err);
     void *ctx;
 };
-/* item_max: bytes of one value; larger ones end the stream with ERR_TOO_LARGE. */
+/* item_max: bytes of one value; larger ones end the stream with ERR_TOO_LARGE, and so does a rest beyond 256 KiB.
+ * Either function of the handler may be NULL. `handler` is copied. NULL: no memory. */
 struct scan_stream *scan_stream_new(enum scan_stream_mode mode, size_t item_max,
                                     const struct scan_stream_handler *handler);
 void scan_stream_free(struct scan_stream *st);

@@ -38,9 +38,8 @@ enum kind { KIND_CONTAINER, KIND_STRING, KIND_SCALAR };
 /* Where a value goes on when the next piece comes. */
 struct inside {
     enum kind kind;
-    unsigned depth;
-    uint64_t objects; /* lowest bit: the innermost level is an object */
-    bool in_string, escaped;
+    uint64_t depth;
+    bool in_string, escaped; /* escaped: the next byte stands behind a backslash */
 };
 
 struct scan_stream {
@@ -90,71 +89,119 @@ static bool is_scalar(char c)
            c == 'E';
 }
 
-/* How a step over bytes ended. */
-enum walk {
-    WALK_MORE, /* the piece is used up, the value is not over */
-    WALK_OVER, /* the value is over */
-    WALK_BAD   /* brackets that don't match, or too deep */
-};
-
-/* On from *p to the end of the container or string, or of the piece. */
-static enum walk walk_value(struct inside *in, const char **p_io, const char *end)
+/* Marks the bytes that stand behind an escaping backslash. `n` bytes of the block count; *escaped
+ * says whether the first one is such a byte, and afterwards whether the byte behind the block is.
+ */
+static uint64_t escaped_bytes(uint64_t backslash, unsigned n, bool *escaped)
 {
-    struct inside at = *in; /* in registers */
+    uint64_t marks = *escaped;
+    *escaped = false;
+    for (uint64_t left = backslash & ~marks; left != 0;) {
+        unsigned i = (unsigned)__builtin_ctzll(left);
+        if (i + 1 >= n) {
+            *escaped = true;
+            break;
+        }
+        marks |= UINT64_C(2) << i;
+        left &= ~(UINT64_C(3) << i); /* the byte behind may be a backslash that escapes nothing */
+    }
+    return marks;
+}
+
+/* Every bit becomes the parity of itself and all lower ones: what lies between pairs of quotes is
+ * set. */
+static uint64_t prefix_xor(uint64_t x)
+{
+    for (unsigned shift = 1; shift < 64; shift *= 2)
+        x ^= x << shift;
+    return x;
+}
+
+/* Follows brackets from *p to behind the container's last one: true, or to the end of the piece:
+ * false. Sixty-four bytes a step; where the depth can't reach zero within a step, counting the
+ * brackets is enough. */
+static bool walk_container(struct inside *in, const char **p_io, const char *end)
+{
     const char *p = *p_io;
-    enum walk walk = WALK_MORE;
     while (p < end) {
-        if (at.in_string) {
-            if (at.escaped) {
-                at.escaped = false;
-                p++;
-                continue;
-            }
-            p = bytes_find_quote(p, end);
-            if (p == end)
-                break;
-            if (*p++ == '\\') {
-                at.escaped = true;
-                continue;
-            }
-            at.in_string = false;
-            if (at.depth == 0) {
-                walk = WALK_OVER;
-                break;
-            }
+        unsigned n = end - p < 64 ? (unsigned)(end - p) : 64;
+        struct bytes_block block;
+        if (n == 64) {
+            block = bytes_block(p);
+        } else {
+            char padded[64] = {0};
+            memcpy(padded, p, n);
+            block = bytes_block(padded);
+        }
+        if (block.backslash != 0 || in->escaped)
+            block.quote &= ~escaped_bytes(block.backslash, n, &in->escaped);
+        uint64_t strings = prefix_xor(block.quote) ^ (in->in_string ? UINT64_MAX : 0);
+        in->in_string = strings >> 63;
+        uint64_t open = block.open & ~strings, close = block.close & ~strings;
+        uint64_t opened = (uint64_t)__builtin_popcountll(open);
+        uint64_t closed = (uint64_t)__builtin_popcountll(close);
+        if (in->depth > closed) {
+            in->depth += opened - closed;
+            p += n;
             continue;
         }
-        p = bytes_find_struct(p, end);
+        for (uint64_t both = open | close; both != 0; both &= both - 1) {
+            if (both & -both & open) {
+                in->depth++;
+            } else if (--in->depth == 0) {
+                *p_io = p + __builtin_ctzll(both) + 1;
+                return true;
+            }
+        }
+        p += n;
+    }
+    *p_io = p;
+    return false;
+}
+
+/* The same for a string, from its opening quote on. */
+static bool walk_string(struct inside *in, const char **p_io, const char *end)
+{
+    const char *p = *p_io;
+    while (p < end) {
+        if (in->escaped || !in->in_string) {
+            in->escaped = false;
+            in->in_string = true; /* the first byte is the opening quote */
+            p++;
+            continue;
+        }
+        p = bytes_find_quote(p, end);
         if (p == end)
             break;
-        char c = *p++;
-        if (c == '"') {
-            at.in_string = true;
-            continue;
+        if (*p++ == '"') {
+            *p_io = p;
+            return true;
         }
-        bool object = c == '{' || c == '}';
-        if (c == '{' || c == '[') {
-            if (at.depth == SCAN_DEPTH_MAX) {
-                walk = WALK_BAD;
-                break;
-            }
-            at.depth++;
-            at.objects = at.objects << 1 | object;
-            continue;
-        }
-        if ((at.objects & 1) != object) {
-            walk = WALK_BAD;
-            break;
-        }
-        at.objects >>= 1;
-        if (--at.depth == 0) {
-            walk = WALK_OVER;
-            break;
-        }
+        in->escaped = true;
     }
-    *in = at;
     *p_io = p;
-    return walk;
+    return false;
+}
+
+static bool walk_scalar(const char **p_io, const char *end)
+{
+    while (*p_io < end && is_scalar(**p_io))
+        ++*p_io;
+    return *p_io < end;
+}
+
+/* Goes on from *p; true when the value is over. */
+static bool walk(struct inside *in, const char **p_io, const char *end)
+{
+    switch (in->kind) {
+    case KIND_CONTAINER:
+        return walk_container(in, p_io, end);
+    case KIND_STRING:
+        return walk_string(in, p_io, end);
+    case KIND_SCALAR:
+        break;
+    }
+    return walk_scalar(p_io, end);
 }
 
 static enum err_code end_with(struct scan_stream *st, enum err_code code)
@@ -263,27 +310,17 @@ static enum err_code value_over(struct scan_stream *st, struct str tail, uint64_
 static enum err_code step_value(struct scan_stream *st, const char **p_io, const char *end,
                                 uint64_t at, struct err *err)
 {
-    const char *from = *p_io, *p = from;
-    enum walk walk;
-    if (st->in.kind == KIND_SCALAR) {
-        while (p < end && is_scalar(*p))
-            p++;
-        walk = p < end ? WALK_OVER : WALK_MORE;
-    } else {
-        walk = walk_value(&st->in, &p, end);
-    }
-    *p_io = p;
-    at += (uint64_t)(p - from);
-    if (walk == WALK_BAD)
-        return bad(st, "brackets that don't match, or too many", at, err);
-    struct str part = {from, (size_t)(p - from)};
-    if (walk == WALK_MORE || st->target == TARGET_REST || st->target == TARGET_KEY) {
+    const char *from = *p_io;
+    bool over = walk(&st->in, p_io, end);
+    struct str part = {from, (size_t)(*p_io - from)};
+    at += part.n;
+    if (!over || st->target == TARGET_REST || st->target == TARGET_KEY) {
         enum err_code rc = keep(st, part, err);
         if (rc)
             return rc;
         part.n = 0;
     }
-    return walk == WALK_OVER ? value_over(st, part, at, err) : ERR_OK;
+    return over ? value_over(st, part, at, err) : ERR_OK;
 }
 
 /* The list's '}' was read: hands out the rest. */

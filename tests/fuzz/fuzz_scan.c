@@ -157,8 +157,15 @@ static void check_split(struct str text, enum scan_stream_mode mode, bool valid)
     size_t want_n, got_n;
     char *want = split(text, mode, text.n ? text.n : 1, &want_rc, &want_n);
     assert(want);
-    if (valid && mode == SCAN_STREAM_LINES) /* a whole value is one item */
-        assert(want_rc == ERR_OK && want_n > 0);
+    if (valid && mode == SCAN_STREAM_LINES) { /* a whole value is one item */
+        while (text.n > 0 && strchr(" \t\r\n", text.p[0]))
+            text = (struct str){text.p + 1, text.n - 1};
+        size_t value_n = text.n;
+        while (value_n > 0 && strchr(" \t\r\n", text.p[value_n - 1]))
+            value_n--;
+        assert(want_rc == ERR_OK);
+        assert(want_n == value_n + 1 && memcmp(want, text.p, value_n) == 0);
+    }
     for (size_t i = 0; i < sizeof(STEPS) / sizeof(STEPS[0]); i++) {
         char *got = split(text, mode, STEPS[i], &got_rc, &got_n);
         assert(got);
