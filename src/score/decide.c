@@ -117,9 +117,9 @@ static int32_t simple(const struct score_prepared *prep, const struct score_node
     const struct score_policy *policy = &prep->req->policy;
     const struct score_group *g = find_group(node, plan->vendor);
     *ret = (struct score_verdict){0};
-    if (!g || g->n == 0) {
+    if (!g) {
         ret->unresolvable = true;
-        ret->reasons = SCORE_BIT(g ? SCORE_NODE_INSUFFICIENT_DEVICE : SCORE_NODE_UNREGISTERED);
+        ret->reasons = SCORE_BIT(SCORE_NODE_UNREGISTERED);
         return -1;
     }
     const struct score_device *devices = node->devices + g->first;
@@ -129,8 +129,9 @@ static int32_t simple(const struct score_prepared *prep, const struct score_node
         best = extra ? best_card(prep, plan, devices, g->n, extra + g->first, &failed)
                      : best_card(prep, plan, devices, g->n, NULL, &failed);
     if (best.at < 0) {
-        ret->reasons =
-            g->closed ? SCORE_BIT(SCORE_NODE_DEVICES_UNACCOUNTED) : reasons_of(plan, failed);
+        ret->reasons = g->closed   ? SCORE_BIT(SCORE_NODE_DEVICES_UNACCOUNTED)
+                       : g->n == 0 ? SCORE_BIT(SCORE_NODE_INSUFFICIENT_DEVICE)
+                                   : reasons_of(plan, failed);
         ret->unresolvable = !fits_unused(plan, devices, g->n);
         return -1;
     }
