@@ -179,9 +179,13 @@ class FakePlugin:
         for card in node.cards:
             if card.uuid == uuid:
                 card.healthy = healthy
-        self._api.patch(kube.node_path(name, "status"), {"status": {"capacity": {COUNT: str(node.devices())},
-                                                                    "allocatable": {COUNT: str(node.devices())}}})
+        self.set_allocatable(name, node.devices())
         self.rescan(name)
+
+    def set_allocatable(self, name, count):
+        """Kubelet's next status update: as many device ids as are healthy, 0 once the plugin's socket is gone."""
+        self._api.patch(kube.node_path(name, "status"), {"status": {"capacity": {COUNT: str(count)},
+                                                                    "allocatable": {COUNT: str(count)}}})
 
     def rescan(self, name):
         """What the real plugin does every 30 s: write the list if its text differs from the process's own last one."""

@@ -269,7 +269,7 @@ class World:
             page = json.loads(text)
             for item in page["items"]:
                 expect(item["name"] not in out, "GET /v1/nodes: %s twice", item["name"])
-                out[item["name"]] = {d["uuid"]: d for d in item.get("devices") or []}
+                out[item["name"]] = {d["uuid"]: d for d in item.get("cards", item.get("devices")) or []}
             token = page.get("continue") or ""
             pages += 1
             expect(pages < 10000, "GET /v1/nodes: endless pages")
@@ -349,6 +349,8 @@ class World:
         expect(not wrong, "%d violations:\n  %s", len(wrong), "\n  ".join(wrong[:12]))
         if self._check_ledger and self.plane.cardinald is not None:
             self.check_ledger()
+            repairs = re.search(r"^cardinald_ledger_repairs_total\s+(\S+)", self.metrics(), re.M)
+            expect(repairs and float(repairs.group(1)) == 0, "cardinald repaired its ledger: %s", repairs and repairs.group(0))
         self._stop_cardinald()
 
     def _stop_cardinald(self):

@@ -160,6 +160,24 @@ def slow_plugin(options):
         w.notes.append("%d pods in %.1f s" % (count, time.monotonic() - began))
 
 
+def dead_plugin(options):
+    """A plugin dies while idle: allocatable falls to 0 and the node gets nothing until it is back; its pods stay."""
+    with World(options, "dead-plugin") as w:
+        w.nodes(make_node("node-a"))
+        w.start()
+        w.pod("first", gpu(mem=4000, cores=10))
+        w.running("first")
+        w.plugin.set_allocatable("node-a", 0)
+        time.sleep(0.5)
+        w.pod("second", gpu(mem=4000, cores=10))
+        w.refused("second")
+        w.stays_pending("second", 2)
+        w.plugin.set_allocatable("node-a", 10)
+        w.bound("second", seconds=10)
+        w.running("second")
+        expect(w.used("node-a", "GPU-node-a-0") == (2, 8000, 20), "used %s", w.used("node-a", "GPU-node-a-0"))
+
+
 def sick_card(options):
     """A card turns unhealthy: nothing new goes there, what runs there stays in the books; it recovers."""
     with World(options, "sick-card") as w:

@@ -123,6 +123,77 @@ def shortlist(options):
             w.running("choosy-%d" % n)
 
 
+def selection(options):
+    """What pods say about cards is followed: count, percent, type, UUID, whole cards, policies, cordoned cards."""
+    with World(options, "selection") as w:
+        w.nodes(make_node("a10", cards=2), make_node("t4", cards=2, model="Tesla T4", memory=16000))
+        w.start("--node-scheduler-policy=spread")
+
+        def gets(name, pattern, container, **wish):
+            """The pod runs with an allocation of this shape, and is gone again afterwards."""
+            w.pod(name, container, notes={"nvidia.com/" + k.replace("_", "-"): v for k, v in wish.items()})
+            w.running(name)
+            expect(re.match(pattern + r"\Z", w.allocated(name)), "%s: allocated %s, wanted %s", name, w.allocated(name), pattern)
+            w.delete(name, grace=0)
+
+        gets("two-cards", r"GPU-(\w+)-(\d),NVIDIA,8000,30:GPU-\1-(?!\2)\d,NVIDIA,8000,30:;", gpu(count=2, mem=8000, cores=30))
+        gets("half", r"GPU-(a10-\d,NVIDIA,12288|t4-\d,NVIDIA,8000),10:;", gpu(percent=50, cores=10))
+        gets("odd-percent", r"GPU-a10-\d,NVIDIA,8110,0:;", gpu(percent=33), use_gputype="A10")
+        gets("use-type", r"GPU-t4-\d,NVIDIA,1000,0:;", gpu(mem=1000), use_gputype="a100, t4")
+        gets("nouse-type", r"GPU-t4-\d,NVIDIA,1000,0:;", gpu(mem=1000), nouse_gputype="A10")
+        gets("use-uuid", r"GPU-a10-1,NVIDIA,1000,0:;", gpu(mem=1000), use_gpuuuid="GPU-a10-1")
+        gets("nouse-uuid", r"GPU-t4-0,NVIDIA,1000,0:;", gpu(mem=1000), nouse_gpuuuid="GPU-a10-0,GPU-a10-1, GPU-t4-1")
+
+        # A card held whole takes nobody else, and a used card is not given whole.
+        for i in range(2):
+            w.pod("whole-%d" % i, gpu(mem=100, cores=100), notes={"nvidia.com/use-gputype": "A10"})
+            w.running("whole-%d" % i)
+        w.pod("third", gpu(mem=100, cores=0), notes={"nvidia.com/use-gputype": "A10"})
+        message = w.refused("third")
+        expect("CardComputeUnitsExhausted" in message, "third: %s", message)
+        w.end("whole-0")
+        w.running("third")
+        w.pod("whole-again", gpu(mem=100, cores=100), notes={"nvidia.com/use-gputype": "A10"})
+        message = w.refused("whole-again")
+        expect("ExclusiveDeviceAllocateConflict" in message, "whole-again: %s", message)
+        w.delete("whole-again")
+
+        # A cordoned card is closed to new pods at once, whatever they ask for.
+        w.api.patch(kube.node_path("t4"), {"metadata": {"annotations": {"hami.io/device-cordon": "GPU-t4-0, GPU-t4-1"}}})
+        w.pod("cordoned", gpu(mem=100), notes={"nvidia.com/use-gpuuuid": "GPU-t4-0"})
+        message = w.refused("cordoned")
+        expect("CardCordoned" in message, "cordoned: %s", message)
+        w.api.patch(kube.node_path("t4"), {"metadata": {"annotations": {"hami.io/device-cordon": "GPU-t4-1"}}})
+        w.running("cordoned", seconds=10)
+
+
+def policies(options):
+    """Spread and binpack, of nodes and of cards, by flag and by the pod's own annotation, which goes first."""
+    with World(options, "policies") as w:
+        names = ["node-%d" % i for i in range(3)]
+        w.nodes(*[make_node(n, cards=3) for n in names])
+        w.start("--node-scheduler-policy=spread", "--gpu-scheduler-policy=spread")
+
+        def places(prefix, **notes):
+            """Nodes and cards of three equal pods, created one after the other."""
+            cards = []
+            for i in range(3):
+                w.pod("%s-%d" % (prefix, i), gpu(mem=1000, cores=5),
+                      notes={"hami.io/%s-scheduler-policy" % k: v for k, v in notes.items()})
+                w.running("%s-%d" % (prefix, i))
+                cards.append(w.allocated("%s-%d" % (prefix, i)).split(",")[0])
+            for i in range(3):
+                w.end("%s-%d" % (prefix, i))
+                w.phase("%s-%d" % (prefix, i), "Succeeded")
+            w.wait(lambda: all(d["shares"]["used"] == 0 for n in w.inventory().values() for d in n.values()), 5, "all cards free")
+            return len({c.rsplit("-", 1)[0] for c in cards}), len(set(cards))
+
+        for node, card, want in (("spread", "spread", (3, 3)), ("binpack", "binpack", (1, 1)), ("binpack", "spread", (1, 3)), (None, None, (3, 3))):
+            notes = {k: v for k, v in (("node", node), ("gpu", card)) if v}
+            got = places("n%s-c%s" % (node, card) if node else "flags", **notes)
+            expect(got == want, "node %s, cards %s: three pods on %d nodes and %d cards, wanted %d and %d", node, card, *got, *want)
+
+
 def init_and_sidecars(options):
     """Init containers and sidecars: padded slots, a lock in every case, and Kubernetes' max and sum for the card."""
     with World(options, "init-and-sidecars") as w:
