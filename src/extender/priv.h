@@ -82,6 +82,9 @@ enum ext_counter { /* monotonic */
     EXT_COUNTER_COUNT_
 };
 void ext_metrics_count(struct ext_metrics *m, enum ext_counter c, uint64_t n);
+/* All of the above as Prometheus text. */
+void ext_metrics_text(const struct ext_metrics *m, struct buf *out);
+void ext_metrics_head(struct buf *out, const char *name, const char *type, const char *help);
 
 /* ---- the program ---- */
 enum ext_sync { EXT_SYNC_NODES, EXT_SYNC_PODS, EXT_SYNC_QUOTAS, EXT_SYNC_COUNT_ };
@@ -203,6 +206,7 @@ void ext_healthz(struct ext_request *r, struct ext_answer *a);
 void ext_livez(struct ext_request *r, struct ext_answer *a);
 void ext_readyz(struct ext_request *r, struct ext_answer *a);
 void ext_version(struct ext_request *r, struct ext_answer *a);
+/* exposition.c */
 void ext_metrics_get(struct ext_request *r, struct ext_answer *a);
 
 /* ---- wire.c: the extender's JSON ---- */
