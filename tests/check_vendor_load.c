@@ -281,7 +281,7 @@ START_TEST(size_bounds)
                      ERR_BAD_REQUEST);
     ck_assert_msg(strstr(err.text, "larger than 1048576 bytes"), "%s", err.text);
     for (size_t i = 0; i < MAX; i++) /* a list of a million nothings */
-        text[i] = i < 3 ? "x: "[i] : i == 3 ? '[' : i % 2 ? 'a' : ',';
+        text[i] = i < 3 ? "x: "[i] : i == 3 ? '[' : i % 2 ? ',' : 'a';
     ck_assert_int_eq(vendor_table_parse((struct str){text, MAX}, "f", NULL, &t, &err),
                      ERR_BAD_REQUEST);
     ck_assert_msg(strstr(err.text, "more than 1024 entries"), "%s", err.text);

@@ -1,0 +1,283 @@
+/* Selection lists (nvidia.md 6.1), card and node policies (core.md 5.3, 5.5), weights and their
+ * texts (5.2). */
+#include "check_vendor.h"
+
+#include "base/own.h"
+
+#include <stdio.h>
+#include <string.h>
+
+DEFINE_CLEANUP(struct vendor_table *, vendor_table_free)
+DEFINE_CLEANUP(struct arena *, arena_free)
+
+static struct str text(const char *z) { return z ? str_z(z) : (struct str){0}; }
+
+/* ---- lists ---- */
+
+static const struct {
+    const char *name, *value;
+    bool set;
+    const char *want; /* entries joined by '|' */
+} LISTS[] = {
+    {"absent", NULL, false, ""},
+    {"empty", "", false, ""},
+    {"blank", " \t ", false, ""},
+    {"one", "A10", true, "A10"},
+    {"trimmed", " A10 ,\tV100\n", true, "A10|V100"},
+    {"empty entries left out", ",A10,, ,V100,", true, "A10|V100"},
+    {"only commas: matches nothing", ",,", true, ""},
+    {"inner space stays", "Tesla V100,A10", true, "Tesla V100|A10"},
+};
+
+START_TEST(selection_lists)
+{
+    struct vendor_table *t CLEANUP(vendor_table_free_p) = NULL;
+    struct arena *arena CLEANUP(arena_free_p) = arena_new(1 << 20);
+    ck_assert_int_eq(vendor_table_builtin(&t, NULL), ERR_OK);
+    struct str value = text(LISTS[_i].value);
+    struct vendor_selection_text in = {value, value, value, value, {0}, {0}};
+    struct score_selection got;
+    ck_assert_int_eq(vendor_selection(vendor_at(t, 0), &in, arena, &got, NULL), ERR_OK);
+    ck_assert_msg(got.use_type_set == LISTS[_i].set && got.use_uuid_set == LISTS[_i].set, "%s",
+                  LISTS[_i].name);
+    const struct str *lists[] = {got.use_types, got.nouse_types, got.use_uuids, got.nouse_uuids};
+    const uint16_t n[] = {got.use_types_n, got.nouse_types_n, got.use_uuids_n, got.nouse_uuids_n};
+    for (int l = 0; l < 4; l++) {
+        struct buf joined;
+        buf_init(&joined, 1000);
+        for (uint16_t i = 0; i < n[l]; i++) {
+            if (i > 0)
+                buf_char(&joined, '|');
+            buf_add(&joined, lists[l][i]);
+        }
+        ck_str(LISTS[_i].name, ((struct str){joined.p, joined.n}), str_z(LISTS[_i].want));
+        buf_done(&joined);
+    }
+}
+END_TEST
+
+START_TEST(selection_mode)
+{
+    struct vendor_table *t CLEANUP(vendor_table_free_p) = NULL;
+    struct arena *arena CLEANUP(arena_free_p) = arena_new(1 << 20);
+    ck_assert_int_eq(vendor_table_builtin(&t, NULL), ERR_OK);
+    struct vendor_selection_text in = {0};
+    struct score_selection got;
+    ck_assert_int_eq(vendor_selection(vendor_at(t, 0), &in, arena, &got, NULL), ERR_OK);
+    ck_assert(!got.mode_set);
+    in.mode = STR(""); /* present and empty: only devices without a mode */
+    ck_assert_int_eq(vendor_selection(vendor_at(t, 0), &in, arena, &got, NULL), ERR_OK);
+    ck_assert(got.mode_set && got.mode.n == 0);
+    in.mode = STR(" mig,hami-core"); /* as it stands: a substring is looked for */
+    ck_assert_int_eq(vendor_selection(vendor_at(t, 0), &in, arena, &got, NULL), ERR_OK);
+    ck_str("mode", got.mode, STR(" mig,hami-core"));
+}
+END_TEST
+
+START_TEST(selection_bounds)
+{
+    struct vendor_table *t CLEANUP(vendor_table_free_p) = NULL;
+    struct arena *arena CLEANUP(arena_free_p) = arena_new(1 << 20);
+    struct arena *tiny CLEANUP(arena_free_p) = arena_new(64);
+    ck_assert_int_eq(vendor_table_builtin(&t, NULL), ERR_OK);
+    char list[2 * VENDOR_SELECTION_MAX + 2];
+    for (size_t i = 0; i < sizeof(list); i++)
+        list[i] = i % 2 ? ',' : 'a';
+    struct vendor_selection_text in = {.nouse_uuid = {list, 2 * VENDOR_SELECTION_MAX}};
+    struct score_selection got;
+    struct err err;
+    ck_assert_int_eq(vendor_selection(vendor_at(t, 0), &in, arena, &got, &err), ERR_OK);
+    ck_assert_int_eq(got.nouse_uuids_n, VENDOR_SELECTION_MAX);
+    in.nouse_uuid.n++; /* one more entry */
+    ck_assert_int_eq(vendor_selection(vendor_at(t, 0), &in, arena, &got, &err), ERR_INVALID);
+    ck_assert(str_contains(str_z(err.text), STR("nvidia.com/nouse-gpuuuid")));
+    in.nouse_uuid.n--;
+    ck_assert_int_eq(vendor_selection(vendor_at(t, 0), &in, tiny, &got, &err), ERR_NO_MEMORY);
+}
+END_TEST
+
+/* ---- what is not done yet ---- */
+
+static const struct {
+    const char *name, *mode, *numa, *policy;
+    const char *want; /* a word of the text; NULL: nothing is wrong */
+} UNSUPPORTED[] = {
+    {"nothing", NULL, NULL, NULL, NULL},
+    {"mig alone", "mig", NULL, NULL, "MIG"},
+    {"mig or hami-core", "mig,hami-core", NULL, NULL, NULL},
+    {"mig or mps", "mps, mig", NULL, NULL, NULL},
+    {"hami-core", "hami-core", NULL, NULL, NULL},
+    {"empty mode", "", NULL, NULL, NULL},
+    {"numa-bind", NULL, "true", NULL, "numa-bind"},
+    {"numa-bind T", NULL, "T", NULL, "numa-bind"},
+    {"numa-bind false", NULL, "false", NULL, NULL},
+    {"numa-bind unreadable is off", NULL, "yes", NULL, NULL},
+    {"topology", NULL, NULL, "topology-aware", "topology"},
+    {"topology in a chain", NULL, NULL, "binpack, topology-aware", "topology"},
+    {"topology as part of a word", NULL, NULL, "topology-awareness", NULL},
+};
+
+START_TEST(unsupported)
+{
+    struct vendor_table *t CLEANUP(vendor_table_free_p) = NULL;
+    ck_assert_int_eq(vendor_table_builtin(&t, NULL), ERR_OK);
+    struct vendor_selection_text in = {.mode = text(UNSUPPORTED[_i].mode),
+                                       .numa_bind = text(UNSUPPORTED[_i].numa)};
+    const char *got = vendor_unsupported(vendor_at(t, 0), &in, text(UNSUPPORTED[_i].policy));
+    ck_assert_msg(!got == !UNSUPPORTED[_i].want, "%s: %s", UNSUPPORTED[_i].name, got ? got : "-");
+    ck_assert_msg(!got || strstr(got, UNSUPPORTED[_i].want), "%s: %s", UNSUPPORTED[_i].name, got);
+}
+END_TEST
+
+/* ---- policies ---- */
+
+#define BIN SCORE_KEY_BINPACK
+#define SPR SCORE_KEY_SPREAD
+#define NUM SCORE_KEY_NUMA
+static const struct {
+    const char *name, *policy;
+    bool numa_bind;
+    enum score_key want[3];
+    bool mutex, unsupported;
+} CARDS[] = {
+    {"absent", NULL, false, {SPR, NUM}, false, false},
+    {"spread", "spread", false, {SPR, NUM}, false, false},
+    {"binpack", "binpack", false, {BIN, NUM}, false, false},
+    {"empty", "", false, {SPR, NUM}, false, false},
+    {"unknown", "fast", false, {SPR, NUM}, false, false},
+    {"with a space", " binpack", false, {SPR, NUM}, false, false},
+    {"mutex", "mutex", false, {NUM}, true, false},
+    {"mutex with a space: spread, but mutex", " mutex", false, {SPR, NUM}, true, false},
+    {"numa", "numa", false, {NUM}, false, false},
+    {"chain", "numa,binpack", false, {NUM, BIN}, false, false},
+    {"chain trimmed", " binpack , numa ", false, {BIN, NUM}, false, false},
+    {"first occurrence only",
+     "spread,binpack,spread,numa,numa",
+     false,
+     {SPR, BIN, NUM},
+     false,
+     false},
+    {"chain of nothing known", "fast,", false, {SPR}, false, false},
+    {"mutex in a chain", "mutex,binpack", false, {BIN}, true, false},
+    {"mutex alone in a chain", "mutex,", false, {SPR}, true, false},
+    {"topology", "topology-aware", false, {SPR, NUM}, false, true},
+    {"topology in a chain", "topology-aware,binpack", false, {BIN}, false, true},
+    {"numa-bind", "spread", true, {NUM, SPR}, false, true},
+    {"numa-bind moves numa to the front", "binpack,numa", true, {NUM, BIN}, false, true},
+    {"case matters", "Binpack", false, {SPR, NUM}, false, false},
+};
+
+START_TEST(card_policy)
+{
+    struct score_policy got;
+    const char *why;
+    ck_assert_int_eq(vendor_policy((struct str){0}, text(CARDS[_i].policy), (struct str){0},
+                                   CARDS[_i].numa_bind, &got, &why, NULL),
+                     ERR_OK);
+    for (int k = 0; k < 3; k++)
+        ck_assert_msg(got.card[k] == CARDS[_i].want[k], "%s: key %d is %d", CARDS[_i].name, k,
+                      got.card[k]);
+    ck_assert_msg(got.card_mutex == CARDS[_i].mutex, "%s: mutex", CARDS[_i].name);
+    ck_assert_msg((why != NULL) == CARDS[_i].unsupported, "%s: unsupported", CARDS[_i].name);
+    ck_assert(!got.node_spread && got.weight_slot == 1 && got.weight_core == 1 &&
+              got.weight_mem == 1);
+}
+END_TEST
+
+START_TEST(node_policy)
+{
+    static const struct {
+        const char *policy;
+        bool spread;
+    } ROWS[] = {{NULL, false},      {"", false},       {"binpack", false}, {"spread", true},
+                {" spread", false}, {"Spread", false}, {"spread,", false}};
+    struct score_policy got;
+    const char *why;
+    for (int i = 0; i < COUNT(ROWS); i++) {
+        ck_assert_int_eq(vendor_policy(text(ROWS[i].policy), (struct str){0}, (struct str){0},
+                                       false, &got, &why, NULL),
+                         ERR_OK);
+        ck_assert_msg(got.node_spread == ROWS[i].spread, "row %d", i);
+    }
+}
+END_TEST
+
+/* ---- weights ---- */
+
+static const struct {
+    const char *value;
+    int32_t slot, core, mem; /* when text is NULL */
+    const char *text;
+} WEIGHTS[] = {
+    {"slot=1,core=0,memory=4", 1, 0, 4, NULL},
+    {" memory = 3, slot = 1, core = 0 ", 1, 0, 3, NULL},
+    {"slot=+2,core=1000000,memory=0", 2, 1000000, 0, NULL},
+    {"", 0, 0, 0, "\"\": expected slot, core, and memory weights"},
+    {"slot=1,core=1", 0, 0, 0, "\"slot=1,core=1\": expected slot, core, and memory weights"},
+    {"slot=1,core=1,memory=1,", 0, 0, 0, "expected slot, core, and memory weights"},
+    {"slot=1,core,memory=1", 0, 0, 0, "expected key=value entries"},
+    {"slot=1,,memory=1", 0, 0, 0, "expected key=value entries"},
+    {"slot=1,slot=1,memory=1", 0, 0, 0, "duplicate \"slot\" weight"},
+    {"x=1,x=y,memory=1", 0, 0, 0, "unknown weight \"x\""}, /* part by part */
+    {"slot=1.5,core=1,memory=1", 0, 0, 0, "\"slot\" weight must be an integer"},
+    {"slot=,core=1,memory=1", 0, 0, 0, "\"slot\" weight must be an integer"},
+    {"slot=1=2,core=1,memory=1", 0, 0, 0, "\"slot\" weight must be an integer"},
+    {"slot=9223372036854775808,core=1,memory=1", 0, 0, 0, "\"slot\" weight must be an integer"},
+    {"slot=-1,core=1,memory=1", 0, 0, 0, "\"slot\" weight must not be negative"},
+    {"x=-1,core=1,memory=1", 0, 0, 0, "\"x\" weight must not be negative"}, /* before unknown */
+    {"Slot=1,core=1,memory=1", 0, 0, 0, "unknown weight \"Slot\""},
+    {"=1,core=1,memory=1", 0, 0, 0, "unknown weight \"\""},
+    {"slot=0,core=0,memory=0", 0, 0, 0, "at least one weight must be positive"},
+    {"slot=1000001,core=0,memory=0", 0, 0, 0, "\"slot\" weight must not exceed 1000000"},
+    {"a\"\\\n\x01,b", 0, 0, 0, "\"a\\\"\\\\\\n\\x01,b\": expected slot"},
+};
+
+START_TEST(weights)
+{
+    struct score_policy got;
+    const char *why;
+    struct err err = {0};
+    enum err_code rc = vendor_policy((struct str){0}, (struct str){0}, str_z(WEIGHTS[_i].value),
+                                     false, &got, &why, &err);
+    if (!WEIGHTS[_i].text) {
+        ck_assert_msg(rc == ERR_OK, "%s: %s", WEIGHTS[_i].value, err.text);
+        ck_assert_int_eq(got.weight_slot, WEIGHTS[_i].slot);
+        ck_assert_int_eq(got.weight_core, WEIGHTS[_i].core);
+        ck_assert_int_eq(got.weight_mem, WEIGHTS[_i].mem);
+        return;
+    }
+    ck_assert_int_eq(rc, ERR_INVALID);
+    ck_assert_msg(str_has_prefix(str_z(err.text),
+                                 STR("invalid hami.io/device-scoring-weights annotation \"")),
+                  "%s", err.text);
+    ck_assert_msg(strstr(err.text, WEIGHTS[_i].text), "%s: want %s", err.text, WEIGHTS[_i].text);
+}
+END_TEST
+
+START_TEST(long_weights_are_cut)
+{
+    char value[4096];
+    memset(value, '\x01', sizeof(value));
+    struct score_policy got;
+    const char *why;
+    struct err err = {0};
+    ck_assert_int_eq(vendor_policy((struct str){0}, (struct str){0},
+                                   (struct str){value, sizeof(value)}, false, &got, &why, &err),
+                     ERR_INVALID);
+    ck_assert_msg(strstr(err.text, "...\": expected slot"), "%s", err.text);
+}
+END_TEST
+
+void check_vendor_select(Suite *suite)
+{
+    TCase *tc = tcase_create("select");
+    tcase_add_loop_test(tc, selection_lists, 0, COUNT(LISTS));
+    tcase_add_test(tc, selection_mode);
+    tcase_add_test(tc, selection_bounds);
+    tcase_add_loop_test(tc, unsupported, 0, COUNT(UNSUPPORTED));
+    tcase_add_loop_test(tc, card_policy, 0, COUNT(CARDS));
+    tcase_add_test(tc, node_policy);
+    tcase_add_loop_test(tc, weights, 0, COUNT(WEIGHTS));
+    tcase_add_test(tc, long_weights_are_cut);
+    suite_add_tcase(suite, tc);
+}
