@@ -473,7 +473,7 @@ START_TEST(map_random)
     size_t count = 0;
     struct map *m = map_new(seed, (size_t)_i);
     for (int i = 0; i < KEYS; i++)
-        snprintf(keys[i], sizeof(keys[i]), "n%d", i);
+        (void)snprintf(keys[i], sizeof(keys[i]), "n%d", i);
     for (int step = 0; step < 20000; step++) {
         /* phases that grow and phases that shrink */
         bool shrink = step / 3000 % 2;

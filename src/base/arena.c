@@ -72,7 +72,7 @@ struct arena *arena_new(size_t max_bytes)
     struct arena *a = malloc(sizeof(*a));
     if (!a)
         return NULL;
-    *a = (struct arena){.max = max_bytes, .block_next = 2 * BLOCK_FIRST};
+    *a = (struct arena){.max = max_bytes, .block_next = (size_t)2 * BLOCK_FIRST};
     a->first = a->current = block_new(BLOCK_FIRST);
     if (!a->first) {
         free(a);
@@ -104,7 +104,7 @@ void arena_reset(struct arena *a)
     a->first->used = 0;
     poison(a->first->data, a->first->size);
     a->used = 0;
-    a->block_next = 2 * BLOCK_FIRST;
+    a->block_next = (size_t)2 * BLOCK_FIRST;
     a->failed = false;
 }
 

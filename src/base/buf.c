@@ -115,7 +115,7 @@ static size_t escape(char out[6], unsigned char c)
             out[1] = SHORT[i + 1];
             return 2;
         }
-    memcpy(out, "\\u00", 4);
+    memcpy(out, (const char[]){'\\', 'u', '0', '0'}, 4);
     out[4] = HEX[c >> 4];
     out[5] = HEX[c & 15];
     return 6;

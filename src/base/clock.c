@@ -37,7 +37,7 @@ static int64_t days_of_date(int64_t year, int month, int day)
     year -= month <= 2;
     int64_t era = (year >= 0 ? year : year - 399) / 400;
     int64_t of_era = year - era * 400;
-    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    int64_t of_year = (INT64_C(153) * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
     return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
@@ -170,8 +170,9 @@ bool clock_parse_rfc3339(struct str s, int64_t *ret_wall_ns)
     }
     if (s.n > 0)
         return false;
-    int64_t seconds = days_of_date(year, month, day) * 86400 + hour * 3600 + minute * 60 + second -
-                      sign * (off_hour * 3600 + off_minute * 60);
+    int64_t offset = sign * (off_hour * INT64_C(3600) + off_minute * INT64_C(60));
+    int64_t of_day = hour * INT64_C(3600) + minute * INT64_C(60) + second;
+    int64_t seconds = days_of_date(year, month, day) * 86400 + of_day - offset;
     /* a second before the first whole one that fits still fits with its fraction: add before the
      * check */
     __int128 total = (__int128)seconds * NS_PER_S + ns;

@@ -77,7 +77,8 @@ enum err_code err_prefix(struct err *err, enum err_code code, const char *fmt, .
     err->code = code;
     if (!cut && err->text[0] != '\0') {
         size_t n = strlen(raw);
-        memcpy(raw + n, ": ", 2);
+        raw[n] = ':';
+        raw[n + 1] = ' ';
         memcpy(raw + n + 2, err->text, strlen(err->text) + 1);
     }
     clean_copy(err->text, sizeof(err->text), raw, cut);

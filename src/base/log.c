@@ -124,56 +124,47 @@ static const char *read_conv(const char *f, va_list *ap, struct conv *c)
     return *f ? f + 1 : f;
 }
 
+/* An integer argument of the length the conversion says; an unsigned one as the bits it has. */
+static intmax_t take_integer(const struct conv *c, va_list *ap)
+{
+    /* NOLINTBEGIN(bugprone-branch-clone): types of one width here, and not everywhere */
+    if (c->length[0] == 'l' && c->length[1] == 'l')
+        return va_arg(*ap, long long);
+    if (c->length[0] == 'l')
+        return va_arg(*ap, long);
+    if (c->length[0] == 'j')
+        return va_arg(*ap, intmax_t);
+    if (c->length[0] == 'z' || c->length[0] == 't')
+        return va_arg(*ap, ptrdiff_t);
+    /* NOLINTEND(bugprone-branch-clone) */
+    int i = va_arg(*ap, int);
+    return c->type == 'd' || c->type == 'i' ? i : (intmax_t)(unsigned)i;
+}
+
 /* The format is put together from a checked one: compilers saw it at the call of log_line. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 static void add_number(struct line *l, struct conv *c, va_list *ap)
 {
     char out[512];
-    int n;
-    const char *rest = NULL; /* what follows flags, width and precision */
-    intmax_t i = 0;
-    uintmax_t u = 0;
-    bool is_signed = c->type == 'd' || c->type == 'i';
-    switch (c->type) {
-    case 'd':
-    case 'i':
-    case 'u':
-    case 'x':
-    case 'X':
-    case 'o':
-        if (c->length[0] == 'l' && c->length[1] == 'l')
-            i = va_arg(*ap, long long);
-        else if (c->length[0] == 'l')
-            i = va_arg(*ap, long);
-        else if (c->length[0] == 'j')
-            i = va_arg(*ap, intmax_t);
-        else if (c->length[0] == 'z' || c->length[0] == 't')
-            i = va_arg(*ap, ptrdiff_t);
-        else
-            i = va_arg(*ap, int);
-        /* an unsigned argument of 32 bits was widened with its sign */
-        u = c->length[0] == '\0' || c->length[0] == 'h' ? (unsigned)i : (uintmax_t)i;
-        rest = is_signed        ? "*.*jd"
-               : c->type == 'u' ? "*.*ju"
-               : c->type == 'o' ? "*.*jo"
-               : c->type == 'x' ? "*.*jx"
-                                : "*.*jX";
-        memcpy(c->spec + c->spec_n, rest, strlen(rest) + 1);
-        n = is_signed ? snprintf(out, sizeof(out), c->spec, c->width, c->precision, i)
-                      : snprintf(out, sizeof(out), c->spec, c->width, c->precision, u);
-        break;
-    case 'e':
-    case 'f':
-    case 'g':
-        memcpy(c->spec + c->spec_n, (const char[]){'*', '.', '*', c->type, '\0'}, 5);
+    int n = -1;
+    char *spec = c->spec + c->spec_n; /* behind the flags */
+    if (c->type == '\0') {
+        l->cut = true;
+        return;
+    }
+    if (strchr("di", c->type)) {
+        memcpy(spec, "*.*jd", sizeof("*.*jd"));
+        n = snprintf(out, sizeof(out), c->spec, c->width, c->precision, take_integer(c, ap));
+    } else if (strchr("uoxX", c->type)) {
+        memcpy(spec, (const char[]){'*', '.', '*', 'j', c->type, '\0'}, 6);
+        n = snprintf(out, sizeof(out), c->spec, c->width, c->precision,
+                     (uintmax_t)take_integer(c, ap));
+    } else if (strchr("efg", c->type)) {
+        memcpy(spec, (const char[]){'*', '.', '*', c->type, '\0'}, 5);
         n = snprintf(out, sizeof(out), c->spec, c->width, c->precision, va_arg(*ap, double));
-        break;
-    case 'p':
+    } else if (c->type == 'p') {
         n = snprintf(out, sizeof(out), "%p", va_arg(*ap, void *));
-        break;
-    default:
-        n = -1;
     }
     if (n < 0) {
         l->cut = true; /* an unknown conversion: the arguments behind it can't be found either */
@@ -189,7 +180,7 @@ static void add_format(struct line *l, const char *fmt, va_list *ap)
     for (const char *f = fmt; *f && !l->cut;) {
         if (*f != '%') {
             in_quotes ^= *f == '"';
-            char c = *f == '\n' ? ' ' : *f;
+            char c = (char)(*f == '\n' ? ' ' : *f);
             add(l, &c, 1);
             f++;
             continue;

@@ -6,7 +6,7 @@
 
 #define CLEANUP(fn) __attribute__((cleanup(fn)))
 #define DEFINE_CLEANUP(type, fn)                                                                   \
-    static inline void fn##_p(type *p)                                                             \
+    static inline void fn##_p(type *p) /* NOLINT(bugprone-macro-parentheses): a type */            \
     {                                                                                              \
         if (*p)                                                                                    \
             fn(*p);                                                                                \

@@ -234,7 +234,7 @@ static const char *decode_escape(const char *p, const char *end, char **out)
     if (c != 'u') {
         static const char FROM[] = "bfnrt", TO[] = "\b\f\n\r\t";
         const char *at = strchr(FROM, c);
-        *(*out)++ = at ? TO[at - FROM] : c;
+        *(*out)++ = (char)(at ? TO[at - FROM] : c);
         return p + 2;
     }
     uint32_t u = (uint32_t)hex4(p + 2);

@@ -9,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { DEPTH = 32, ARENA_MAX = 1 << 20, OUT_MAX = 16 << 20 };
+enum { DEPTH = 32, INPUT_MAX = 1 << 16, ARENA_MAX = 1 << 20, OUT_MAX = 16 << 20 };
 
 /* Reads one value by the pull functions and writes it to `out` in a normal form. Recursion is
  * bounded by DEPTH. */
@@ -135,7 +135,7 @@ static char *split(struct str text, enum scan_stream_mode mode, size_t step, enu
     struct buf out;
     buf_init(&out, OUT_MAX);
     struct scan_stream_handler handler = {seen_item, seen_rest, &out};
-    struct scan_stream *st = scan_stream_new(mode, 1 << 20, &handler);
+    struct scan_stream *st = scan_stream_new(mode, (size_t)1 << 20, &handler);
     assert(st);
     struct err err;
     enum err_code rc = ERR_OK;
@@ -178,7 +178,7 @@ static void check_split(struct str text, enum scan_stream_mode mode, bool valid)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size > 64 * 1024)
+    if (size > INPUT_MAX)
         return 0;
     struct str text = {(const char *)data, size};
     size_t n = 0, again_n = 0;

@@ -3,7 +3,6 @@
  * bytes stand in a heap block of exactly their size, so that AddressSanitizer sees a read behind
  * them. */
 #include <dirent.h>
-#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,7 +31,7 @@ static bool run_file(const char *path)
 {
     FILE *f = fopen(path, "rb");
     if (!f) {
-        fprintf(stderr, "%s: %s\n", path, strerror(errno));
+        perror(path);
         return false;
     }
     uint8_t *bytes = malloc(INPUT_MAX);
@@ -41,7 +40,7 @@ static bool run_file(const char *path)
     size_t n = fread(bytes, 1, INPUT_MAX, f);
     bool ok = !ferror(f) && feof(f);
     if (fclose(f) != 0 || !ok) {
-        fprintf(stderr, "%s: can't be read, or too large\n", path);
+        (void)fprintf(stderr, "%s: can't be read, or too large\n", path);
         free(bytes);
         return false;
     }
@@ -58,10 +57,11 @@ static int run_dir(const char *dir)
 {
     DIR *d = opendir(dir);
     if (!d) {
-        fprintf(stderr, "%s: %s\n", dir, strerror(errno));
+        perror(dir);
         return -1;
     }
     int count = 0;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread */
     for (const struct dirent *e; count >= 0 && (e = readdir(d)) != NULL;) {
         if (e->d_name[0] == '.')
             continue;
@@ -92,7 +92,7 @@ int main(int argc, char **argv)
         if (count < 0)
             return 1;
         if (count == 0) { /* a harness that runs nothing says nothing */
-            fprintf(stderr, "%s: no inputs\n", *dir);
+            (void)fprintf(stderr, "%s: no inputs\n", *dir);
             return 1;
         }
         printf("%s: %d inputs and their truncations\n", *dir, count);
