@@ -170,6 +170,7 @@ struct ext_server_config {
     int threads; /* 0: by the number of processors */
     const struct ext_route *routes; /* EXT_ROUTES, or others; ends with a row without path */
     bool (*peer_trusted)(const struct sockaddr *peer); /* NULL: loopback addresses are */
+    int stop_ms;                    /* what ext_server_stop waits for answers; 0: 8 s */
 };
 /* Of app it uses config (limits, files), clock, metrics, workers (for routes that wait), stopping and request_ids. */
 MUST_USE enum err_code ext_server_start(struct ext_app *app, const struct ext_server_config *cfg, struct ext_server **ret, struct err *err);

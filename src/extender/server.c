@@ -58,6 +58,7 @@ struct conn {
     /* of the watchdog alone: has the next request begun to arrive? */
     uint64_t idle_stamp, idle_bytes;
     int64_t drip_ms;
+    uint64_t ended_stamp; /* the peer has sent its end in this phase already */
     bool cut;
 };
 
@@ -91,6 +92,7 @@ struct ext_server {
     struct MHD_Daemon *daemon;
     int listen_fd;
     bool tls, client_ca;
+    int stop_ms;
     char address[ADDRESS_MAX];
     pthread_t watchdog;
     bool watchdog_runs;
@@ -727,15 +729,34 @@ static bool drips(struct conn *c, uint64_t stamp, int64_t now, int64_t limit)
     return now - c->drip_ms > limit;
 }
 
-static bool late(struct conn *c, int64_t now)
+/* The peer has sent its end in the middle of a body. The library misses that where the end came
+ * with the last bytes (it takes a short read for an empty socket, and the edge is not reported
+ * twice). Only what lasts for a tick: a moment ago the library may have had the whole in hand. */
+static bool is_truncated(struct conn *c, uint64_t stamp)
 {
-    const struct ext_config *cfg = &c->server->app->config;
+    char byte;
+    if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+        return false;
+    bool again = c->ended_stamp == stamp;
+    c->ended_stamp = stamp;
+    return again;
+}
+
+static bool late_locked(struct conn *c, int64_t now)
+{
+    struct ext_server *s = c->server;
+    const struct ext_config *cfg = &s->app->config;
     uint64_t stamp = atomic_load_explicit(&c->stamp, memory_order_relaxed);
     int64_t since = (int64_t)(stamp >> PHASE_BITS);
+    /* Who is still sending while we stop has a little time. */
+    if (atomic_load(&s->quiet) && (stamp & ((1U << PHASE_BITS) - 1)) == PHASE_BODY &&
+        now - s->quiet_ms > s->stop_ms / 4)
+        return true;
     switch ((enum phase)(stamp & ((1U << PHASE_BITS) - 1))) {
     case PHASE_HEADER:
         return now - since > cfg->header_timeout_ms;
     case PHASE_BODY:
+        return now - since > cfg->body_timeout_ms || is_truncated(c, stamp);
     case PHASE_ANSWER:
         return now - since > cfg->body_timeout_ms;
     case PHASE_IDLE:
@@ -777,7 +798,7 @@ static void *watchdog(void *arg)
         pthread_cond_timedwait(&s->changed, &s->lock, &until);
         int64_t now = now_ms(s);
         for (struct conn *c = s->conns; c; c = c->next) {
-            if (c->cut || !late(c, now))
+            if (c->cut || !late_locked(c, now))
                 continue;
             c->cut = true;
             ext_metrics_count(s->app->metrics, EXT_REJECTED_SLOW, 1);
@@ -988,6 +1009,7 @@ enum err_code ext_server_start(struct ext_app *app, const struct ext_server_conf
     s->routes = cfg->routes;
     s->surfaces = cfg->surfaces;
     s->peer_trusted = cfg->peer_trusted ? cfg->peer_trusted : peer_is_loopback;
+    s->stop_ms = cfg->stop_ms > 0 ? cfg->stop_ms : STOP_MS;
     s->listen_fd = -1;
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_t attr;
@@ -1015,11 +1037,14 @@ const char *ext_server_address(const struct ext_server *s) { return s->address; 
 /* ---- stop ---- */
 void ext_server_quiesce(struct ext_server *s)
 {
-    if (atomic_exchange(&s->quiet, true))
-        return;
     pthread_mutex_lock(&s->lock);
-    s->quiet_ms = now_ms(s);
+    bool already = atomic_load(&s->quiet);
+    if (!already)
+        s->quiet_ms = now_ms(s);
+    atomic_store(&s->quiet, true);
     pthread_mutex_unlock(&s->lock);
+    if (already)
+        return;
     (void)MHD_quiesce_daemon(s->daemon);
     (void)shutdown(s->listen_fd, SHUT_RDWR); /* who connects now is refused and need not wait */
 }
@@ -1059,7 +1084,7 @@ void ext_server_stop(struct ext_server *s)
     if (!s)
         return;
     ext_server_quiesce(s);
-    if (!wait_quiet(s, s->quiet_ms + STOP_MS)) {
+    if (!wait_quiet(s, s->quiet_ms + s->stop_ms)) {
         log_warn("stop-late", "address=%s requests=%d", s->address, atomic_load(&s->in_flight));
         for (struct MHD_Connection *mc; (mc = abandon_one(s)) != NULL;)
             MHD_resume_connection(mc); /* `resumed` answers */
