@@ -674,10 +674,10 @@ END_TEST
  * recurses. */
 START_TEST(deep_reviews)
 {
-    static const char *const HEADS[] = {
-        "", "{\"x\":",
-        "{\"apiVersion\":\"admission.k8s.io/v1\",\"kind\":\"AdmissionReview\",\"request\":{\"uid\":"
-        "\"u\",\"operation\":\"CREATE\",\"object\":{\"x\":"};
+    static const char *const HEADS[] = {"", "{\"x\":",
+                                        ("{\"apiVersion\":\"admission.k8s.io/"
+                                         "v1\",\"kind\":\"AdmissionReview\",\"request\":{\"uid\":"
+                                         "\"u\",\"operation\":\"CREATE\",\"object\":{\"x\":")};
     enum { DEEP = 8 * 1024 * 1024 };
     for (int i = 0; i < COUNT(HEADS); i++) {
         size_t head = strlen(HEADS[i]);
