@@ -67,6 +67,11 @@ struct cluster_pod { /* strings point into the text, the arena, or (clones) the 
     uint16_t shares_n;
     bool shares_broken; /* a list is there that can't be decoded, contradicts or is negative: charge fail-closed */
     bool to_allocate_left; /* a `-to-allocate` list still has something */
+
+    /* Sets of vendors, bit n: row n of the table. */
+    uint64_t vendors_asked;         /* some container asks for it, or names amounts of it that can't be read */
+    uint64_t vendors_broken;        /* of these: what is asked for is not (wholly) in `request.asks` */
+    uint64_t shares_broken_vendors; /* whose list is broken; shares_broken: not empty */
 };
 
 /* `text`: one Pod, as kube-apiserver or (fold: key case folded, Go's encoding/json) kube-scheduler sends it.
@@ -129,7 +134,9 @@ void cluster_delete_pod(struct cluster_store *st, struct str uid);
 MUST_USE enum err_code cluster_apply_quota(struct cluster_store *st, const struct cluster_quota_object *quota, struct err *err);
 void cluster_delete_quota(struct cluster_store *st, struct str ns, struct str name);
 /* A relist: apply every object of the kind between begin and end; what was not seen in between is deleted at the end.
- * Snapshots taken meanwhile show the state before. abort: nothing is deleted. One relist of a kind at a time. */
+ * Snapshots taken meanwhile show what was applied so far, and nothing has gone yet. Pods whose Binding is in flight stay
+ * (a charge ends by proof only); so do those that were confirmed since the relist began. abort: nothing is deleted.
+ * One relist of a kind at a time. The end of a relist of pods also recomputes all sums; differences are `repairs`. */
 enum cluster_kind { CLUSTER_NODES, CLUSTER_PODS, CLUSTER_QUOTAS, CLUSTER_KIND_COUNT_ };
 void cluster_relist_begin(struct cluster_store *st, enum cluster_kind kind);
 void cluster_relist_end(struct cluster_store *st, enum cluster_kind kind);
@@ -142,7 +149,7 @@ void cluster_snapshot_unref(struct cluster_snapshot *s);
 
 struct cluster_node { /* as a snapshot shows it; lives as long as the snapshot */
     struct score_node score;
-    uint64_t generation; /* changes with anything in `score`; never repeats in a process */
+    uint64_t generation; /* changes with anything in `score` but the sums of CPU and memory; never repeats in a process */
     uint32_t slot;       /* stable while the node exists; < cluster_snapshot_slots() */
     struct str uid, lock;
     uint32_t pods; /* pods charged here */
@@ -212,6 +219,16 @@ void cluster_hold_drop(struct cluster_store *st, struct str uid);
  * *ret_likely counts the likely holds there (may be NULL). ret has room for the node's devices. */
 bool cluster_hold_extra(struct cluster_store *st, const struct cluster_node *node, struct str except_uid,
                         bool certain_only, int64_t now_ms, struct score_extra *ret, uint32_t *ret_likely);
+/* The same, knowing who asks: what only status.nominatedNodeName keeps alive (beyond CLUSTER_HOLD_MS) does not stand
+ * against a higher priority. cluster_hold_extra() asks as the lowest. */
+struct cluster_hold_query {
+    struct str except_uid;
+    int32_t priority; /* the asking pod's */
+    bool certain_only;
+    int64_t now_ms;
+};
+bool cluster_hold_extra_for(struct cluster_store *st, const struct cluster_node *node,
+                            const struct cluster_hold_query *query, struct score_extra *ret, uint32_t *ret_likely);
 uint32_t cluster_holds_count(struct cluster_store *st);
 
 /* ================= looking at it: /v1, /metrics ================= */

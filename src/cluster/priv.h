@@ -1,0 +1,358 @@
+/* The insides of the store: records of pods, entries of nodes, namespaces, and what snapshots
+ * share.
+ *
+ * Three locks: store->lock (everything in struct cluster_store that is not said to be otherwise),
+ * holds->lock (hold.c; may be taken inside the store's, never the other way), classes->lock
+ * (class.c; inside no other and none inside it). What a snapshot reaches is immutable and counted.
+ */
+#ifndef CARDINAL_CLUSTER_PRIV_H
+#define CARDINAL_CLUSTER_PRIV_H
+
+#include "cluster/cluster.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+enum {
+    NODES_MAX = 20000,
+    PODS_MAX = 500000,
+    CARDS_MAX = 4096, /* names of cards that the pods of one node may use; beyond it they close the
+                         vendor */
+    TYPE_TEXT_MAX =
+        256,    /* bytes of a device's type or mode; longer ones are registered as unhealthy */
+    CHUNK = 64, /* nodes that are published together */
+};
+#define NO_SLOT UINT32_MAX
+
+/* ---- hashing: keyed, so that names from outside can't collide on purpose ---- */
+
+static inline uint64_t hash_fold(uint64_t a, uint64_t b)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static inline uint64_t hash_text(uint64_t seed, struct str s)
+{
+    uint64_t h = seed ^ hash_fold(s.n ^ 0x9e3779b97f4a7c15u, 0xd1b54a32d192ed03u), word;
+    const char *p = s.p;
+    size_t n = s.n;
+    for (; n >= sizeof(word); p += sizeof(word), n -= sizeof(word)) {
+        memcpy(&word, p, sizeof(word));
+        h = hash_fold(h ^ word, seed ^ 0xa0761d6478bd642fu);
+    }
+    word = 0;
+    if (n > 0)
+        memcpy(&word, p, n);
+    return hash_fold(h ^ word, 0xe7037ed1a0b428dbu ^ (seed << 1 | 1));
+}
+
+/* ---- a table of things that begin with their hash ---- */
+
+struct table {
+    void **slot; /* linear probing; NULL: free */
+    uint32_t cap, n;
+};
+bool table_reserve(struct table *t); /* room for one more; false: no memory */
+void table_put(struct table *t, void *item);
+void table_replace(struct table *t, const void *old, void *item);
+void table_del(struct table *t, const void *item);
+void table_done(struct table *t);
+/* The next item with that hash; start with *at = 0. NULL: no more. */
+static inline void *table_find(const struct table *t, uint32_t hash, uint32_t *at)
+{
+    if (t->cap == 0)
+        return NULL;
+    for (;; ++*at) {
+        void *item = t->slot[(hash + *at) & (t->cap - 1)];
+        if (!item)
+            return NULL;
+        if (*(const uint32_t *)item == hash) {
+            ++*at;
+            return item;
+        }
+    }
+}
+
+/* ---- what snapshots share ---- */
+
+struct types { /* texts of device types and modes; only ever grows, readers know how far they may
+                  look */
+    _Atomic uint32_t refs;
+    uint32_t n;
+    struct str text[SCORE_TYPES_MAX];
+};
+struct inventory { /* the texts of one node's object */
+    _Atomic uint32_t refs;
+    char text[];
+};
+struct snode { /* one node as it was at one moment */
+    struct cluster_node pub;
+    _Atomic uint32_t refs;
+    struct inventory *inv;
+    struct score_group *groups;
+    struct score_device *devices; /* each a cache line */
+};
+struct chunk {
+    _Atomic uint32_t refs;
+    struct snode *node[CHUNK];
+};
+struct names { /* name → slot; valid beside chunks that hold the same set of nodes */
+    _Atomic uint32_t refs;
+    uint32_t mask;
+    struct {
+        uint32_t hash, slot; /* NO_SLOT: free */
+    } of[];
+};
+struct cluster_snapshot {
+    _Atomic uint32_t refs;
+    uint32_t nodes, slots, types_n;
+    uint64_t seed;
+    struct types *types;
+    struct names *names;
+    uint32_t chunks_n;
+    struct chunk *chunk[];
+};
+struct snode *snode_new(uint16_t groups_n, uint16_t devices_n);
+struct snode *snode_copy(const struct snode *s); /* NULL: no memory */
+void snode_unref(struct snode *s);
+void chunk_unref(struct chunk *c);
+void types_unref(struct types *t);
+
+/* ---- records ---- */
+
+struct card {   /* of one node, as far as pods name it: a card is (node, vendor, UUID) */
+    char *uuid; /* NULL: this number is free */
+    uint32_t hash;
+    uint32_t refs;  /* shares that name it */
+    int32_t device; /* index in the node's devices; -1: the node has no such card now */
+    uint16_t uuid_n, vendor;
+};
+
+struct share { /* what one container has of one card, as decided or read */
+    int64_t mem_mib;
+    int32_t cores_pct;
+    uint16_t card;
+    uint16_t name_at; /* the container's name within the record's text */
+    uint8_t container, vendor, name_n, step;
+    uint8_t mem_pct; /* not ours: at least so much of the card's memory */
+};
+struct use { /* what the pod takes of one card for its life: score_effective_use of its shares */
+    int64_t mem_mib;
+    int32_t cores_pct;
+    uint16_t card, vendor;
+    uint16_t shares;
+};
+
+enum record_state { REC_WAITING, REC_ASSUMED, REC_CONFIRMED, REC_BOUND };
+enum record_flag {
+    REC_OURS = 1 << 0,     /* the shares are a decision of ours, not read from annotations */
+    REC_TAMPERED = 1 << 1, /* its annotations no longer say what is charged */
+    REC_SEEN = 1 << 2,     /* in the relist that goes on */
+    REC_FRESH = 1 << 3,    /* assumed or confirmed since the last relist began */
+    REC_DELETING = 1 << 4,
+};
+struct record { /* a pod that asks for cards; one block */
+    uint32_t hash;
+    uint32_t slot; /* of its node's entry; NO_SLOT: waiting */
+    uint32_t pos;  /* in the entry's list */
+    uint32_t cpu_milli, memory_mib;
+    int32_t priority;
+    uint32_t mark; /* of its annotations, or of our decision: see share_mark() */
+    uint16_t uid_n, name_n, shares_n, uses_n;
+    uint8_t state, flags;
+    uint64_t closed; /* vendors that it closes on its node */
+    struct space *space;
+    struct cluster_pod *clone; /* waiting, assumed */
+    struct use *uses;          /* within the block, room for shares_n */
+    char *text;                /* uid, name, container names; within the block */
+    struct share shares[];
+};
+
+struct entry { /* a node: known (cur), or only named by pods */
+    uint32_t hash, slot;
+    struct snode *cur; /* NULL: no object, or one that is ignored */
+    struct entry *dirty_next;
+    bool dirty; /* cur no longer says what its pods use */
+    bool seen;  /* in the relist that goes on */
+    struct card *cards;
+    uint32_t cards_n, cards_cap;
+    struct record **pods;
+    uint32_t pods_n, pods_cap;
+    uint32_t cpu_pods;             /* CPU-only pods here */
+    int64_t cpu_milli, memory_mib; /* requested by all pods */
+    struct {                       /* scratch of ledger_verify() */
+        int64_t cpu_milli, memory_mib;
+        uint32_t cpu_pods, pods;
+    } check;
+    uint16_t name_n;
+    char name[];
+};
+
+struct cpu_pod { /* a bound pod that asks for no cards: 32 bytes, and 100,000 of them are common */
+    uint64_t uid[2]; /* both 0: free */
+    uint32_t slot, cpu_milli, memory_mib;
+    uint32_t seen;
+};
+struct cpu_pods {
+    struct cpu_pod *of;
+    uint32_t cap, n;
+};
+
+struct space_use {
+    int64_t mem_mib, cores_pct;
+    int64_t check_mem_mib, check_cores_pct; /* scratch of ledger_verify() */
+    uint16_t vendor;
+};
+struct quota {
+    struct quota *next;
+    bool seen, broken;
+    uint16_t limits_n, name_n;
+    char *name; /* within the block */
+    struct {
+        int64_t limit;
+        uint16_t vendor;
+        bool mem;
+    } limits[];
+};
+struct space {           /* a namespace */
+    uint32_t hash, refs; /* records */
+    uint32_t check_refs; /* scratch of ledger_verify() */
+    struct space_use *use;
+    uint16_t use_n, use_cap, name_n;
+    struct quota *quotas;
+    char name[];
+};
+
+struct draft_share {
+    struct str uuid, container_name;
+    int64_t mem_mib;
+    int32_t cores_pct;
+    uint8_t container, vendor, step, mem_pct;
+    uint16_t card;
+};
+struct draft {                      /* a record to be */
+    struct str uid, ns, name, node; /* node empty: waiting */
+    enum record_state state;
+    uint8_t flags;
+    uint64_t closed;
+    struct cluster_pod *clone; /* taken when the record is put */
+    int64_t cpu_milli, memory_mib;
+    int32_t priority;
+    uint32_t mark;
+    uint16_t shares_n; /* of store->scratch->shares */
+};
+struct scratch { /* the writer's desk: what would be too much for a stack */
+    struct draft_share shares[SCORE_PARTS_MAX];
+    struct score_part parts[SCORE_PARTS_MAX];
+    struct score_ask asks[SCORE_PARTS_MAX];
+    struct score_use uses[SCORE_PARTS_MAX];
+    enum score_step steps[SCORE_CONTAINERS_MAX];
+};
+
+struct holds;
+struct classes;
+
+struct cluster_store {
+    struct cluster_config cfg;
+    uint32_t entries_max;
+    pthread_mutex_t lock;
+
+    struct table records, nodes, spaces;
+    struct cpu_pods cpu;
+    struct entry **entries; /* by slot; NULL: free */
+    uint32_t slots, slots_cap;
+    uint32_t *free_slots;
+    uint32_t free_n;
+
+    struct entry *dirty; /* to be recomputed before the next snapshot */
+    struct chunk **chunks;
+    bool *chunk_dirty;
+    bool changed, names_changed; /* since the last snapshot */
+    struct types *types;
+    struct cluster_snapshot *current;
+    uint32_t nodes_n;
+    uint64_t generation;
+
+    bool relist[CLUSTER_KIND_COUNT_];
+    struct cluster_stats counts; /* those that only grow */
+    struct scratch *scratch;
+
+    struct holds *holds;     /* has a lock of its own */
+    struct classes *classes; /* has a lock of its own */
+};
+
+/* ---- ledger.c: records and what follows from them; all under the store's lock ---- */
+struct record *ledger_find(const struct cluster_store *st, struct str uid);
+struct str record_uid(const struct record *r);
+struct str record_name(const struct record *r);
+struct str space_name(const struct space *s);
+struct str entry_name(const struct entry *e);
+/* Puts a record in the place of `old` (may be NULL). On failure nothing has changed, and the clone
+ * is the caller's. */
+MUST_USE enum err_code ledger_put(struct cluster_store *st, struct record *old, struct draft *draft,
+                                  struct err *err);
+void ledger_remove(struct cluster_store *st, struct record *r);
+/* Back to waiting, in place: this can't fail. */
+void ledger_uncharge(struct cluster_store *st, struct record *r);
+void ledger_cpu_change(struct cluster_store *st, struct record *r, int64_t cpu_milli,
+                       int64_t memory_mib);
+/* Reads the charge of a pod that others bound into the draft and the scratch. `floor`: at least
+ * what it asks for. */
+void ledger_read_truth(struct cluster_store *st, const struct cluster_pod *pod, bool floor,
+                       struct draft *draft);
+bool ledger_says_the_same(const struct cluster_store *st, const struct record *r,
+                          const struct draft *draft);
+/* Order does not matter: the marks of all shares are added up. */
+uint32_t share_mark(const struct cluster_store *st, uint16_t vendor, uint16_t container,
+                    struct str uuid, int64_t mem_mib, int32_t cores_pct);
+MUST_USE enum err_code ledger_cpu_put(struct cluster_store *st, const struct cluster_pod *pod,
+                                      struct err *err);
+struct cpu_pod *ledger_cpu_find(const struct cluster_store *st, struct str uid);
+void ledger_cpu_remove(struct cluster_store *st, struct cpu_pod *p);
+struct entry *ledger_entry_find(const struct cluster_store *st, struct str name);
+/* Finds or makes; what was made for nothing goes by ledger_entry_release. */
+MUST_USE enum err_code ledger_entry_get(struct cluster_store *st, struct str name,
+                                        struct entry **ret, struct err *err);
+void ledger_entry_release(struct cluster_store *st, struct entry *e);
+struct space *ledger_space_find(const struct cluster_store *st, struct str ns);
+struct space *ledger_space_get(struct cluster_store *st, struct str ns); /* NULL: no memory */
+void ledger_space_release(struct cluster_store *st, struct space *s);
+/* The node's object is now this one (NULL: none). Takes `to`. */
+void ledger_node_set(struct cluster_store *st, struct entry *e, struct snode *to);
+void ledger_dirty(struct cluster_store *st, struct entry *e);
+MUST_USE bool ledger_refresh(struct cluster_store *st, struct entry *e); /* false: no memory */
+/* Differences between what is kept and what follows from the records; with `repair` they are put
+ * right. */
+size_t ledger_verify(struct cluster_store *st, bool repair);
+#ifdef CARDINAL_LEDGER_CHECK
+void ledger_check(struct cluster_store *st);
+#else
+static inline void ledger_check(struct cluster_store *st) { (void)st; }
+#endif
+
+/* What a namespace may take of the vendor at most, over all its quota objects; false: no limit. */
+bool space_limit(const struct space *s, uint16_t vendor, bool mem, int64_t *ret);
+
+/* ---- snapshot.c ---- */
+MUST_USE bool
+snapshot_publish_locked(struct cluster_store *st); /* false: no memory, the old one stays */
+/* The node's object as a node without use; types are interned in the store. */
+struct snode *snode_from_object(struct cluster_store *st, const struct cluster_node_object *o);
+
+/* ---- hold.c, class.c ---- */
+struct holds *holds_new(uint32_t slots_max);
+void holds_free(struct holds *h);
+struct cluster_pod *holds_clone(struct cluster_store *st, struct str uid); /* NULL: not held */
+/* Adds up what pods of the namespace hold, except one. */
+struct hold_need {
+    int64_t mem_mib, cores_pct;
+};
+void holds_need(struct cluster_store *st, struct str ns, struct str except_uid, int64_t now_ms,
+                struct hold_need need[SCORE_VENDORS_MAX]);
+void holds_stats(struct cluster_store *st, uint64_t *ret_holds, uint64_t *ret_dropped);
+struct classes *classes_new(void);
+void classes_free(struct classes *c);
+
+#endif
