@@ -47,8 +47,11 @@ static int64_t group_weighted(const struct score_policy *policy, const struct sc
                                  .shares_total = g->shares_total};
     struct rank_factors f = {0};
     rank_factors_for(&f, &all);
-    return rank_weighted(policy, &f, g->mem_used_mib + mem, g->cores_used_pct + cores,
-                         g->shares_used + shares);
+    mem += g->mem_used_mib;
+    cores += g->cores_used_pct;
+    shares += g->shares_used;
+    return rank_weighted(policy, &f, mem < 0 ? 0 : mem, cores < 0 ? 0 : cores,
+                         shares < 0 ? 0 : shares);
 }
 
 /* ---- one container, one card ---- */
@@ -69,7 +72,7 @@ static ALWAYS_INLINE struct best best_card(const struct score_prepared *prep,
     const struct fit_ask *ask = &plan->asks[0];
     struct rank_factors factors = {0};
     struct best best = {.at = -1};
-    struct rank_key best_key = {{0, 0}};
+    struct rank_key best_key = {{INT64_MAX, INT64_MAX}}; /* behind every key */
     for (uint16_t i = 0; i < n; i++) {
         const struct score_device *d = &devices[i];
         const struct fit_card c = fit_card(d, extra ? &extra[i] : NULL);
@@ -84,11 +87,12 @@ static ALWAYS_INLINE struct best best_card(const struct score_prepared *prep,
         const int64_t weighted = rank_weighted(policy, &factors, c.mem_used + mem,
                                                c.cores_used + ask->cores_pct, c.shares_used + 1);
         const struct rank_key key = rank_key(&plan->order, weighted, d->numa);
-        if (best.at < 0 || key.k[0] < best_key.k[0] ||
-            (key.k[0] == best_key.k[0] && key.k[1] < best_key.k[1])) {
-            best = (struct best){.at = i, .weighted = weighted};
-            best_key = key;
-        }
+        /* Chosen without a branch: which card is best so far can't be foretold either. */
+        const bool better = rank_before(&key, &best_key);
+        best_key.k[0] = better ? key.k[0] : best_key.k[0];
+        best_key.k[1] = better ? key.k[1] : best_key.k[1];
+        best.weighted = better ? weighted : best.weighted;
+        best.at = better ? (int32_t)i : best.at;
     }
     return best;
 }
@@ -306,8 +310,7 @@ one_vendor(const struct score_prepared *prep, const struct score_plan *plan,
         out.fits = stuck == plan->asks_n;
         if (!out.fits) {
             out.reasons = explain(&w, stuck, detail);
-            walk_start(&w, prep, plan, node, g, extra, false);
-            out.fits = walk_search(&w);
+            out.fits = walk_otherwise(&w, stuck);
         }
     } else {
         out.reasons = SCORE_BIT(SCORE_NODE_DEVICES_UNACCOUNTED);
@@ -326,10 +329,7 @@ one_vendor(const struct score_prepared *prep, const struct score_plan *plan,
         return out;
     }
     walk_start(&w, prep, plan, node, g, NULL, true);
-    if (walk_greedy(&w) < plan->asks_n) {
-        walk_start(&w, prep, plan, node, g, NULL, true);
-        out.unresolvable = !walk_search(&w);
-    }
+    out.unresolvable = !walk_possible(&w);
     return out;
 }
 

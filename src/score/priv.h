@@ -177,11 +177,12 @@ static inline void rank_factors_for(struct rank_factors *f, const struct fit_car
     }
 }
 
+/* `used` is not negative. A row that does not look at a dimension may leave it over its total: that
+ * is full. */
 static inline int64_t rank_part(int64_t used, int64_t total, uint64_t factor)
 {
-    used = used < 0 ? 0 : used > total ? total : used;
-    int64_t part = (int64_t)(((uint64_t)used * factor) >> RANK_SHIFT);
-    return part > SCORE_MAX ? SCORE_MAX : part;
+    used = used > total ? total : used;
+    return (int64_t)(((uint64_t)used * factor) >> RANK_SHIFT);
 }
 
 /* Utilisation times the sum of weights, at most 3 · 10^12. */
@@ -198,6 +199,11 @@ static inline struct rank_key rank_key(const struct rank_order *order, int64_t w
 {
     return (struct rank_key){{order->util[0] * weighted + order->numa[0] * numa,
                               order->util[1] * weighted + order->numa[1] * numa}};
+}
+
+static inline bool rank_before(const struct rank_key *a, const struct rank_key *b)
+{
+    return (a->k[0] < b->k[0]) | ((a->k[0] == b->k[0]) & (a->k[1] < b->k[1]));
 }
 
 #endif

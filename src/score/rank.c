@@ -32,8 +32,10 @@ struct rank_order rank_order(const struct score_policy *policy)
 int64_t rank_node(const struct score_policy *policy, int64_t cards, int64_t group)
 {
     const int64_t weights = (int64_t)policy->weight_slot + policy->weight_core + policy->weight_mem;
-    const int64_t full =
+    int64_t full =
         (WEIGHT.group * group + WEIGHT.cards * cards) / ((WEIGHT.group + WEIGHT.cards) * weights);
+    full =
+        full > SCORE_MAX ? SCORE_MAX : full; /* factors of totals beyond 2^40 round up that far */
     return policy->node_spread ? SCORE_MAX - full : full;
 }
 

@@ -38,10 +38,19 @@ void walk_start(struct walk *w, const struct score_prepared *prep, const struct 
     }
 }
 
+static void walk_reset(struct walk *w)
+{
+    w->mem_sum = w->cores_sum = 0;
+    for (uint16_t i = 0; i < w->n; i++) {
+        w->cards[i].taken = w->cards[i].beside = (struct amount){0, 0, 0};
+        w->cards[i].in_ask = 0;
+    }
+}
+
 /* ---- one share ---- */
 
 /* What the pod holds of a card once `ask` has a share of it. */
-static struct amount taken_with(const struct fit_ask *ask, const struct card *c)
+static inline struct amount taken_with(const struct fit_ask *ask, const struct card *c)
 {
     const int64_t mem = fit_mem(ask, c->others.mem_total);
     struct amount t = c->taken;
@@ -59,7 +68,7 @@ static struct amount taken_with(const struct fit_ask *ask, const struct card *c)
     return t;
 }
 
-fit_mask walk_mask(const struct walk *w, const struct fit_ask *ask, uint16_t i)
+static inline fit_mask mask_of(const struct walk *w, const struct fit_ask *ask, uint16_t i)
 {
     const struct card *c = &w->cards[i];
     const struct amount *beside = ask->step == SCORE_STEP_INIT ? &c->beside : &c->taken;
@@ -71,6 +80,11 @@ fit_mask walk_mask(const struct walk *w, const struct fit_ask *ask, uint16_t i)
     const bool over = fit_over_quota(w->plan, w->mem_sum + t.mem_mib - c->taken.mem_mib,
                                      w->cores_sum + t.cores_pct - c->taken.cores_pct);
     return c->fixed | fit_room(ask, &now, fit_mem(ask, now.mem_total), over);
+}
+
+fit_mask walk_mask(const struct walk *w, const struct fit_ask *ask, uint16_t i)
+{
+    return mask_of(w, ask, i);
 }
 
 static void set_taken(struct walk *w, struct card *c, struct amount t)
@@ -164,7 +178,7 @@ uint16_t walk_greedy(struct walk *w)
         load_beside(w, ask);
         uint16_t n = 0;
         for (uint16_t i = 0; i < w->n; i++) {
-            if (walk_mask(w, ask, i))
+            if (mask_of(w, ask, i))
                 continue;
             keys[n] = key_of_policy(w, &factors, ask, i);
             fits[n++] = (uint8_t)i;
@@ -176,12 +190,28 @@ uint16_t walk_greedy(struct walk *w)
                 if (key_cmp(&keys[m], fits[m], &keys[best], fits[best]) < 0)
                     best = m;
             /* An earlier card of this ask may have used the quota up. */
-            if (!walk_mask(w, ask, fits[best]))
+            if (!mask_of(w, ask, fits[best]))
                 take(w, k, (uint16_t)j++, fits[best]);
             n--;
             keys[best] = keys[n];
             fits[best] = fits[n];
         }
+        if (j < ask->count)
+            return k;
+    }
+    return w->plan->asks_n;
+}
+
+/* The same on the first cards that take it; returns like walk_greedy(). */
+static uint16_t first_fit(struct walk *w)
+{
+    for (uint16_t k = 0; k < w->plan->asks_n; k++) {
+        const struct fit_ask *ask = &w->plan->asks[k];
+        load_beside(w, ask);
+        int32_t j = 0;
+        for (uint16_t i = 0; i < w->n && j < ask->count; i++)
+            if (!mask_of(w, ask, i))
+                take(w, k, (uint16_t)j++, i);
         if (j < ask->count)
             return k;
     }
@@ -238,7 +268,7 @@ static bool next_card(struct walk *w, struct frame *frames, uint16_t p)
     load_beside(w, ask);
     for (uint16_t i = 0; i < w->n; i++) {
         const struct card *c = &w->cards[i];
-        if (c->in_ask == f->k + 1 || walk_mask(w, ask, i))
+        if (c->in_ask == f->k + 1 || mask_of(w, ask, i))
             continue;
         const struct key key = key_of_search(w, ask, i);
         if (behind && key_cmp(&key, i, &behind->key, behind->card) <= 0)
@@ -257,6 +287,13 @@ static bool next_card(struct walk *w, struct frame *frames, uint16_t p)
     f->key = best_key;
     f->card = best;
     return found;
+}
+
+/* Whether other choices may help where ask `stuck` found too few cards: not if nothing was chosen
+ * before it, unless its own cards differ in what they take of a quota. */
+static bool worth_searching(const struct score_plan *plan, uint16_t stuck)
+{
+    return stuck > 0 || (plan->asks[0].mem_pct && plan->quota_mem_left != INT64_MAX);
 }
 
 /* Whether every ask would have room if it were alone, and all of them together by their sums.
@@ -278,7 +315,7 @@ static bool promising(const struct walk *w)
         const struct fit_ask *ask = &w->plan->asks[k];
         int32_t room = 0;
         for (uint16_t i = 0; i < w->n; i++)
-            room += walk_mask(w, ask, i) == 0;
+            room += mask_of(w, ask, i) == 0;
         if (room < ask->count)
             return false;
         if (ask->step == SCORE_STEP_INIT)
@@ -290,7 +327,7 @@ static bool promising(const struct walk *w)
     return mem <= free.mem_total && cores <= free.cores_total && shares <= free.shares_total;
 }
 
-bool walk_search(struct walk *w)
+static bool search(struct walk *w)
 {
     const uint16_t parts_n = w->plan->parts_n;
     if (parts_n > PARTS_MAX || !promising(w))
@@ -319,4 +356,31 @@ bool walk_search(struct walk *w)
         c->in_ask = f->in_ask_before;
     }
     return false;
+}
+
+/* ---- all together ---- */
+
+bool walk_otherwise(struct walk *w, uint16_t stuck)
+{
+    if (!worth_searching(w->plan, stuck))
+        return false;
+    walk_reset(w);
+    if (first_fit(w) == w->plan->asks_n)
+        return true;
+    walk_reset(w);
+    return search(w);
+}
+
+bool walk_possible(struct walk *w)
+{
+    uint16_t stuck = first_fit(w);
+    if (stuck == w->plan->asks_n)
+        return true;
+    if (!worth_searching(w->plan, stuck))
+        return false;
+    walk_reset(w);
+    if (walk_greedy(w) == w->plan->asks_n)
+        return true;
+    walk_reset(w);
+    return search(w);
 }

@@ -30,9 +30,11 @@ void walk_start(struct walk *w, const struct score_prepared *prep, const struct 
 /* Places every ask where the policy likes it best. Returns how many asks found room: asks_n = all
  * of them. */
 uint16_t walk_greedy(struct walk *w);
-/* After walk_greedy() got stuck: looks for any placement, within a fixed number of steps. Starts
- * from walk_start(). */
-bool walk_search(struct walk *w);
+/* After walk_greedy() got stuck at ask `stuck`: any placement, whatever the policy says. Gives up
+ * after a fixed number of steps. */
+bool walk_otherwise(struct walk *w, uint16_t stuck);
+/* Whether either of them finds one; from walk_start(). Does not say where. */
+bool walk_possible(struct walk *w);
 /* What stands in the way of ask `k` of the plan on card `i` as things are. */
 fit_mask walk_mask(const struct walk *w, const struct fit_ask *ask, uint16_t i);
 
