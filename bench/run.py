@@ -217,7 +217,7 @@ class Bench:
         self.build, self.quick = args.build, args.quick
         self.rows = []
         self.dir = tempfile.TemporaryDirectory(prefix="cardinal-bench-")
-        found = [p for p in (os.path.join(self.build, q) for q in ("cardinald",))
+        found = [p for p in (os.path.join(self.build, q) for q in ("src/extender/cardinald", "cardinald"))
                  if os.path.isfile(p)]
         if not found:
             raise Failure("no cardinald in %s" % self.build)
