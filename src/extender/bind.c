@@ -24,6 +24,7 @@
 #define SETTLE_PAUSE_MS  1000
 #define SETTLE_MAX       4096 /* binds of unknown outcome at once */
 #define LOCKS_MAX        4    /* kinds of node locks one pod can need */
+#define LIST_MAX_BYTES   (256 << 10) /* Kubernetes' limit of an object's annotations together */
 #define NAME_MAX_BYTES   256  /* Kubernetes names have at most 253 */
 
 /* ---- what is under way ---- */
@@ -352,7 +353,7 @@ static enum err_code add_lists(struct bind *b, uint16_t vendor, struct buf *out,
     if (n == 0)
         return ERR_OK;
     struct buf text;
-    buf_init(&text, cluster_store_config(b->app->store)->annotation_max);
+    buf_init(&text, LIST_MAX_BYTES);
     vendor_alloc_encode(list, n, b->pod->containers_n, &text);
     enum err_code rc =
         text.failed ? err_set(err, ERR_TOO_LARGE, "bind: allocation list too long") : ERR_OK;
