@@ -147,7 +147,7 @@ class Cluster:
             self.cardinald = Process(
                 [bench.cardinald, "--kubeconfig=" + self.kubeconfig.name, "--listen-extender=127.0.0.1:0",
                  "--metrics-bind-address=127.0.0.1:0", *flags],
-                r'msg=listening[^\n]* extender="?([0-9.:]+)', "stderr")
+                r'msg="?listening[^\n]* extender="?([0-9.:]+)', "stderr")
         except Failure:
             self.stub.stop()
             raise
@@ -452,7 +452,7 @@ def part_bind(b):
     b.title("bind, API store of file mode, %d nodes" % nodes)
     for connections in (1, 16):
         with Process([b.cardinald, "--cluster=" + path, "--listen-extender=127.0.0.1:0", "--metrics-bind-address=127.0.0.1:0"],
-                     r'msg=listening[^\n]* extender="?([0-9.:]+)', "stderr") as p:
+                     r'msg="?listening[^\n]* extender="?([0-9.:]+)', "stderr") as p:
             until = time.monotonic() + 60
             while get(p.address, "/readyz")[0] != 200 and time.monotonic() < until:
                 time.sleep(0.02)
