@@ -204,7 +204,7 @@ static const struct {
      "{\"Pod\":{\"metadata\":{\"name\":\"p\",\"namespace\":\"ml\",\"uid\":\"u\"},\"spec\":{"
      "\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{\"nvidia.com/"
      "gpu\":\"1\"}}}]}},\"NodeNames\":[\"\xff\"]}",
-     200, "NodeNames"},
+     200, "not UTF-8"},
     {"prioritize without pod", "/prioritize", "{}", 400, NULL},
     {"bind of nothing", "/bind", "{}", 200, "PodName"},
     {"bind, null name", "/bind",
@@ -621,8 +621,8 @@ static const struct {
      BOUND},
     {"lock: 429",
      {KUBE_FAULT_STATUS, .verb = KUBE_PATCH, .kind = KUBE_NODE, .status = 429},
-     "",
-     NOT_BOUND},
+     NULL,
+     BOUND},
     {"lock: no answer, never done",
      {KUBE_FAULT_TIMEOUT_NEVER, .verb = KUBE_PATCH, .kind = KUBE_NODE},
      "",

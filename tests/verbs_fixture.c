@@ -179,7 +179,7 @@ void fx_patch(struct fx *fx, const char *path, const char *body)
     struct kube_request req = {.verb = body ? KUBE_PATCH : KUBE_DELETE,
                                .patch_type = KUBE_PATCH_MERGE};
     req.status = body && strstr(body, "\"status\"") != NULL;
-    write_object(fx, &req, path, body);
+    write_object(fx, &req, path, body ? body : "{\"gracePeriodSeconds\":0}");
 }
 
 void fx_create(struct fx *fx, const char *path, const char *body)
@@ -236,7 +236,7 @@ static bool used_is(struct fx *fx, const char *node, const char *uuid, int share
 
 bool fx_wait_used(struct fx *fx, const char *node, const char *uuid, int shares, int64_t mem_mib)
 {
-    for (int i = 0; i < 1500; i++) {
+    for (int i = 0; i < 5000; i++) {
         if (used_is(fx, node, uuid, shares, mem_mib))
             return true;
         short_sleep();
@@ -247,7 +247,7 @@ bool fx_wait_used(struct fx *fx, const char *node, const char *uuid, int shares,
 bool fx_wait_state(struct fx *fx, const char *uid, enum cluster_state state)
 {
     char node[256];
-    for (int i = 0; i < 1500; i++) {
+    for (int i = 0; i < 5000; i++) {
         if (cluster_pod_state(fx->app.store, str_z(uid), node, sizeof(node)) == state)
             return true;
         short_sleep();
