@@ -61,7 +61,8 @@ static struct cluster build(size_t nodes_n, size_t cards_n)
     return c;
 }
 
-/* fill_pct: cards are up to that full; 200: all of them full. */
+/* fill_pct: cards are up to that full; 200: all of them full; 150: all but two, which have room for
+ * one share each. */
 static void fill(struct cluster *c, int fill_pct)
 {
     rnd_state = 42;
@@ -77,7 +78,11 @@ static void fill(struct cluster *c, int fill_pct)
                                        .type = (uint16_t)(n % 2),
                                        .mode = 2,
                                        .uuid = STR("GPU-00000000-0000-0000-0000-000000000000")};
-            if (fill_pct > 100) {
+            if (fill_pct == 150 && i < 2) {
+                d->mem_used_mib = d->mem_total_mib - 3100 - rnd(1000);
+                d->cores_used_pct = 50;
+                d->shares_used = 5;
+            } else if (fill_pct > 100) {
                 d->mem_used_mib = d->mem_total_mib - 100 + rnd(50);
                 d->cores_used_pct = 90;
                 d->shares_used = 9;
@@ -210,6 +215,22 @@ int main(int argc, char **argv)
     req.asks = three;
     req.asks_n = 3;
     rc |= measure("three containers, full: refused", &c, &req, NULL);
+
+    const enum score_step apps[] = {SCORE_STEP_APP, SCORE_STEP_APP, SCORE_STEP_APP};
+    fill(&c, 150);
+    req.steps = apps;
+    const struct score_ask equal[] = {
+        {.container = 0, .count = 1, .mem_mib = 2500, .cores_pct = 10},
+        {.container = 1, .count = 1, .mem_mib = 2500, .cores_pct = 10},
+        {.container = 2, .count = 1, .mem_mib = 2500, .cores_pct = 10}};
+    req.asks = equal;
+    rc |= measure("three equal, room for two: refused", &c, &req, NULL);
+    const struct score_ask uneven[] = {
+        {.container = 0, .count = 1, .mem_mib = 3000, .cores_pct = 20},
+        {.container = 1, .count = 1, .mem_mib = 2900, .cores_pct = 10},
+        {.container = 2, .count = 1, .mem_mib = 1300, .cores_pct = 40}};
+    req.asks = uneven;
+    rc |= measure("uneven, refused after a search", &c, &req, NULL);
 
     free(none);
     free(c.devices);

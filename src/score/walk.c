@@ -296,35 +296,59 @@ static bool worth_searching(const struct score_plan *plan, uint16_t stuck)
     return stuck > 0 || (plan->asks[0].mem_pct && plan->quota_mem_left != INT64_MAX);
 }
 
-/* Whether every ask would have room if it were alone, and all of them together by their sums.
- * Cheap, and enough to refuse most nodes that are full. */
+/* How many app containers and sidecars the card could take at most, if all were as small as the
+ * smallest of them. */
+static int64_t room_for(const struct walk *w, const struct card *c)
+{
+    const struct score_plan *plan = w->plan;
+    int64_t mem = INT64_MAX, cores = INT64_MAX;
+    for (uint16_t k = 0; k < plan->running_n; k++) {
+        const int64_t m = fit_mem(&plan->asks[k], c->others.mem_total);
+        mem = m < mem ? m : mem;
+        cores = plan->asks[k].cores_pct < cores ? plan->asks[k].cores_pct : cores;
+    }
+    const struct fit_card *o = &c->others;
+    int64_t room = SCORE_PARTS_MAX;
+    if (plan->asks[0].mutex)
+        room = o->shares_used == 0;
+    if (plan->asks[0].slots && o->shares_total - o->shares_used < room)
+        room = o->shares_total - o->shares_used;
+    if (plan->asks[0].memory && mem > 0 && (o->mem_total - o->mem_used) / mem < room)
+        room = (o->mem_total - o->mem_used) / mem;
+    if (plan->asks[0].cores && cores > 0 && (o->cores_total - o->cores_used) / cores < room)
+        room = (o->cores_total - o->cores_used) / cores;
+    return room > 0 ? room : 0;
+}
+
+/* Whether every ask would have room if it were alone, and all that run at once together by their
+ * number and their sums. Cheap, and enough to refuse most nodes that are full. */
 static bool promising(const struct walk *w)
 {
-    struct fit_card free = {0};
+    const struct score_plan *plan = w->plan;
+    int64_t mem_free = 0, cores_free = 0, room = 0;
     for (uint16_t i = 0; i < w->n; i++) {
         const struct fit_card *c = &w->cards[i].others;
         if (w->cards[i].fixed)
             continue;
-        free.mem_total += c->mem_total > c->mem_used ? c->mem_total - c->mem_used : 0;
-        free.cores_total += c->cores_total > c->cores_used ? c->cores_total - c->cores_used : 0;
-        free.shares_total +=
-            c->shares_total > c->shares_used ? c->shares_total - c->shares_used : 0;
+        mem_free += c->mem_total > c->mem_used ? c->mem_total - c->mem_used : 0;
+        cores_free += c->cores_total > c->cores_used ? c->cores_total - c->cores_used : 0;
+        room += plan->running_n ? room_for(w, &w->cards[i]) : 0;
     }
     int64_t mem = 0, cores = 0, shares = 0;
-    for (uint16_t k = 0; k < w->plan->asks_n; k++) {
-        const struct fit_ask *ask = &w->plan->asks[k];
-        int32_t room = 0;
+    for (uint16_t k = 0; k < plan->asks_n; k++) {
+        const struct fit_ask *ask = &plan->asks[k];
+        int32_t alone = 0;
         for (uint16_t i = 0; i < w->n; i++)
-            room += mask_of(w, ask, i) == 0;
-        if (room < ask->count)
+            alone += mask_of(w, ask, i) == 0;
+        if (alone < ask->count)
             return false;
-        if (ask->step == SCORE_STEP_INIT)
+        if (k >= plan->running_n)
             continue;
         mem += ask->memory ? ask->mem_mib * ask->count : 0;
         cores += ask->cores ? (int64_t)ask->cores_pct * ask->count : 0;
-        shares += ask->slots ? ask->count : 0;
+        shares += ask->count;
     }
-    return mem <= free.mem_total && cores <= free.cores_total && shares <= free.shares_total;
+    return mem <= mem_free && cores <= cores_free && shares <= room;
 }
 
 static bool search(struct walk *w)
