@@ -114,15 +114,11 @@ def names(n):
 
 
 def shares_of(nodes, pods, fill):
-    """How the stub's pods hold `fill` of all card memory: cards a pod, MiB and percent of cores a share."""
+    """How the stub's pods hold `fill` of all card memory, each card alike: cards a pod, MiB and percent of cores a share."""
     if not pods:
         return 1, 1000, 1
-    total = nodes * CARDS * CARD_MIB * fill
-    cards = 1
-    while total / pods / cards > CARD_MIB and cards < CARDS:
-        cards += 1
-    mem = max(1, min(CARD_MIB, int(total / pods / cards)))
-    return cards, mem, 1
+    cards = max(1, min(CARDS, -(-nodes * CARDS // pods)))
+    return cards, int(nodes * CARDS * CARD_MIB * fill / pods / cards), 1
 
 
 class Cluster:
@@ -340,8 +336,9 @@ def part_core(b):
 
 def part_verbs(b):
     n = 50 if b.quick else 5000
-    b.title("%d names, 8 cards a node, 10,000 pods hold half of the memory" % n)
-    with Cluster(b, n, 100 if b.quick else 10000, 0.5) as c:
+    pods = 2 * n
+    b.title("%d names, 8 cards a node, %d pods hold half of the memory" % (n, pods))
+    with Cluster(b, n, pods, 0.5) as c:
         measure_filter(b, "verbs", c, "%d names" % n, ["equal asks", "different asks"])
         measure_refused(b, "verbs", c, "%d names" % n)
         measure_prioritize(b, "verbs", c, "%d names" % n)
@@ -434,7 +431,7 @@ def part_refusal(b):
 
 def part_bind(b):
     """Bind with the API store of file mode: lock, Binding, and the simulated plugin that serves the lock."""
-    nodes, pods = (20, 60) if b.quick else (500, 4000)
+    nodes, pods = (60, 60) if b.quick else (500, 4000)
     register = [{"id": "GPU-%05d-%d", "index": i, "count": SPLIT, "devmem": CARD_MIB, "devcore": 100,
                  "type": "NVIDIA A100-SXM4-80GB", "mode": "hami-core", "health": True} for i in range(CARDS)]
     items = []
