@@ -578,6 +578,7 @@ static void log_null(void)
     const char *volatile none = NULL;
     log_error("m", "a=%s b=%.*s", (const char *)none, 0, (const char *)none);
 }
+static void log_rest(void) { log_error("m", "a=%jd b=%s p=%d 100%%", (intmax_t)-5, "\t\x7f", 1); }
 static void log_hidden(void) { log_info(4, "hidden", "a=%d", 1); }
 static void log_shown(void) { log_info(0, "shown", "a=%d", 1); }
 
@@ -597,6 +598,7 @@ static const struct {
      "level=error msg=\"m\" a=\"x y\\\" level=info\\n\" b=\"q\\\" r=\\\"\" c=p\\x20q/r d=\"\" e=ab "
      "f=plain\n"},
     {"null", log_null, "level=error msg=\"m\" a=(null) b=\"\"\n"},
+    {"rest", log_rest, "level=error msg=\"m\" a=-5 b=\"\\t\\x7f\" p=1 100%\n"},
     {"hidden", log_hidden, ""},
     {"shown", log_shown, "level=info msg=\"shown\" a=1\n"},
 };

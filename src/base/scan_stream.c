@@ -254,19 +254,24 @@ static enum err_code hand_out(struct scan_stream *st, struct str value, uint64_t
     return end_with(st, st->handler.item(st->handler.ctx, value, err));
 }
 
-/* Keeps the part of a value that this piece holds. Members of the rest are always kept, items only
- * when cut. */
-static enum err_code keep(struct scan_stream *st, struct str part, struct err *err)
+/* Adds to the item or to the rest: past its cap is the sender's fault, no memory is ours. */
+static enum err_code gather(struct scan_stream *st, struct buf *b, struct str part, struct err *err)
 {
-    bool rest = st->target == TARGET_REST || st->target == TARGET_KEY;
-    struct buf *b = rest ? &st->rest : &st->item;
     buf_add(b, part);
     if (!b->failed)
         return ERR_OK;
     if (part.n <= b->max - b->n)
         return end_with(st, err_set(err, ERR_NO_MEMORY, "stream: no memory"));
     return end_with(st, err_set(err, ERR_TOO_LARGE, "stream: %s of more than %zu bytes",
-                                rest ? "a list's head" : "a value", b->max));
+                                b == &st->rest ? "a list's head" : "a value", b->max));
+}
+
+/* Keeps the part of a value that this piece holds. Members of the rest are always kept, items only
+ * when cut. */
+static enum err_code keep(struct scan_stream *st, struct str part, struct err *err)
+{
+    bool rest = st->target == TARGET_REST || st->target == TARGET_KEY;
+    return gather(st, rest ? &st->rest : &st->item, part, err);
 }
 
 /* The rest of a value is `tail`: everything it is wanted for happens here. */
@@ -326,11 +331,10 @@ static enum err_code step_value(struct scan_stream *st, const char **p_io, const
 /* The list's '}' was read: hands out the rest. */
 static enum err_code list_over(struct scan_stream *st, uint64_t at, struct err *err)
 {
+    enum err_code rc = gather(st, &st->rest, STR("}"), err);
+    if (rc)
+        return rc;
     st->state = LIST_DONE;
-    buf_char(&st->rest, '}');
-    if (st->rest.failed)
-        return end_with(st, err_set(err, ERR_TOO_LARGE,
-                                    "stream: a list's head of more than %d bytes", REST_MAX));
     struct str rest = {st->rest.p, st->rest.n};
     if (!checks(rest))
         return bad(st, "a list's members are no JSON", at, err);
@@ -342,29 +346,32 @@ static enum err_code list_over(struct scan_stream *st, uint64_t at, struct err *
 /* The text of a rest: "{" first, commas between members. */
 static enum err_code start_key(struct scan_stream *st, struct err *err)
 {
+    enum err_code rc = ERR_OK;
     if (st->rest.n > 1)
-        buf_char(&st->rest, ',');
+        rc = gather(st, &st->rest, STR(","), err);
+    if (rc)
+        return rc;
     st->key_at = st->rest.n;
-    if (st->rest.failed)
-        return end_with(st, err_set(err, ERR_TOO_LARGE,
-                                    "stream: a list's head of more than %d bytes", REST_MAX));
     (void)start_value(st, '"', TARGET_KEY, LIST_COLON);
     return ERR_OK;
 }
 
-/* In front of the value of a member. */
-static bool start_member(struct scan_stream *st, char c, const char **p_io)
+/* In front of the value of a member: at *p, which is consumed when it opens the items. */
+static enum err_code start_member(struct scan_stream *st, const char **p_io, uint64_t at,
+                                  struct err *err)
 {
-    if (!st->items_member) {
-        buf_char(&st->rest, ':'); /* a failure is seen by keep() */
-        return start_value(st, c, TARGET_REST, LIST_NEXT);
-    }
-    if (c == '[') {
+    char c = **p_io;
+    if (st->items_member && c == '[') {
         st->state = LIST_ITEM_1ST;
         ++*p_io;
-        return true;
+        return ERR_OK;
     }
-    return c == 'n' && start_value(st, c, TARGET_NO_ITEMS, LIST_NEXT);
+    if (st->items_member && c != 'n')
+        return bad(st, "\"items\" is no array", at, err);
+    enum target target = st->items_member ? TARGET_NO_ITEMS : TARGET_REST;
+    if (!start_value(st, c, target, LIST_NEXT))
+        return bad(st, "a member without a value", at, err);
+    return st->items_member ? ERR_OK : gather(st, &st->rest, STR(":"), err);
 }
 
 /* One byte that is neither white space nor inside a value: at *p, consumed where it is not the
@@ -381,9 +388,8 @@ static enum err_code step_between(struct scan_stream *st, const char **p_io, uin
     case LIST_START:
         if (c != '{')
             return bad(st, "no object", at, err);
-        buf_char(&st->rest, '{');
-        if (st->rest.failed)
-            return end_with(st, err_set(err, ERR_NO_MEMORY, "stream: no memory"));
+        if (gather(st, &st->rest, STR("{"), err))
+            return st->ended;
         next = LIST_KEY_1ST;
         break;
     case LIST_KEY_1ST:
@@ -400,8 +406,7 @@ static enum err_code step_between(struct scan_stream *st, const char **p_io, uin
         next = LIST_MEMBER;
         break;
     case LIST_MEMBER:
-        return start_member(st, c, p_io) ? ERR_OK
-                                         : bad(st, "a member without a fitting value", at, err);
+        return start_member(st, p_io, at, err);
     case LIST_ITEM_1ST:
         if (c == ']') {
             next = LIST_NEXT;
