@@ -1,4 +1,5 @@
-/* Errors: a code for the machine and one line of text for the human, made where the fault is seen. */
+/* Errors: a code for the machine and one line of text for the human, made where the fault is seen.
+ */
 #ifndef CARDINAL_BASE_ERR_H
 #define CARDINAL_BASE_ERR_H
 
@@ -37,7 +38,8 @@ struct err_class {
 };
 
 /* Both return `code`, so that `return err_set(…);` is the whole failure path. err may be NULL.
- * Control characters in the formatted text are replaced by '?'. err_prefix keeps the present text behind ": ". */
+ * Control characters in the formatted text are replaced by '?'. err_prefix keeps the present text
+ * behind ": ". */
 enum err_code err_set(struct err *err, enum err_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 enum err_code err_prefix(struct err *err, enum err_code code, const char *fmt, ...)

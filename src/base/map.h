@@ -1,6 +1,6 @@
 /* A hash map from borrowed strings to 32-bit numbers: node names to slots, UIDs to records.
- * Open addressing, keyed by a random seed so that hostile names can't collide on purpose. Not thread-safe for
- * writers; any number of readers while nobody writes. */
+ * Open addressing, keyed by a random seed so that hostile names can't collide on purpose. Not
+ * thread-safe for writers; any number of readers while nobody writes. */
 #ifndef CARDINAL_BASE_MAP_H
 #define CARDINAL_BASE_MAP_H
 
