@@ -354,7 +354,7 @@ static bool promising(const struct walk *w)
 static bool search(struct walk *w)
 {
     const uint16_t parts_n = w->plan->parts_n;
-    if (parts_n > PARTS_MAX || !promising(w))
+    if (parts_n > PARTS_MAX)
         return false;
     struct frame frames[PARTS_MAX];
     uint16_t p = 0;
@@ -384,27 +384,34 @@ static bool search(struct walk *w)
 
 /* ---- all together ---- */
 
-bool walk_otherwise(struct walk *w, uint16_t stuck)
+/* From cards as others left them. */
+static bool any_way(struct walk *w)
 {
-    if (!worth_searching(w->plan, stuck))
+    if (!promising(w))
         return false;
-    walk_reset(w);
     if (first_fit(w) == w->plan->asks_n)
         return true;
     walk_reset(w);
     return search(w);
 }
 
+bool walk_otherwise(struct walk *w, uint16_t stuck)
+{
+    if (!worth_searching(w->plan, stuck))
+        return false;
+    walk_reset(w);
+    return any_way(w);
+}
+
 bool walk_possible(struct walk *w)
 {
+    /* First the cheapest; then all that a decision would try. */
     uint16_t stuck = first_fit(w);
     if (stuck == w->plan->asks_n)
         return true;
     if (!worth_searching(w->plan, stuck))
         return false;
     walk_reset(w);
-    if (walk_greedy(w) == w->plan->asks_n)
-        return true;
-    walk_reset(w);
-    return search(w);
+    stuck = walk_greedy(w);
+    return stuck == w->plan->asks_n || walk_otherwise(w, stuck);
 }
