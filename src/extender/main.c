@@ -108,8 +108,8 @@ static void warn_policies(const struct ext_config *c)
     struct score_policy policy;
     const char *unsupported = NULL;
     struct err err;
-    if (vendor_policy(str_z(c->node_policy), str_z(c->card_policy), STR(""), false, &policy,
-                      &unsupported, &err))
+    if (vendor_policy(str_z(c->node_policy), str_z(c->card_policy), (struct str){NULL, 0}, false,
+                      &policy, &unsupported, &err))
         log_warn("policy", "err=%s", err.text);
     else if (unsupported)
         log_warn("policy", "text=%s", unsupported);
@@ -358,8 +358,11 @@ int main(int argc, char **argv)
     warn_policies(&app->config);
     if (open_cluster(p, &err))
         return fail(p, &err, EXIT_CONFIG);
-    if (start_clients(p, &err) || start_listeners(p, &err))
-        return fail(p, &err, 1);
+    rc = start_clients(p, &err);
+    if (!rc)
+        rc = start_listeners(p, &err);
+    if (rc)
+        return fail(p, &err, rc == ERR_BAD_REQUEST ? EXIT_CONFIG : 1);
 
     wait_for_stop(&waited);
     pthread_t guard;
