@@ -43,6 +43,7 @@ void *__wrap_realloc(void *p, size_t n) { return fails_now() ? NULL : __real_rea
 
 uint64_t prop_seed(void)
 {
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread */
     const char *text = getenv("PROP_SEED");
     uint64_t seed = text ? strtoull(text, NULL, 0) : 0;
     return seed ? seed : UINT64_C(20261122);

@@ -48,7 +48,7 @@ static struct vendor_wish wish_of(const struct row *r)
 
 #define ASK(n, m, p, c)                                                                            \
     {                                                                                              \
-        .count = n, .mem_mib = m, .mem_pct = p, .cores_pct = c                                     \
+        .count = (n), .mem_mib = (m), .mem_pct = (p), .cores_pct = (c)                             \
     }
 
 /* nvidia.md 4: what stands in the pod, nothing added. */

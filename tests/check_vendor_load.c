@@ -16,7 +16,7 @@ struct heard {
 static void add(char *to, size_t max, const char *text)
 {
     size_t n = strlen(to);
-    snprintf(to + n, max - n, "%s|", text);
+    (void)snprintf(to + n, max - n, "%s|", text);
 }
 static void on_unknown(void *ctx, const char *text)
 {

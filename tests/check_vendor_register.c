@@ -220,7 +220,7 @@ START_TEST(register_order_is_nothing)
     uint64_t seed = prop_seed(), state = seed;
     char first[4096] = "";
     for (int round = 0; round < 200; round++) {
-        int order[CARDS];
+        int order[CARDS] = {0};
         for (int i = 0; i < CARDS; i++) {
             int j = (int)(next_random(&state) % (uint64_t)(i + 1));
             order[i] = order[j];

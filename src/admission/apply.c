@@ -94,7 +94,7 @@ MUST_USE static enum err_code apply_one(json_t *root, const json_t *step, struct
         return err_set(err, ERR_BAD_REQUEST, "path does not start with a slash");
     if (op != OP_REMOVE && !value)
         return err_set(err, ERR_BAD_REQUEST, "%s without a value", name);
-    char *copy CLEANUP(free_p) = strdup(path);
+    char *copy CLEANUP(free_p) = str_dup_z(str_z(path));
     if (!copy)
         return err_set(err, ERR_NO_MEMORY, "apply patch");
     json_t *at = root;

@@ -60,7 +60,7 @@ conclude(struct mutation *m, enum admission_verdict verdict, unsigned code, cons
     m->result->code = code;
     va_list args;
     va_start(args, fmt);
-    vsnprintf(m->result->message, sizeof(m->result->message), fmt, args);
+    (void)vsnprintf(m->result->message, sizeof(m->result->message), fmt, args);
     va_end(args);
     for (char *c = m->result->message; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
@@ -145,7 +145,7 @@ static void put(struct mutation *m, json_t *object, struct buf *path, struct str
 static void path_container(struct buf *path, const struct container *c)
 {
     char index[24];
-    snprintf(index, sizeof(index), "%zu", c->index);
+    (void)snprintf(index, sizeof(index), "%zu", c->index);
     buf_init(path, PATH_MAX_BYTES);
     path_add(path, STR("spec"));
     path_add(path, str_z(c->list));
@@ -157,7 +157,7 @@ static void set_limit(struct mutation *m, const struct container *c, struct str 
 {
     struct buf path_ = {0}, *path CLEANUP(buf_done_p) = &path_;
     char digits[16];
-    snprintf(digits, sizeof(digits), "%d", n);
+    (void)snprintf(digits, sizeof(digits), "%d", n);
     path_container(path, c);
     path_add(path, STR("resources"));
     json_t *resources = json_object_get(c->json, "resources");
@@ -216,7 +216,7 @@ static void set_env(struct mutation *m, const struct container *c, struct str na
         json_decref(entry);
     } else {
         char index[24];
-        snprintf(index, sizeof(index), "%zu", at);
+        (void)snprintf(index, sizeof(index), "%zu", at);
         path_add(path, STR("env"));
         path_add(path, str_z(index));
         emit(m, "replace", path, json_deep_copy(entry));
@@ -283,10 +283,10 @@ static void read_wish(struct mutation *m, const struct container *c, const struc
                 continue;
             }
             if (json_is_integer(value))
-                snprintf(digits, sizeof(ret->digits[what]), "%lld",
-                         (long long)json_integer_value(value));
+                (void)snprintf(digits, sizeof(ret->digits[what]), "%lld",
+                               (long long)json_integer_value(value));
             else if (json_is_real(value))
-                snprintf(digits, sizeof(ret->digits[what]), "%.17g", json_real_value(value));
+                (void)snprintf(digits, sizeof(ret->digits[what]), "%.17g", json_real_value(value));
             else
                 conclude(m, ADMISSION_ERROR, 400,
                          "container " STR_FMT ": " STR_FMT " must be a quantity",
@@ -325,7 +325,7 @@ static void set_priority(struct mutation *m, const struct container *c, const st
                  STR_ARG(v->res_priority), STR_ARG(shown(text)), STR_ARG(shown(c->name)));
         return;
     }
-    snprintf(digits, sizeof(digits), "%lld", (long long)priority);
+    (void)snprintf(digits, sizeof(digits), "%lld", (long long)priority);
     set_env(m, c, v->env_priority, str_z(digits));
 }
 
@@ -390,7 +390,7 @@ static bool read_container(struct mutation *m, json_t *json, const char *list, s
                            struct container *ret, bool *ret_privileged)
 {
     char where[64];
-    snprintf(where, sizeof(where), "spec.%s[%zu]", list, index);
+    (void)snprintf(where, sizeof(where), "spec.%s[%zu]", list, index);
     if (!json_is_object(json)) {
         conclude(m, ADMISSION_ERROR, 400, "%s must be an object", where);
         return false;

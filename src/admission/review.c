@@ -149,7 +149,7 @@ static void refuse(struct admission_result *r, const char *why)
 {
     r->verdict = ADMISSION_ERROR;
     r->code = 400;
-    snprintf(r->message, sizeof(r->message), "%s", why);
+    (void)snprintf(r->message, sizeof(r->message), "%s", why);
 }
 
 /* Decides on a request that was read without a fault. */
@@ -182,8 +182,8 @@ MUST_USE static enum err_code decide(const struct admission_config *cfg,
         return err_set(err, ERR_NO_MEMORY, "decode pod");
     if (!pod) {
         refuse(r, "");
-        snprintf(r->message, sizeof(r->message), "object: %s at byte %d", fault.text,
-                 fault.position);
+        (void)snprintf(r->message, sizeof(r->message), "object: %s at byte %d", fault.text,
+                       fault.position);
         return ERR_OK;
     }
     return admission_mutate(cfg, pod, q->ns, quota, r, err);

@@ -49,7 +49,7 @@ MUST_USE static enum err_code fail_at(const struct reader *r, size_t line, size_
 #define fail_node(r, node, ...)                                                                    \
     __extension__({                                                                                \
         char what_[320];                                                                           \
-        snprintf(what_, sizeof(what_), __VA_ARGS__);                                               \
+        (void)snprintf(what_, sizeof(what_), __VA_ARGS__);                                         \
         fail_at((r), (node)->line, (node)->column, what_);                                         \
     })
 
@@ -321,8 +321,8 @@ MUST_USE static enum err_code read_scalar(struct reader *r, const struct node *v
         break;
     case T_INT:
         if (s.n > 0 && (!value->plain || !str_int(s, k->min, k->max, &number))) {
-            snprintf(range, sizeof(range), "a whole number between %lld and %lld",
-                     (long long)k->min, (long long)k->max);
+            (void)snprintf(range, sizeof(range), "a whole number between %lld and %lld",
+                           (long long)k->min, (long long)k->max);
             want = range;
         }
         if (keep)
@@ -394,13 +394,13 @@ MUST_USE static enum err_code read_value(struct reader *r, const struct node *va
 MUST_USE static enum err_code unknown(struct reader *r, const struct node *key, const char *section)
 {
     char text[160];
-    snprintf(text, sizeof(text), "%s key \"%.*s\"%s%s", "unknown",
-             (int)(key->text.n > 64 ? 64 : key->text.n), key->text.p, section[0] ? " in " : "",
-             section);
+    (void)snprintf(text, sizeof(text), "%s key \"%.*s\"%s%s", "unknown",
+                   (int)(key->text.n > 64 ? 64 : key->text.n), key->text.p,
+                   section[0] ? " in " : "", section);
     if (!r->handler || !r->handler->on_unknown)
         return fail_at(r, key->line, key->column, text);
     char placed[224];
-    snprintf(placed, sizeof(placed), "%zu:%zu: %s", key->line, key->column, text);
+    (void)snprintf(placed, sizeof(placed), "%zu:%zu: %s", key->line, key->column, text);
     for (char *c = placed; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
             *c = '?';
@@ -432,11 +432,11 @@ enum err_code read_map(struct reader *r, const struct node *map, const struct ke
 
 /* clang-format off */
 #define FIELD(f) offsetof(struct vendor, f)
-#define TEXT(n) { .name = n, .type = T_TEXT, .field = NOWHERE }
-#define NAME(n) { .name = n, .type = T_RESOURCE, .field = NOWHERE }
-#define BOOL(n) { .name = n, .type = T_BOOL, .field = NOWHERE }
-#define INT32(n) { .name = n, .type = T_INT, .field = NOWHERE, .min = INT32_MIN, .max = INT32_MAX }
-#define INT64(n) { .name = n, .type = T_INT, .field = NOWHERE, .min = INT64_MIN, .max = INT64_MAX }
+#define TEXT(n) { .name = (n), .type = T_TEXT, .field = NOWHERE }
+#define NAME(n) { .name = (n), .type = T_RESOURCE, .field = NOWHERE }
+#define BOOL(n) { .name = (n), .type = T_BOOL, .field = NOWHERE }
+#define INT32(n) { .name = (n), .type = T_INT, .field = NOWHERE, .min = INT32_MIN, .max = INT32_MAX }
+#define INT64(n) { .name = (n), .type = T_INT, .field = NOWHERE, .min = INT64_MIN, .max = INT64_MAX }
 #define END { .name = NULL }
 
 static const struct key MIG_ENTRY[] = {
@@ -624,7 +624,7 @@ enum err_code vendor_table_parse(struct str yaml, const char *path,
     return ERR_OK;
 }
 
-static void fd_done(int *fd)
+static void fd_done(const int *fd)
 {
     if (*fd >= 0)
         close(*fd);
@@ -635,7 +635,7 @@ enum err_code vendor_table_load(const char *path, const struct vendor_load_handl
 {
     int fd CLEANUP(fd_done) = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return err_set(err, ERR_BAD_REQUEST, "%s: %s", path, strerror(errno));
+        return err_set(err, ERR_BAD_REQUEST, "%s: %m", path);
     char *bytes CLEANUP(free_p) = malloc(VENDOR_CONFIG_MAX + 1);
     if (!bytes)
         return err_set(err, ERR_NO_MEMORY, "%s", path);
@@ -645,7 +645,7 @@ enum err_code vendor_table_load(const char *path, const struct vendor_load_handl
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return err_set(err, ERR_BAD_REQUEST, "%s: %s", path, strerror(errno));
+            return err_set(err, ERR_BAD_REQUEST, "%s: %m", path);
         if (got == 0)
             break;
         n += (size_t)got;

@@ -228,7 +228,7 @@ MUST_USE static enum err_code read_weights(struct str value, struct score_policy
         quote(key, quoted);
         for (int j = 0; j < i; j++)
             if (str_eq(seen[j], key)) {
-                snprintf(what, sizeof(what), "duplicate %s weight", quoted);
+                (void)snprintf(what, sizeof(what), "duplicate %s weight", quoted);
                 return bad_weights(value, what, err);
             }
         const char *fault = NULL;
@@ -244,9 +244,9 @@ MUST_USE static enum err_code read_weights(struct str value, struct score_policy
         else if (to && weight > WEIGHT_MAX)
             fault = "must not exceed 1000000";
         if (fault)
-            snprintf(what, sizeof(what), "%s weight %s", quoted, fault);
+            (void)snprintf(what, sizeof(what), "%s weight %s", quoted, fault);
         else if (!to)
-            snprintf(what, sizeof(what), "unknown weight %s", quoted);
+            (void)snprintf(what, sizeof(what), "unknown weight %s", quoted);
         if (fault || !to)
             return bad_weights(value, what, err);
         *to = (int32_t)weight;

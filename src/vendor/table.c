@@ -99,16 +99,10 @@ MUST_USE static enum err_code index_row(struct vendor_table *t, uint16_t i, stru
     return ERR_OK;
 }
 
-DEFINE_CLEANUP(struct vendor_table *, vendor_table_free)
-
-enum err_code vendor_table_make(const struct vendor *rows, uint16_t n, struct arena *arena,
-                                struct vendor_table **ret, struct err *err)
+MUST_USE static enum err_code fill(struct vendor_table *t, const struct vendor *rows,
+                                   struct arena *arena, struct err *err)
 {
-    assert(n <= SCORE_VENDORS_MAX);
-    struct vendor_table *t CLEANUP(vendor_table_free_p) = calloc(1, sizeof(*t));
-    if (!t)
-        return err_set(err, ERR_NO_MEMORY, "vendor table");
-    t->n = n;
+    const uint16_t n = t->n;
     t->rows = calloc(n ? n : 1u, sizeof(*t->rows));
     t->cores = calloc(n ? n : 1u, sizeof(*t->cores));
     t->resources = map_new(map_seed(t), (size_t)n * VENDOR_RES_COUNT_);
@@ -127,8 +121,24 @@ enum err_code vendor_table_make(const struct vendor *rows, uint16_t n, struct ar
         if (rc)
             return rc;
     }
+    return ERR_OK;
+}
+
+enum err_code vendor_table_make(const struct vendor *rows, uint16_t n, struct arena *arena,
+                                struct vendor_table **ret, struct err *err)
+{
+    assert(n <= SCORE_VENDORS_MAX);
+    struct vendor_table *t = calloc(1, sizeof(*t));
+    if (!t)
+        return err_set(err, ERR_NO_MEMORY, "vendor table");
+    t->n = n;
+    enum err_code rc = fill(t, rows, arena, err);
+    if (rc) {
+        vendor_table_free(t);
+        return rc;
+    }
     t->arena = arena;
-    *ret = TAKE(t);
+    *ret = t;
     return ERR_OK;
 }
 

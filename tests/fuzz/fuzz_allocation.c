@@ -7,7 +7,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { CONTAINERS = 7 };
+#define CONTAINERS ((uint16_t)7)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
