@@ -257,6 +257,42 @@ const struct cluster_node *cluster_snapshot_find(const struct cluster_snapshot *
     return NULL;
 }
 
+/* The first node whose name has this hash: nearly always the one that is meant. */
+static const struct cluster_node *first_of(const struct cluster_snapshot *s, uint32_t hash)
+{
+    const struct names *names = s->names;
+    for (uint32_t i = hash & names->mask; names->of[i].slot != NO_SLOT; i = (i + 1) & names->mask)
+        if (names->of[i].hash == hash)
+            return cluster_snapshot_at(s, names->of[i].slot);
+    return NULL;
+}
+
+void cluster_snapshot_find_all(const struct cluster_snapshot *s, const struct str *names, size_t n,
+                               const struct cluster_node **ret)
+{
+    enum { TOGETHER = 16 }; /* about as many lines as a core can wait for at once */
+    uint32_t hash[TOGETHER];
+    for (size_t at = 0; at < n; at += TOGETHER, names += TOGETHER, ret += TOGETHER) {
+        const size_t batch = n - at < TOGETHER ? n - at : TOGETHER;
+        for (size_t i = 0; i < batch; i++) {
+            hash[i] = (uint32_t)hash_text(s->seed, names[i]);
+            __builtin_prefetch(&s->names->of[hash[i] & s->names->mask]);
+        }
+        for (size_t i = 0; i < batch; i++) {
+            ret[i] = first_of(s, hash[i]);
+            __builtin_prefetch(ret[i]);
+            __builtin_prefetch((const char *)ret[i] + 64); /* generation, slot */
+        }
+        for (size_t i = 0; i < batch; i++)
+            if (ret[i])
+                __builtin_prefetch(ret[i]->score.name.p);
+        for (size_t i = 0; i < batch; i++)
+            if (ret[i] && (ret[i]->score.name.n != names[i].n ||
+                           memcmp(ret[i]->score.name.p, names[i].p, names[i].n) != 0))
+                ret[i] = cluster_snapshot_find(s, names[i]);
+    }
+}
+
 const struct str *cluster_snapshot_types(const struct cluster_snapshot *s, uint32_t *ret_n)
 {
     *ret_n = s->types_n;
