@@ -90,9 +90,15 @@ class Process:
         return [int(re.search(r"%s:\s+(\d+) kB" % k, text).group(1)) / 1024 for k in ("VmRSS", "VmHWM")]
 
     def cpu_s(self):
-        with open("/proc/%d/stat" % self.pid, encoding="ascii") as f:
-            fields = f.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Processor time of all its threads so far."""
+        total = 0
+        for task in os.listdir("/proc/%d/task" % self.pid):
+            try:
+                with open("/proc/%d/task/%s/schedstat" % (self.pid, task), encoding="ascii") as f:
+                    total += int(f.read().split()[0])
+            except OSError:
+                pass   # a thread that ended meanwhile
+        return total / 1e9
 
 
 def get(address, path):
@@ -227,9 +233,11 @@ class Bench:
             raise Failure("%s is not built (make bench-programs)" % path)
         return path
 
-    def load(self, address, path, text, connections=1, want=None, seconds=2, warmup=None, requests=None, lines=False,
+    def load(self, process, path, text, connections=1, want=None, seconds=2, warmup=None, requests=None, lines=False,
              first=None):
-        """Runs the load generator; returns its figures and the first answer."""
+        """Runs the load generator on a Process; returns its figures and the first answer. cpu_us: what the process
+        itself used a request; on a busy machine more to be trusted than times on the clock."""
+        address = process.address
         self.number += 1
         where = os.path.join(self.dir.name, "body-%d" % self.number)
         answer = where + ".answer"
@@ -248,40 +256,47 @@ class Bench:
             args.append("--want=" + want)
         if lines:
             args.append("--lines")
+        before = process.cpu_s()
         done = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120, check=False)
+        spent = process.cpu_s() - before
         if done.returncode != 0:
             raise Failure("%s on %s: %s" % (path, address, (done.stderr or done.stdout).decode(errors="replace").strip()[:600]))
         with open(answer, encoding="utf-8") as f:
             first_answer = json.load(f)
         os.unlink(where)
         os.unlink(answer)
-        return json.loads(done.stdout), first_answer
+        figures = json.loads(done.stdout)
+        figures["cpu_us"] = round(spent * 1e6 / (figures["requests"] + warmup), 1)
+        return figures, first_answer
 
     def row(self, part, what, figures, floor=None, **more):
         row = {"part": part, "what": what, **{k: figures[k] for k in figures if k != "errors"}, **more}
         if floor:
             row["floor_p50_us"], row["floor_p99_us"], row["floor_rps"] = floor["p50_us"], floor["p99_us"], floor["rps"]
+            row["floor_cpu_us"] = floor["cpu_us"]
             row["ratio"] = round(figures["p50_us"] / floor["p50_us"], 2)
+            row["ratio_cpu"] = round(figures["cpu_us"] / floor["cpu_us"], 2)
         self.rows.append(row)
-        text = "%-66s %9.0f %9.0f %9.0f" % (what, row["p50_us"], row["p99_us"], row["rps"])
+        text = "%-58s %8.0f %8.0f %8.0f %7.0f" % (what, row["p50_us"], row["p99_us"], row["cpu_us"], row["rps"])
         if floor:
-            text += "   %9.0f %9.0f %9.0f   %5.2f" % (floor["p50_us"], floor["p99_us"], floor["rps"], row["ratio"])
+            text += "  %8.0f %8.0f %8.0f %7.0f  %5.2f %5.2f" % (floor["p50_us"], floor["p99_us"], floor["cpu_us"], floor["rps"],
+                                                              row["ratio"], row["ratio_cpu"])
         print(text, flush=True)
 
     def figure(self, part, what, value, unit):
         self.rows.append({"part": part, "what": what, "value": round(value, 3), "unit": unit})
-        print("%-66s %9.2f %s" % (what, value, unit), flush=True)
+        print("%-58s %8.2f %s" % (what, value, unit), flush=True)
 
     def title(self, text):
-        print("\n%s\n%-66s %9s %9s %9s   %9s %9s %9s   %5s" % (text, "", "p50 us", "p99 us", "req/s", "floor p50", "p99", "req/s", "ratio"),
-              flush=True)
+        print("\n%s\n%-58s %8s %8s %8s %7s  %8s %8s %8s %7s  %5s %5s" % (
+            text, "", "p50 us", "p99 us", "cpu us", "req/s", "floor:p50", "p99", "cpu", "req/s", "p50 x", "cpu x"), flush=True)
 
     def floor(self, verb, text, node_count, connections):
         """The floor's figures for such a body; measured once a run for each verb, size and number of connections."""
         key = (verb, node_count, connections)
         if key not in self.floors:
             with Process([self.program("bench/floor")], r"listening (\S+)\n", "stdout") as f:
-                figures, answer = self.load(f.address, verb, text, connections)
+                figures, answer = self.load(f, verb, text, connections)
             got = answer["NodeNames"] if verb == "/filter" else answer
             if len(got) != node_count:
                 raise Failure("the floor answered %d of %d names" % (len(got), node_count))
@@ -311,7 +326,7 @@ def measure_filter(b, part, c, label, kinds, connections=(1, 16), short=16):
         uid, ask = KINDS[kind]
         text = body(all_names, uid, ask)
         for n in connections:
-            figures, answer = b.load(c.address, "/filter", text, n, FITS)
+            figures, answer = b.load(c.cardinald, "/filter", text, n, FITS)
             check_fits(answer, min(short, c.nodes) if short else c.nodes)
             b.row(part, "filter, %s, %s, %d conn." % (label, kind, n), figures, b.floor("/filter", text, c.nodes, n),
                   nodes=c.nodes, pods=c.pods, fill=c.fill, kind=kind, connections=n, fits=True)
@@ -351,7 +366,7 @@ def measure_refused(b, part, c, label, connections=(1,)):
         uid, ask = KINDS[kind]
         text = body(all_names, uid, too_big(ask))
         for n in connections:
-            figures, answer = b.load(c.address, "/filter", text, n, REFUSED)
+            figures, answer = b.load(c.cardinald, "/filter", text, n, REFUSED)
             check_refused(answer, c.nodes)
             b.row(part, "filter, %s, %s, refused, %d conn." % (label, kind, n), figures,
                   b.floor("/filter", text, c.nodes, n), nodes=c.nodes, pods=c.pods, fill=c.fill, kind=kind, connections=n, fits=False)
@@ -363,7 +378,7 @@ def measure_prioritize(b, part, c, label):
         for kind in ("equal asks", "different asks"):
             uid, ask = KINDS[kind]
             text = body(all_names[:listed], uid, ask)
-            figures, answer = b.load(c.address, "/prioritize", text, 1, '"Score"')
+            figures, answer = b.load(c.cardinald, "/prioritize", text, 1, '"Score"')
             if sorted(h["Host"] for h in answer) != sorted(all_names[:listed]) or \
                     not all(type(h["Score"]) is int and 0 <= h["Score"] <= 10 for h in answer):
                 raise Failure("prioritize: wrong answer %s" % json.dumps(answer)[:300])
@@ -404,7 +419,7 @@ def part_holds(b):
             uid, ask = KINDS[kind]
             text = body(names(n), uid, ask)
             for conn in (1, 16):
-                figures, answer = b.load(c.address, "/filter", text, conn, '"Error":""')
+                figures, answer = b.load(c.cardinald, "/filter", text, conn, '"Error":""')
                 if answer["Error"]:
                     raise Failure("filter: %s" % answer["Error"])
                 b.row("holds", "filter, %s, %d conn." % (kind, conn), figures, b.floor("/filter", text, n, conn),
@@ -418,10 +433,10 @@ def part_refusal(b):
     with Cluster(b, n, 100 if b.quick else 10000, 0.5, flags=["--shortlist=0"]) as c:
         for kind in ("equal asks", "different asks"):
             uid, ask = KINDS[kind]
-            fit, answer = b.load(c.address, "/filter", body(names(n), uid, ask), 1, FITS)
+            fit, answer = b.load(c.cardinald, "/filter", body(names(n), uid, ask), 1, FITS)
             check_fits(answer, n)
             text = body(names(n), uid, too_big(ask))
-            refused, answer = b.load(c.address, "/filter", text, 1, REFUSED)
+            refused, answer = b.load(c.cardinald, "/filter", text, 1, REFUSED)
             check_refused(answer, n)
             floor = b.floor("/filter", text, n, 1)
             b.row("refusal", "filter, %s, fits" % kind, fit, floor, kind=kind, fits=True)
@@ -456,7 +471,7 @@ def part_bind(b):
             lines = "\n".join(json.dumps({"PodName": "ask-%012d" % j, "PodNamespace": "bench",
                                           "PodUID": "10000000-0000-4000-8000-%012d" % j,
                                           "Node": "node-%05d" % (j % nodes)}) for j in range(pods))
-            figures, _ = b.load(p.address, "/bind", lines, connections, '"Error":""', seconds=60, warmup=0, requests=pods,
+            figures, _ = b.load(p, "/bind", lines, connections, '"Error":""', seconds=60, warmup=0, requests=pods,
                                 lines=True, first=0)
             b.row("bind", "bind, %d conn." % connections, figures, connections=connections)
             status, text = get(p.address, "/v1/objects/pods/bench/ask-%012d" % (pods - 1))
@@ -482,7 +497,7 @@ def part_memory(b):
             b.figure("memory", "%s: peak" % word, peak, "MiB")
             if not flags:
                 text = body(names(nodes), ONE_POD, DIFFERENT)
-                figures, answer = b.load(c.address, "/filter", text, 16, FITS)
+                figures, answer = b.load(c.cardinald, "/filter", text, 16, FITS)
                 check_fits(answer, min(16, nodes))
                 rss, peak = c.cardinald.memory_mib()
                 b.figure("memory", "resident after %d filter calls on 16 connections" % figures["requests"], rss, "MiB")
