@@ -1,0 +1,323 @@
+/* The server over TLS: certificates made on the spot, clients with a certificate of the right
+ * authority, of another one, for another purpose, and with none. */
+#include "extender/priv.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- certificates ---- */
+struct identity {
+    gnutls_x509_crt_t crt;
+    gnutls_x509_privkey_t key;
+};
+static struct identity authority, stranger, server_id, good_client, strange_client,
+    server_as_client;
+
+static void must(int rc, const char *what)
+{
+    ck_assert_msg(rc >= 0, "%s: %s", what, gnutls_strerror(rc));
+}
+
+static void make(struct identity *id, const char *name, const struct identity *signer,
+                 const char *purpose)
+{
+    static unsigned char serial = 1;
+    must(gnutls_x509_privkey_init(&id->key), "key");
+    must(gnutls_x509_privkey_generate(id->key, GNUTLS_PK_ECDSA,
+                                      GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0),
+         "generate");
+    must(gnutls_x509_crt_init(&id->crt), "crt");
+    must(gnutls_x509_crt_set_version(id->crt, 3), "version");
+    serial++;
+    must(gnutls_x509_crt_set_serial(id->crt, &serial, 1), "serial");
+    must(gnutls_x509_crt_set_activation_time(id->crt, time(NULL) - 3600), "from");
+    must(gnutls_x509_crt_set_expiration_time(id->crt, time(NULL) + 3600), "to");
+    must(gnutls_x509_crt_set_dn_by_oid(id->crt, GNUTLS_OID_X520_COMMON_NAME, 0, name,
+                                       (unsigned)strlen(name)),
+         "name");
+    must(gnutls_x509_crt_set_key(id->crt, id->key), "set key");
+    if (purpose) {
+        must(gnutls_x509_crt_set_key_purpose_oid(id->crt, purpose, 0), "purpose");
+    } else {
+        must(gnutls_x509_crt_set_basic_constraints(id->crt, 1, -1), "ca");
+        must(gnutls_x509_crt_set_key_usage(id->crt, GNUTLS_KEY_KEY_CERT_SIGN), "usage");
+    }
+    const struct identity *by = signer ? signer : id;
+    must(gnutls_x509_crt_sign2(id->crt, by->crt, by->key, GNUTLS_DIG_SHA256, 0), "sign");
+}
+
+static void drop(struct identity *id)
+{
+    gnutls_x509_crt_deinit(id->crt);
+    gnutls_x509_privkey_deinit(id->key);
+}
+
+static char dir[64], paths[4][128]; /* cert, key, ca, text */
+
+static void write_file(size_t i, const char *name, const void *p, size_t n)
+{
+    (void)snprintf(paths[i], sizeof(paths[i]), "%s/%s", dir, name);
+    FILE *f = fopen(paths[i], "we");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_uint_eq(fwrite(p, 1, n, f), n);
+    ck_assert_int_eq(fclose(f), 0);
+}
+
+static void write_crt(size_t i, const char *name, gnutls_x509_crt_t crt)
+{
+    gnutls_datum_t pem;
+    must(gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &pem), "export");
+    write_file(i, name, pem.data, pem.size);
+    gnutls_free(pem.data);
+}
+
+static void write_key(size_t i, const char *name, gnutls_x509_privkey_t key)
+{
+    gnutls_datum_t pem;
+    must(gnutls_x509_privkey_export2(key, GNUTLS_X509_FMT_PEM, &pem), "export");
+    write_file(i, name, pem.data, pem.size);
+    gnutls_free(pem.data);
+}
+
+/* ---- the server ---- */
+static struct ext_app app;
+static struct ext_server *server;
+
+static void on_echo(struct ext_request *r, struct ext_answer *a)
+{
+    a->status = 200;
+    buf_add(&a->body, r->body);
+}
+
+static const struct ext_route ROUTES[] = {
+    {.method = "POST",
+     .path = "/open",
+     .surfaces = EXT_ON_EXTENDER,
+     .verb = EXT_VERB_WEBHOOK,
+     .handle = on_echo},
+    {.method = "POST",
+     .path = "/trusted",
+     .surfaces = EXT_ON_EXTENDER,
+     .trusted = true,
+     .verb = EXT_VERB_FILTER,
+     .handle = on_echo},
+    {.path = NULL},
+};
+
+static bool nobody(const struct sockaddr *peer)
+{
+    (void)peer;
+    return false;
+}
+
+static void setup(void)
+{
+    (void)snprintf(dir, sizeof(dir), "/tmp/cardinald-tls-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    make(&authority, "authority", NULL, NULL);
+    make(&stranger, "stranger", NULL, NULL);
+    make(&server_id, "localhost", &authority, GNUTLS_KP_TLS_WWW_SERVER);
+    make(&good_client, "kube-scheduler", &authority, GNUTLS_KP_TLS_WWW_CLIENT);
+    make(&strange_client, "kube-scheduler", &stranger, GNUTLS_KP_TLS_WWW_CLIENT);
+    make(&server_as_client, "other server", &authority, GNUTLS_KP_TLS_WWW_SERVER);
+    write_crt(0, "tls.crt", server_id.crt);
+    write_key(1, "tls.key", server_id.key);
+    write_crt(2, "ca.crt", authority.crt);
+    write_file(3, "text", "no PEM\n", 7);
+    app = (struct ext_app){.clock = &CLOCK_SYSTEM};
+    ext_config_init(&app.config);
+    app.config.cert_file = paths[0];
+    app.config.key_file = paths[1];
+    app.metrics = ext_metrics_new();
+    server = NULL;
+}
+
+static void teardown(void)
+{
+    ext_server_stop(server);
+    ext_metrics_free(app.metrics);
+    ext_config_done(&app.config);
+    struct identity *all[] = {&authority,   &stranger,       &server_id,
+                              &good_client, &strange_client, &server_as_client};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        drop(all[i]);
+    for (size_t i = 0; i < 4; i++)
+        unlink(paths[i]);
+    rmdir(dir);
+}
+
+static enum err_code try_start(struct err *err)
+{
+    const struct ext_server_config cfg = {.address = "127.0.0.1:0",
+                                          .surfaces = EXT_ON_EXTENDER,
+                                          .tls = true,
+                                          .threads = 2,
+                                          .routes = ROUTES,
+                                          .peer_trusted = nobody};
+    return ext_server_start(&app, &cfg, &server, err);
+}
+
+static void start(void)
+{
+    struct err err;
+    ck_assert_msg(try_start(&err) == ERR_OK, "%s", err.text);
+}
+
+/* One request over a connection of its own; 0: no answer. Checks that the server shows its
+ * certificate. */
+static int call(const char *target, const struct identity *client)
+{
+    gnutls_certificate_credentials_t cred;
+    gnutls_session_t session;
+    must(gnutls_certificate_allocate_credentials(&cred), "credentials");
+    must(gnutls_certificate_set_x509_trust(cred, &authority.crt, 1), "trust");
+    if (client)
+        must(gnutls_certificate_set_x509_key(cred, (gnutls_x509_crt_t[]){client->crt}, 1,
+                                             client->key),
+             "client key");
+    must(gnutls_init(&session, GNUTLS_CLIENT | GNUTLS_FORCE_CLIENT_CERT), "session");
+    must(gnutls_set_default_priority(session), "priority");
+    must(gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, cred), "set");
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in to = {
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)atoi(strrchr(ext_server_address(server), ':') + 1))};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    gnutls_transport_set_int(session, fd);
+    gnutls_handshake_set_timeout(session, 5000);
+    int rc, status = 0;
+    while ((rc = gnutls_handshake(session)) < 0 && !gnutls_error_is_fatal(rc))
+        ;
+    if (rc == 0) {
+        unsigned why = 1;
+        must(gnutls_certificate_verify_peers2(session, &why), "verify");
+        ck_assert_uint_eq(why, 0);
+        char text[1024];
+        int n = snprintf(text, sizeof(text),
+                         "POST %s HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\n{}", target);
+        (void)gnutls_record_send(session, text, (size_t)n);
+        ssize_t got;
+        while ((got = gnutls_record_recv(session, text, sizeof(text) - 1)) == GNUTLS_E_AGAIN ||
+               got == GNUTLS_E_INTERRUPTED)
+            ;
+        if (got > 0) {
+            text[got] = '\0';
+            (void)sscanf(text, "HTTP/1.1 %d", &status);
+        }
+    }
+    close(fd);
+    gnutls_deinit(session);
+    gnutls_certificate_free_credentials(cred);
+    return status;
+}
+
+START_TEST(without_client_authority)
+{
+    start();
+    ck_assert_int_eq(call("/open", NULL), 200);
+    ck_assert_int_eq(call("/trusted", NULL), 403);
+    ck_assert_int_eq(call("/trusted", &good_client), 403);
+}
+END_TEST
+
+START_TEST(with_client_authority)
+{
+    app.config.client_ca_file = paths[2];
+    start();
+    ck_assert_int_eq(call("/open", NULL), 200); /* kube-apiserver has no certificate for webhooks */
+    ck_assert_int_eq(call("/trusted", NULL), 403);
+    ck_assert_int_eq(call("/trusted", &good_client), 200);
+    ck_assert_int_ne(call("/trusted", &strange_client), 200);
+    ck_assert_int_ne(call("/trusted", &server_as_client), 200);
+}
+END_TEST
+
+START_TEST(plain_text_on_the_tls_port)
+{
+    start();
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in to = {
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)atoi(strrchr(ext_server_address(server), ':') + 1))};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    ck_assert_int_gt(send(fd, "GET / HTTP/1.1\r\n\r\n", 18, MSG_NOSIGNAL), 0);
+    char text[256];
+    while (recv(fd, text, sizeof(text), 0) > 0)
+        ;
+    close(fd);
+    ck_assert_int_eq(call("/open", NULL), 200);
+}
+END_TEST
+
+START_TEST(a_silent_handshake_is_cut)
+{
+    app.config.header_timeout_ms = 200;
+    start();
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in to = {
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)atoi(strrchr(ext_server_address(server), ':') + 1))};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    struct timeval limit = {.tv_sec = 3};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    char byte;
+    ck_assert_int_eq(recv(fd, &byte, 1, 0), 0);
+    close(fd);
+}
+END_TEST
+
+static const struct {
+    const char *name;
+    int cert, key, ca; /* indices of paths; -1: none, -2: no such file */
+    const char *text;
+} BAD_FILES[] = {
+    {"no such certificate", -2, 1, -1, "/nonexistent"},
+    {"no such key", 0, -2, -1, "/nonexistent"},
+    {"text for a certificate", 3, 1, -1, "text with"},
+    {"text for a key", 0, 3, -1, "tls.crt with"},
+    {"another certificate's key", 2, 1, -1, "ca.crt with"},
+    {"text for an authority", 0, 1, 3, "text: "},
+};
+
+static const char *path_of(int i) { return i == -1 ? NULL : i == -2 ? "/nonexistent" : paths[i]; }
+
+START_TEST(bad_files)
+{
+    struct err err = {0};
+    app.config.cert_file = path_of(BAD_FILES[_i].cert);
+    app.config.key_file = path_of(BAD_FILES[_i].key);
+    app.config.client_ca_file = path_of(BAD_FILES[_i].ca);
+    ck_assert_msg(try_start(&err) == ERR_BAD_REQUEST, "%s", BAD_FILES[_i].name);
+    ck_assert_msg(strstr(err.text, BAD_FILES[_i].text), "%s: %s", BAD_FILES[_i].name, err.text);
+    ck_assert_ptr_null(server);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("extender server, TLS");
+    TCase *tc = tcase_create("tls");
+    tcase_set_timeout(tc, 60);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, without_client_authority);
+    tcase_add_test(tc, with_client_authority);
+    tcase_add_test(tc, plain_text_on_the_tls_port);
+    tcase_add_test(tc, a_silent_handshake_is_cut);
+    tcase_add_loop_test(tc, bad_files, 0, sizeof(BAD_FILES) / sizeof(BAD_FILES[0]));
+    suite_add_tcase(s, tc);
+    SRunner *runner = srunner_create(s);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
