@@ -14,7 +14,7 @@ struct fx {
     struct ext_app app;
     struct kube_store *store;
     struct ext_reflector *reflector;
-    int64_t mono_skew_ms; /* added to the monotonic clock: lets holds age */
+    _Atomic int64_t mono_skew_ms; /* added to the monotonic clock: lets holds age */
     struct clock clock;
 };
 struct fx_options {
