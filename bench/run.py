@@ -446,7 +446,7 @@ def part_refusal(b):
 
 def part_bind(b):
     """Bind with the API store of file mode: lock, Binding, and the simulated plugin that serves the lock."""
-    nodes, pods = (60, 60) if b.quick else (500, 4000)
+    nodes, pods = (60, 60) if b.quick else (2000, 2000)  # one a node: nobody waits for a lock
     register = [{"id": "GPU-%05d-%d", "index": i, "count": SPLIT, "devmem": CARD_MIB, "devcore": 100,
                  "type": "NVIDIA A100-SXM4-80GB", "mode": "hami-core", "health": True} for i in range(CARDS)]
     items = []
