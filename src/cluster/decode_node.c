@@ -20,9 +20,9 @@ struct raw_node {
 
 enum err_code decode_failed(const struct decode *d, const char *what, struct err *err)
 {
-    if (d->s.fault)
-        return scan_err(&d->s, what, err);
-    return err_set(err, ERR_NO_MEMORY, "%s: no memory", what);
+    if (arena_failed(d->arena)) /* whatever the scanner met afterwards is of our making */
+        return err_set(err, ERR_NO_MEMORY, "%s: no memory", what);
+    return scan_err(&d->s, what, err);
 }
 
 bool decode_grow(struct arena *arena, void **array, size_t n, size_t *cap, size_t size)
