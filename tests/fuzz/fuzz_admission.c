@@ -7,6 +7,22 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Everything switched on that a file can switch on. */
+static const char CONFIG[] =
+    "nvidia: {resourceCountName: nvidia.com/gpu, resourceMemoryName: nvidia.com/gpumem, "
+    "resourceMemoryPercentageName: nvidia.com/gpumem-percentage, resourceCoreName: "
+    "nvidia.com/gpucores, resourcePriorityName: nvidia.com/priority, defaultGPUNum: 1, "
+    "overwriteEnv: true, gpuCorePolicy: force, runtimeClassName: nvidia}";
+
+static bool fits(void *ctx, struct str ns, uint16_t vendor, int64_t mem_mib, int64_t cores_pct,
+                 char *msg, size_t msg_max)
+{
+    (void)ctx, (void)ns;
+    assert(vendor == 0 && mem_mib >= 0 && cores_pct >= 0 && mem_mib + cores_pct > 0);
+    assert(msg_max > 0 && msg[0] == '\0');
+    return mem_mib < 100000;
+}
+
 static struct admission_config config(struct vendor_table *t)
 {
     return (struct admission_config){
@@ -17,12 +33,13 @@ static struct admission_config config(struct vendor_table *t)
 static void check_pod(const struct admission_config *cfg, const json_t *pod)
 {
     struct admission_result first, second;
-    assert(admission_mutate(cfg, pod, STR("ns"), NULL, &first, NULL) == ERR_OK);
+    struct admission_quota quota = {fits, NULL};
+    assert(admission_mutate(cfg, pod, STR("ns"), &quota, &first, NULL) == ERR_OK);
     assert((first.verdict == ADMISSION_ALLOW) == (first.patch != NULL));
     assert(first.verdict == ADMISSION_ALLOW || (first.code >= 400 && first.message[0]));
     json_t *patched = NULL;
     if (first.patch && admission_apply(pod, first.patch, &patched, NULL) == ERR_OK) {
-        assert(admission_mutate(cfg, patched, STR("ns"), NULL, &second, NULL) == ERR_OK);
+        assert(admission_mutate(cfg, patched, STR("ns"), &quota, &second, NULL) == ERR_OK);
         assert(second.verdict == ADMISSION_ALLOW && json_array_size(second.patch) == 0);
         assert(second.has_resource == first.has_resource);
         const char *key;
@@ -41,7 +58,7 @@ static void check_pod(const struct admission_config *cfg, const json_t *pod)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct vendor_table *t = NULL;
-    assert(vendor_table_builtin(&t, NULL) == ERR_OK);
+    assert(vendor_table_parse(str_z(CONFIG), "f", NULL, &t, NULL) == ERR_OK);
     struct admission_config cfg = config(t);
     struct buf out;
     buf_init(&out, 256 << 20);

@@ -1,0 +1,55 @@
+/* Selection lists, policies and weights: the annotations that a pod's author writes. Total on every
+ * text, and what comes out is a request that the core takes; the lists hold only trimmed, non-empty
+ * pieces of their text. */
+#include "vendor/vendor.h"
+
+#include <assert.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_list(const struct str *list, uint16_t n, struct str text)
+{
+    assert(n <= VENDOR_SELECTION_MAX);
+    for (uint16_t i = 0; i < n; i++) {
+        assert(list[i].n > 0 && str_eq(str_trim(list[i]), list[i]));
+        assert(list[i].p >= text.p && list[i].p + list[i].n <= text.p + text.n);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct str text = {(const char *)data, size};
+    struct vendor_table *t = NULL;
+    struct arena *arena = arena_new(8 << 20);
+    assert(arena && vendor_table_builtin(&t, NULL) == ERR_OK);
+    struct vendor_selection_text in = {text, text, text, text, text, text};
+    enum score_step step = SCORE_STEP_APP;
+    struct score_ask ask = {.count = 1, .mem_mib = 1};
+    struct score_selection sel = {0};
+    struct score_request req = {.vendors = vendor_cores(t),
+                                .vendors_n = 1,
+                                .steps = &step,
+                                .containers_n = 1,
+                                .asks = &ask,
+                                .asks_n = 1,
+                                .selections = &sel,
+                                .selections_n = 1,
+                                .policy = SCORE_POLICY_DEFAULT};
+    struct err err = {0};
+    const char *why = NULL;
+    enum err_code rc = vendor_selection(vendor_at(t, 0), &in, arena, &sel, &err);
+    assert(rc == ERR_OK || (rc == ERR_INVALID && err.text[0]));
+    check_list(sel.use_types, sel.use_types_n, text);
+    check_list(sel.nouse_uuids, sel.nouse_uuids_n, text);
+    bool numa = vendor_numa_bind(&in);
+    assert(vendor_policy(text, text, (struct str){0}, numa, &req.policy, &why, &err) == ERR_OK);
+    assert((why != NULL) <= (vendor_unsupported(vendor_at(t, 0), &in, text) != NULL));
+    assert(score_request_check(&req, &err) == ERR_OK);
+    rc = vendor_policy(text, text, text, numa, &req.policy, &why, &err);
+    assert(rc == ERR_OK || rc == ERR_INVALID);
+    assert(rc == ERR_OK || str_has_prefix(str_z(err.text), STR("invalid hami.io/device-scoring")));
+    assert(score_request_check(&req, &err) == ERR_OK);
+    vendor_table_free(t);
+    arena_free(arena);
+    return 0;
+}
