@@ -281,7 +281,7 @@ static size_t distance(struct str a, struct str b)
 static enum err_code unknown(struct str name, struct err *err)
 {
     struct str cut = {name.p, name.n < NAME_MAX_ ? name.n : NAME_MAX_};
-    const struct flag *nearest = NULL;
+    const struct flag *nearest = &FLAGS[0];
     size_t least = SIZE_MAX;
     for (size_t i = 0; i < FLAGS_N; i++) {
         size_t d = distance(cut, str_z(FLAGS[i].name));

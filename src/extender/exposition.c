@@ -109,15 +109,15 @@ static void write_ledger(struct ext_app *app, struct buf *out)
 
 static void write_process(struct buf *out)
 {
-    unsigned long long pages = 0, resident = 0;
+    char text[128] = "", *end = text;
     FILE *f = fopen("/proc/self/statm", "re");
     if (!f)
         return;
-    bool ok = fscanf(f, "%llu %llu", &pages, &resident) ==
-              2; // NOLINT(cert-err34-c): the kernel's own numbers
+    bool ok = fgets(text, sizeof(text), f) != NULL;
     (void)fclose(f);
     if (!ok)
         return;
+    unsigned long long pages = strtoull(text, &end, 10), resident = strtoull(end, NULL, 10);
     unsigned long long size = (unsigned long long)sysconf(_SC_PAGESIZE);
     one(out, "process_resident_memory_bytes", "gauge", "resident memory", resident * size);
     one(out, "process_virtual_memory_bytes", "gauge", "virtual memory", pages * size);

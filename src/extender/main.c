@@ -43,10 +43,10 @@ static void process_setup(sigset_t *waited)
     /* Resident size: without these each thread keeps an arena of its own, and one freed large block
      * teaches malloc to keep all later ones on the heap, up to 32 MiB each
      * (docs/operations/limits.md). */
-    (void)mallopt(M_ARENA_MAX, 2);
-    (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
-    (void)mallopt(M_TRIM_THRESHOLD, 1 << 20);
-    json_object_seed(0); /* random; before there are threads */
+    (void)mallopt(M_ARENA_MAX, 2);            // NOLINT(concurrency-mt-unsafe): no threads yet
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 20); // NOLINT(concurrency-mt-unsafe): as above
+    (void)mallopt(M_TRIM_THRESHOLD, 1 << 20); // NOLINT(concurrency-mt-unsafe): as above
+    json_object_seed(0);                      /* random; before there are threads */
 }
 
 /* ---- vendors ---- */
@@ -125,7 +125,7 @@ static enum err_code make_ledger(struct program *p, struct err *err)
     const struct ext_config *c = &app->config;
     uint64_t seed = (uint64_t)clock_wall_ns(app->clock);
     if (getentropy(&seed, sizeof(seed)) != 0)
-        log_warn("seed", "err=%s", strerror(errno)); /* the time is still no constant */
+        log_warn("seed", "err=%s", strerrordesc_np(errno)); /* the time is still no constant */
     app->cluster = (struct cluster_config){.vendors = app->vendors,
                                            .node_policy = str_z(c->node_policy),
                                            .card_policy = str_z(c->card_policy),
@@ -185,10 +185,11 @@ static enum err_code open_files(struct program *p, struct err *err)
 static enum err_code open_live(struct program *p, struct err *err)
 {
     struct ext_app *app = &p->app;
-    const char *path = app->config.kubeconfig, *home = getenv("HOME");
+    const char *path = app->config.kubeconfig,
+               *home = getenv("HOME"); // NOLINT(concurrency-mt-unsafe): nobody sets it
     char in_home[4096];
     if (!path)
-        path = getenv("KUBECONFIG");
+        path = getenv("KUBECONFIG"); // NOLINT(concurrency-mt-unsafe): nobody sets it
     if (path && !*path)
         path = NULL;
     if (!path && home &&

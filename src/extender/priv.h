@@ -178,6 +178,18 @@ const char *ext_server_address(const struct ext_server *s); /* really bound, "12
 void ext_server_quiesce(struct ext_server *s); /* no new connections; answers in flight go on */
 void ext_server_stop(struct ext_server *s);    /* waits for answers in flight, at most 8 s; frees */
 
+/* listen.c */
+#define EXT_ADDRESS_MAX 80
+/* "HOST:PORT", "[V6]:PORT", ":PORT" (both families) → a listening socket and the address really bound. ERR_BAD_REQUEST: no
+ * address; ERR_UNAVAILABLE: it can't be had. */
+MUST_USE enum err_code ext_listen(const char *address, int *ret_fd, char ret_text[EXT_ADDRESS_MAX], struct err *err);
+struct ext_tls { /* PEM texts; ca may be NULL */
+    char *cert, *key, *ca;
+};
+/* Reads the config's files and checks that they fit together. */
+MUST_USE enum err_code ext_tls_read(const struct ext_config *cfg, struct ext_tls *ret, struct err *err);
+void ext_tls_done(struct ext_tls *t);
+
 /* workers.c: a small pool, threads started as needed */
 struct ext_workers;
 struct ext_workers *ext_workers_new(int max);

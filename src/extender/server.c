@@ -10,13 +10,10 @@
  * ours that end in a 503 before the library's end in silence. */
 #include "extender/priv.h"
 
-#include <assert.h>
-#include <errno.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <linux/tcp.h> /* struct tcp_info with tcpi_bytes_received, which the libc's lacks */
 #include <microhttpd.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stddef.h>
@@ -32,15 +29,11 @@ enum {
     DROP_MAX = 64 * 1024,        /* body bytes read and thrown away to answer in good order */
     BODY_KEPT_MAX = 1024 * 1024, /* a larger body's memory is given back */
     SPARE_MAX = 64,              /* requests' memory kept for the next */
-    BACKLOG = 512,
-    ANSWER_MAX = 2048, /* of our own texts */
     STREAM_PIECE = 64 * 1024,
     STOP_MS = 8000,
     TICK_MIN_MS = 10,
     TICK_MAX_MS = 500,
     THREADS_MAX = 8,
-    FILE_MAX = 1024 * 1024, /* a certificate file */
-    ADDRESS_MAX = 80,
 };
 
 /* ---- one connection, as the watchdog sees it ---- */
@@ -93,7 +86,7 @@ struct ext_server {
     int listen_fd;
     bool tls, client_ca;
     int stop_ms;
-    char address[ADDRESS_MAX];
+    char address[EXT_ADDRESS_MAX];
     pthread_t watchdog;
     bool watchdog_runs;
     _Atomic int in_flight;
@@ -812,142 +805,17 @@ static void *watchdog(void *arg)
 }
 
 /* ---- start ---- */
-static enum err_code listen_on(struct ext_server *s, const char *address, struct err *err)
-{
-    char host[ADDRESS_MAX];
-    const char *colon = strrchr(address, ':');
-    size_t n = colon ? (size_t)(colon - address) : 0;
-    if (!colon || n >= sizeof(host))
-        return err_set(err, ERR_BAD_REQUEST, "address %s: not HOST:PORT", address);
-    memcpy(host, address, n);
-    host[n] = '\0';
-    char *name = host;
-    if (n >= 2 && host[0] == '[' && host[n - 1] == ']') {
-        host[n - 1] = '\0';
-        name++;
-    }
-    int64_t port;
-    if (!str_int(str_z(colon + 1), 0, 65535, &port))
-        return err_set(err, ERR_BAD_REQUEST, "address %s: no port between 0 and 65535", address);
-    char service[8];
-    (void)snprintf(service, sizeof(service), "%d", (int)port);
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
-                             .ai_family = *name ? AF_UNSPEC : AF_INET6,
-                             .ai_socktype = SOCK_STREAM};
-    struct addrinfo *found = NULL;
-    int rc = getaddrinfo(*name ? name : NULL, service, &hints, &found);
-    if (rc != 0)
-        return err_set(err, ERR_BAD_REQUEST, "address %s: %s", address, gai_strerror(rc));
-    int fd = -1, saved = 0;
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    struct addrinfo v4 = {
-        .ai_family = AF_INET, .ai_addr = (struct sockaddr *)&any, .ai_addrlen = sizeof(any)};
-    struct addrinfo *tries[2] = {found, *name ? NULL : &v4}; /* a machine without IPv6 */
-    for (size_t i = 0; i < 2 && tries[i] && fd < 0; i++) {
-        fd = socket(tries[i]->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        int one = 1, zero = 0;
-        if (fd >= 0) {
-            (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-            (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* inherited */
-            if (tries[i]->ai_family == AF_INET6)
-                (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, *name ? &one : &zero, sizeof(one));
-        }
-        if (fd >= 0 &&
-            (bind(fd, tries[i]->ai_addr, tries[i]->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0)) {
-            saved = errno;
-            close(fd);
-            fd = -1;
-            errno = saved;
-        }
-        saved = errno;
-    }
-    freeaddrinfo(found);
-    if (fd < 0)
-        return err_set(err, ERR_UNAVAILABLE, "listen on %s: %s", address, strerror(saved));
-    s->listen_fd = fd;
-
-    struct sockaddr_storage bound;
-    socklen_t bound_n = sizeof(bound);
-    char ip[64] = "", num[8] = "";
-    if (getsockname(fd, (struct sockaddr *)&bound, &bound_n) == 0)
-        (void)getnameinfo((struct sockaddr *)&bound, bound_n, ip, sizeof(ip), num, sizeof(num),
-                          NI_NUMERICHOST | NI_NUMERICSERV);
-    (void)snprintf(s->address, sizeof(s->address), strchr(ip, ':') ? "[%s]:%s" : "%s:%s", ip, num);
-    return ERR_OK;
-}
-
-static enum err_code read_file(const char *path, char **ret, struct err *err)
-{
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return err_set(err, ERR_BAD_REQUEST, "%s: %s", path, strerror(errno));
-    char *text = malloc(FILE_MAX);
-    size_t n = text ? fread(text, 1, FILE_MAX, f) : 0;
-    bool bad = ferror(f) != 0;
-    (void)fclose(f);
-    if (!text)
-        return err_set(err, ERR_NO_MEMORY, "%s: no memory", path);
-    if (bad || n == FILE_MAX) {
-        free(text);
-        return err_set(err, ERR_BAD_REQUEST, "%s: %s", path, bad ? "can't be read" : "too large");
-    }
-    text[n] = '\0';
-    *ret = text;
-    return ERR_OK;
-}
-
-struct tls_texts {
-    char *cert, *key, *ca;
-};
-
-/* The library says of a bad pair only that it did not start. */
-static enum err_code tls_check(const struct ext_config *cfg, const struct tls_texts *t,
-                               struct err *err)
-{
-    gnutls_certificate_credentials_t cred;
-    if (gnutls_certificate_allocate_credentials(&cred) != GNUTLS_E_SUCCESS)
-        return err_set(err, ERR_NO_MEMORY, "TLS credentials: no memory");
-    gnutls_datum_t cert = {(unsigned char *)t->cert, (unsigned)strlen(t->cert)};
-    gnutls_datum_t key = {(unsigned char *)t->key, (unsigned)strlen(t->key)};
-    enum err_code code = ERR_OK;
-    int rc = gnutls_certificate_set_x509_key_mem(cred, &cert, &key, GNUTLS_X509_FMT_PEM);
-    if (rc < 0)
-        code = err_set(err, ERR_BAD_REQUEST, "%s with %s: %s", cfg->cert_file, cfg->key_file,
-                       gnutls_strerror(rc));
-    if (!code && t->ca) {
-        gnutls_datum_t ca = {(unsigned char *)t->ca, (unsigned)strlen(t->ca)};
-        rc = gnutls_certificate_set_x509_trust_mem(cred, &ca, GNUTLS_X509_FMT_PEM);
-        if (rc <= 0)
-            code = err_set(err, ERR_BAD_REQUEST, "%s: %s", cfg->client_ca_file,
-                           rc < 0 ? gnutls_strerror(rc) : "no certificate in it");
-    }
-    gnutls_certificate_free_credentials(cred);
-    return code;
-}
-
-static enum err_code tls_read(const struct ext_config *cfg, struct tls_texts *t, struct err *err)
-{
-    enum err_code rc = read_file(cfg->cert_file, &t->cert, err);
-    if (!rc)
-        rc = read_file(cfg->key_file, &t->key, err);
-    if (!rc && cfg->client_ca_file)
-        rc = read_file(cfg->client_ca_file, &t->ca, err);
-    return rc ? rc : tls_check(cfg, t, err);
-}
-
 static enum err_code daemon_start(struct ext_server *s, const struct ext_server_config *cfg,
                                   struct err *err)
 {
     const struct ext_config *c = &s->app->config;
-    struct tls_texts tls = {0};
+    struct ext_tls tls = {0};
     struct MHD_OptionItem tls_options[4];
     size_t n = 0;
     if (cfg->tls) {
-        enum err_code rc = tls_read(c, &tls, err);
-        if (rc) {
-            free(tls.cert), free(tls.key), free(tls.ca);
+        enum err_code rc = ext_tls_read(c, &tls, err);
+        if (rc)
             return rc;
-        }
         tls_options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, tls.cert};
         tls_options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, tls.key};
         if (tls.ca)
@@ -973,7 +841,7 @@ static enum err_code daemon_start(struct ext_server *s, const struct ext_server_
         MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)CONNECTION_STEP, MHD_OPTION_ARRAY,
         tls_options, threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, (unsigned)threads,
         MHD_OPTION_END);
-    free(tls.cert), free(tls.key), free(tls.ca); /* the library has parsed them */
+    ext_tls_done(&tls); /* the library has parsed them */
     if (!s->daemon)
         return err_set(err, ERR_UNAVAILABLE, "start a server on %s", s->address);
     return ERR_OK;
@@ -1018,7 +886,7 @@ enum err_code ext_server_start(struct ext_app *app, const struct ext_server_conf
     pthread_cond_init(&s->changed, &attr);
     pthread_condattr_destroy(&attr);
 
-    enum err_code rc = listen_on(s, cfg->address, err);
+    enum err_code rc = ext_listen(cfg->address, &s->listen_fd, s->address, err);
     if (!rc && pthread_create(&s->watchdog, NULL, watchdog, s) != 0)
         rc = err_set(err, ERR_NO_MEMORY, "server: no thread");
     s->watchdog_runs = !rc;
