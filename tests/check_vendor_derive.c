@@ -139,6 +139,8 @@ static const struct row ADMITTED[] = {
      .want = ASK(1, 0, 100, 100)},
     {"defaultCores where shared", "1", "4000", .set = {.default_cores = 20},
      .want = ASK(1, 4000, 0, 20)},
+    {"gpumem 0 alone: presence asks", NULL, "0", .want = ASK(1, 0, 100, 100)},
+    {"gpucores 0 alone: presence asks", NULL, NULL, NULL, "0", .want = ASK(1, 0, 100, 0)},
     {"gpumem 16Gi alone", NULL, "16Gi", .text = "nvidia.com/gpumem value \"16Gi\""},
 };
 
