@@ -57,6 +57,7 @@ struct raw_pod {
     size_t notes_n, notes_cap;
     struct str node_policy, card_policy, weights; /* p NULL: absent */
     struct str text_too_long;                     /* key of one of these three; p NULL: none */
+    bool foreign_list; /* an allocation key of a maker that we don't serve */
     bool soft_node, soft_pod, soft_anti, soft_spread;
     struct raw_amounts pod_amounts;
     struct str overhead_cpu, overhead_memory;
@@ -97,6 +98,7 @@ static void clear_annotations(struct raw_pod *r)
     r->notes_n = 0;
     r->node_policy = r->card_policy = r->weights = r->text_too_long = (struct str){NULL, 0};
     r->pod->vgpu_node = r->pod->bind_phase = STR("");
+    r->foreign_list = false;
 }
 
 static void read_annotations(struct raw_pod *r)
@@ -131,6 +133,11 @@ static void read_annotations(struct raw_pod *r)
         else if (str_eq(key, STR(KEY_POD_WEIGHTS)))
             to = &r->weights, policy = true;
         if (!to) {
+            /* Every plugin decodes all makers' lists: garbage in one of them blocks all. The two
+             * times are reserved as well, but a Binding overwrites them. */
+            if (vendor_key_reserved(d->cfg->vendors, key) && !str_eq(key, STR(KEY_POD_TIME)) &&
+                !str_eq(key, STR(KEY_POD_BIND_TIME)))
+                r->foreign_list = true;
             scan_skip(&d->s);
             continue;
         }
@@ -737,6 +744,7 @@ MUST_USE static enum err_code judge_lists(struct raw_pod *r, struct err *err)
             return rc;
     }
     pod->shares = shares;
+    pod->reserved_keys = r->foreign_list;
     for (size_t i = 0; i < r->notes_n; i++) {
         const struct raw_note *note = &r->notes[i];
         bool list =

@@ -7,6 +7,8 @@
  * resourceVersion: if that lands, the Binding never can); what can't be settled while
  * kube-scheduler waits is settled by the thread at the end of this file. */
 #include "extender/priv.h"
+
+#include "base/scan.h"
 #include "vendor/keys.h"
 
 #include <assert.h>
@@ -406,6 +408,61 @@ static enum err_code binding_body(struct bind *b, struct buf *out, struct err *e
     return out->failed ? err_set(err, ERR_TOO_LARGE, "bind: annotations too long") : ERR_OK;
 }
 
+/* One annotation map: a null for each key of a decision but those that every Binding overwrites. */
+static void null_reserved(struct bind *b, struct scan *s, struct buf *out)
+{
+    struct str key;
+    bool any = false;
+    if (scan_null(s) || !scan_object(s))
+        return;
+    while (scan_key(s, &key)) {
+        scan_skip(s);
+        if (!vendor_key_reserved(b->app->vendors, key) || str_eq(key, STR(KEY_POD_NODE)) ||
+            str_eq(key, STR(KEY_POD_TIME)) || str_eq(key, STR(KEY_POD_BIND_TIME)) ||
+            str_eq(key, STR(KEY_POD_BIND_PHASE)))
+            continue;
+        if (any)
+            buf_char(out, ',');
+        any = true;
+        buf_json(out, key);
+        buf_add(out, STR(":null"));
+    }
+}
+
+/* The members of a merge patch's "annotations" that take reserved keys off the pod as it is stored.
+ * By their own names: makers that we don't serve have keys, too. */
+static enum err_code reserved_of(struct bind *b, struct buf *out, struct err *err)
+{
+    struct kube_request req = {.verb = KUBE_GET,
+                               .kind = KUBE_POD,
+                               .ns = b->args.ns,
+                               .name = b->args.pod,
+                               .timeout_ms = write_timeout(b)};
+    struct kube_response resp = {0};
+    enum err_code rc = kube_call(b->app->kube, &req, &resp, err);
+    if (rc)
+        return err_prefix(err, rc, "get pod");
+    struct scan s = scan_start((struct str){resp.body, resp.body_n}, SCAN_DEPTH_MAX, b->r->arena);
+    struct str top, key;
+    (void)scan_object(&s);
+    while (scan_key(&s, &top)) {
+        if (!str_eq(top, STR("metadata")) || scan_peek(&s) != SCAN_OBJECT) {
+            scan_skip(&s);
+            continue;
+        }
+        (void)scan_object(&s);
+        while (scan_key(&s, &key)) {
+            if (str_eq(key, STR("annotations")))
+                null_reserved(b, &s, out);
+            else
+                scan_skip(&s);
+        }
+    }
+    rc = scan_end(&s) ? ERR_OK : scan_err(&s, "the pod's object", err);
+    kube_response_done(&resp);
+    return rc;
+}
+
 /* Removes allocation keys of others that the Binding would merge with, under the pod's
  * resourceVersion. */
 static enum err_code clean_reserved(struct bind *b, struct err *err)
@@ -417,21 +474,14 @@ static enum err_code clean_reserved(struct bind *b, struct err *err)
     buf_add(&body, STR(",\"resourceVersion\":"));
     buf_json(&body, b->resource_version);
     buf_add(&body, STR(",\"annotations\":{"));
-    bool any = false;
-    for (uint16_t i = 0; i < vendor_count(b->app->vendors); i++) {
-        const struct vendor *v = vendor_at(b->app->vendors, i);
-        const struct str keys[] = {v->pod_allocated, v->pod_to_allocate, v->pod_mig};
-        for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {
-            if (!keys[k].n)
-                continue;
-            if (any)
-                buf_char(&body, ',');
-            any = true;
-            buf_json(&body, keys[k]);
-            buf_add(&body, STR(":null"));
-        }
-    }
+    enum err_code rc = reserved_of(b, &body, err);
     buf_add(&body, STR("}}}"));
+    if (!rc && body.failed)
+        rc = err_set(err, ERR_TOO_LARGE, "bind: too many keys to remove");
+    if (rc) {
+        buf_done(&body);
+        return rc;
+    }
     struct kube_request req = {.verb = KUBE_PATCH,
                                .kind = KUBE_POD,
                                .ns = b->args.ns,
@@ -441,7 +491,7 @@ static enum err_code clean_reserved(struct bind *b, struct err *err)
                                .body = {body.p, body.n},
                                .timeout_ms = write_timeout(b)};
     struct kube_response resp = {0};
-    enum err_code rc = kube_call(b->app->kube, &req, &resp, err);
+    rc = kube_call(b->app->kube, &req, &resp, err);
     if (!rc) {
         struct str text = arena_str(b->r->arena, (struct str){resp.body, resp.body_n});
         struct cluster_pod now;

@@ -269,7 +269,7 @@ class World:
             page = json.loads(text)
             for item in page["items"]:
                 expect(item["name"] not in out, "GET /v1/nodes: %s twice", item["name"])
-                out[item["name"]] = {d["uuid"]: d for d in item.get("cards", item.get("devices")) or []}
+                out[item["name"]] = {d["uuid"]: d for d in item["cards"]}
             token = page.get("continue") or ""
             pages += 1
             expect(pages < 10000, "GET /v1/nodes: endless pages")
