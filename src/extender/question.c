@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { BATCH = 256 }; /* nodes looked up and checked together */
+enum { BATCH = 256 }; /* names looked up together */
 
 static enum err_code read_names(struct ext_request *r, struct ext_question *q, struct err *err)
 {
@@ -102,36 +102,24 @@ enum err_code ext_question_open(struct ext_request *r, struct ext_question *q, e
     return ERR_OK;
 }
 
-static void check_names(struct ext_question *q)
-{
-    for (size_t at = 0; at < q->n; at += BATCH) {
-        const struct cluster_node *nodes[BATCH];
-        struct score_verdict verdicts[BATCH];
-        size_t n = q->n - at < BATCH ? q->n - at : BATCH;
-        for (size_t i = 0; i < n; i++) {
-            nodes[i] = q->candidates[at + i].node;
-            if (!nodes[i])
-                verdicts[i] = (struct score_verdict){.unresolvable = true,
-                                                     .reasons = SCORE_BIT(SCORE_NODE_UNKNOWN)};
-        }
-        cluster_class_check_all(q->class, &q->prepared, nodes, n, verdicts);
-        for (size_t i = 0; i < n; i++)
-            q->candidates[at + i].verdict = verdicts[i];
-    }
-}
-
 enum err_code ext_question_ask(struct ext_request *r, struct ext_question *q, struct err *err)
 {
     if (!q->items)
         q->class = cluster_class_get(r->app->store, &q->pod.request);
-    for (size_t i = 0; q->items && i < q->n; i++) {
+    for (size_t i = 0; i < q->n; i++) {
         struct ext_candidate *c = &q->candidates[i];
-        enum err_code rc = ext_question_place(r, q, c->node, NULL, &c->verdict, NULL, NULL, err);
-        if (rc)
-            return rc;
+        if (!c->node) {
+            c->verdict = (struct score_verdict){.unresolvable = true,
+                                                .reasons = SCORE_BIT(SCORE_NODE_UNKNOWN)};
+        } else if (!q->items) {
+            cluster_class_check(q->class, &q->prepared, c->node, &c->verdict);
+        } else {
+            enum err_code rc =
+                ext_question_place(r, q, c->node, NULL, &c->verdict, NULL, NULL, err);
+            if (rc)
+                return rc;
+        }
     }
-    if (!q->items)
-        check_names(q);
     if (!q->own[0])
         return ERR_OK;
     /* A bind of this pod is on its way to that node: its share is charged there already. */
