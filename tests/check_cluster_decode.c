@@ -254,6 +254,10 @@ START_TEST(pod_flags)
     ck_assert(!p.reserved_keys);
     p = decode(NOTES("\"hami.io/vgpu-mig-allocations\":\"[]\"", "{" GPU("1") "}"), false);
     ck_assert(p.reserved_keys);
+    p = decode(NOTES("\"hami.io/dcu-devices-to-allocate\":\"x\"", "{" GPU("1") "}"), false);
+    ck_assert_msg(p.reserved_keys, "a maker that we don't serve");
+    p = decode(NOTES("\"hami.io/bind-time\":\"1\",\"hami.io/vgpu-time\":\"1\"", "{" GPU("1") "}"), false);
+    ck_assert_msg(!p.reserved_keys, "a Binding overwrites these");
     p = decode(NOTES("\"hami.io/vgpu-devices-to-allocate\":\";;\"", "{" GPU("1") "}"), false);
     ck_assert(!p.to_allocate_left);
     p = decode(NOTES(ALLOCATED "\"GPU-a,NVIDIA,-1,0:;\"", "{" GPU("1") "}"), false);

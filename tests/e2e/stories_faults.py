@@ -59,20 +59,23 @@ def plugin_fails(options):
 
 
 def bad_locks(options):
-    """Locks that nobody will release: unreadable, of a pod that is gone, of a pod that waits; the next pod gets through."""
+    """Locks that nobody will release: unreadable, or of a pod that is gone, ended, elsewhere, or never came; all are taken over."""
     with World(options, "bad-locks") as w:
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        locks = {"garbage": "what,is,this,?", "no-time": "yesterday,e2e,somebody", "empty": "", "ghost": now + ",e2e,ghost",
-                 "unbound": now + ",e2e,unbound"}
+        def lock(pod, age=0):
+            return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - age)) + ",e2e," + pod
+        # A fresh lock of a pod that waits may be followed by its Binding any moment; only an old one is given up.
+        locks = {"garbage": "what,is,this,?", "no-time": "yesterday,e2e,somebody", "empty": "", "ghost": lock("ghost"),
+                 "ended": lock("on-ghost"), "elsewhere": lock("on-garbage"), "unbound": lock("unbound", age=360)}
         w.nodes(*[make_node(n) for n in locks])
         w.pod("unbound", gpu(mem=1000), scheduler="nobody")
         w.start()
-        for node, value in locks.items():
-            w.plugin.plant_lock(node, value)
         for node in locks:
+            w.plugin.plant_lock(node, locks[node])
             w.pod("on-" + node, gpu(mem=1000), spec=on(node))
-        for node in locks:
-            w.running("on-" + node, seconds=40)
+            w.running("on-" + node)
+            if node == "ghost":
+                w.end("on-ghost")
+                w.phase("on-ghost", "Succeeded")
 
 
 def api_away(options):
