@@ -1896,7 +1896,7 @@ START_TEST(every_allocation_may_fail)
         if (!failed)
             break;
     }
-    ck_assert_uint_gt(n, with_jansson ? 1000 : 100);
+    ck_assert_uint_gt(n, with_jansson ? 500 : 50);
     (void)unlink(path);
     free(path);
 }

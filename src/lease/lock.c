@@ -254,18 +254,22 @@ static enum err_code patch(const struct lease_lock_args *a, const struct seen *s
 /* A duration as Go prints it: "5m0s", "1h0m0s", "1.5s", "300ms". */
 static void go_duration(int64_t ms, char out[32])
 {
-    int64_t s = ms / 1000;
-    if (ms < 1000)
+    long long h = ms / 3600000, m = ms / 60000 % 60, s = ms / 1000 % 60;
+    if (ms > 0 && ms < 1000) {
         (void)snprintf(out, 32, "%lldms", (long long)ms);
-    else if (s < 60 && ms % 1000)
-        (void)snprintf(out, 32, "%lld.%03llds", (long long)s, (long long)(ms % 1000));
-    else if (s < 60)
-        (void)snprintf(out, 32, "%llds", (long long)s);
-    else if (s < 3600)
-        (void)snprintf(out, 32, "%lldm%llds", (long long)(s / 60), (long long)(s % 60));
-    else
-        (void)snprintf(out, 32, "%lldh%lldm%llds", (long long)(s / 3600), (long long)(s / 60 % 60),
-                       (long long)(s % 60));
+        return;
+    }
+    int n = 0;
+    if (h)
+        n = snprintf(out, 32, "%lldh", h);
+    if (h || m)
+        n += snprintf(out + n, (size_t)(32 - n), "%lldm", m);
+    n += snprintf(out + n, (size_t)(32 - n), "%lld.%03lld", s, (long long)(ms % 1000));
+    while (out[n - 1] == '0')
+        n--;
+    if (out[n - 1] == '.')
+        n--;
+    (void)snprintf(out + n, (size_t)(32 - n), "s");
 }
 
 static enum err_code contention(const struct lease_lock_args *a, struct err *err)
