@@ -37,7 +37,11 @@ static void compare_text(const char *name, const char *got)
         ck_assert_int_eq(fclose(f), 0);
     }
     char *want = read_file(path);
-    ck_assert_msg(strcmp(want, got) == 0, "%s: want\n%s\ngot\n%s", name, want, got);
+    size_t at = 0, line = 1;
+    for (; want[at] && want[at] == got[at]; at++)
+        line += want[at] == '\n';
+    ck_assert_msg(want[at] == got[at], "%s:%zu: want %.200s, got %.200s", name, line, want + at,
+                  got + at);
     free(want);
 }
 

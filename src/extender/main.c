@@ -45,7 +45,7 @@ static void process_setup(sigset_t *waited)
      * (docs/operations/limits.md). */
     (void)mallopt(M_ARENA_MAX, 2);            // NOLINT(concurrency-mt-unsafe): no threads yet
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 20); // NOLINT(concurrency-mt-unsafe): as above
-    (void)mallopt(M_TRIM_THRESHOLD, 1 << 20); // NOLINT(concurrency-mt-unsafe): as above
+    (void)mallopt(M_TRIM_THRESHOLD, 4 << 20); // NOLINT(concurrency-mt-unsafe): as above
     json_object_seed(0);                      /* random; before there are threads */
 }
 
