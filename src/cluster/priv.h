@@ -101,8 +101,11 @@ struct chunk {
 struct names { /* name → slot; valid beside chunks that hold the same set of nodes */
     _Atomic uint32_t refs;
     uint32_t mask;
+    char *text; /* the names in one piece, each behind its length: looking up does not touch the
+                   nodes' memory */
     struct {
         uint32_t hash, slot; /* NO_SLOT: free */
+        uint32_t at;         /* in text */
     } of[];
 };
 struct cluster_snapshot {

@@ -130,14 +130,21 @@ static struct chunk *chunk_new(const struct cluster_store *st, uint32_t chunk)
 
 static struct names *names_new(const struct cluster_store *st)
 {
-    uint32_t cap = 16;
+    uint32_t cap = 16, at = 0;
+    size_t text = 0;
     while (cap < 2 * st->nodes_n)
         cap *= 2;
-    struct names *names = malloc(sizeof(*names) + cap * sizeof(names->of[0]));
+    for (uint32_t slot = 0; slot < st->slots; slot++)
+        if (st->entries[slot] && st->entries[slot]->cur)
+            text += sizeof(uint16_t) + st->entries[slot]->name_n;
+    if (text > UINT32_MAX)
+        return NULL;
+    struct names *names = malloc(sizeof(*names) + cap * sizeof(names->of[0]) + text);
     if (!names)
         return NULL;
     atomic_init(&names->refs, 1);
     names->mask = cap - 1;
+    names->text = (char *)(names->of + cap);
     for (uint32_t i = 0; i < cap; i++)
         names->of[i].slot = NO_SLOT;
     for (uint32_t slot = 0; slot < st->slots; slot++) {
@@ -149,6 +156,10 @@ static struct names *names_new(const struct cluster_store *st)
             i = (i + 1) & names->mask;
         names->of[i].hash = e->hash;
         names->of[i].slot = slot;
+        names->of[i].at = at;
+        memcpy(names->text + at, &e->name_n, sizeof(e->name_n));
+        memcpy(names->text + at + sizeof(e->name_n), e->name, e->name_n);
+        at += (uint32_t)sizeof(e->name_n) + e->name_n;
     }
     return names;
 }
@@ -250,47 +261,13 @@ const struct cluster_node *cluster_snapshot_find(const struct cluster_snapshot *
     for (uint32_t i = hash & names->mask; names->of[i].slot != NO_SLOT; i = (i + 1) & names->mask) {
         if (names->of[i].hash != hash)
             continue;
-        const struct cluster_node *node = cluster_snapshot_at(s, names->of[i].slot);
-        if (node && node->score.name.n == name.n && memcmp(node->score.name.p, name.p, name.n) == 0)
-            return node;
-    }
-    return NULL;
-}
-
-/* The first node whose name has this hash: nearly always the one that is meant. */
-static const struct cluster_node *first_of(const struct cluster_snapshot *s, uint32_t hash)
-{
-    const struct names *names = s->names;
-    for (uint32_t i = hash & names->mask; names->of[i].slot != NO_SLOT; i = (i + 1) & names->mask)
-        if (names->of[i].hash == hash)
+        uint16_t n;
+        const char *text = names->text + names->of[i].at;
+        memcpy(&n, text, sizeof(n));
+        if (n == name.n && memcmp(text + sizeof(n), name.p, n) == 0)
             return cluster_snapshot_at(s, names->of[i].slot);
-    return NULL;
-}
-
-void cluster_snapshot_find_all(const struct cluster_snapshot *s, const struct str *names, size_t n,
-                               const struct cluster_node **ret)
-{
-    enum { TOGETHER = 16 }; /* about as many lines as a core can wait for at once */
-    uint32_t hash[TOGETHER];
-    for (size_t at = 0; at < n; at += TOGETHER, names += TOGETHER, ret += TOGETHER) {
-        const size_t batch = n - at < TOGETHER ? n - at : TOGETHER;
-        for (size_t i = 0; i < batch; i++) {
-            hash[i] = (uint32_t)hash_text(s->seed, names[i]);
-            __builtin_prefetch(&s->names->of[hash[i] & s->names->mask]);
-        }
-        for (size_t i = 0; i < batch; i++) {
-            ret[i] = first_of(s, hash[i]);
-            __builtin_prefetch(ret[i]);
-            __builtin_prefetch((const char *)ret[i] + 64); /* generation, slot */
-        }
-        for (size_t i = 0; i < batch; i++)
-            if (ret[i])
-                __builtin_prefetch(ret[i]->score.name.p);
-        for (size_t i = 0; i < batch; i++)
-            if (ret[i] && (ret[i]->score.name.n != names[i].n ||
-                           memcmp(ret[i]->score.name.p, names[i].p, names[i].n) != 0))
-                ret[i] = cluster_snapshot_find(s, names[i]);
     }
+    return NULL;
 }
 
 const struct str *cluster_snapshot_types(const struct cluster_snapshot *s, uint32_t *ret_n)
