@@ -1,7 +1,7 @@
 /* Admission: core.md 12 and nvidia.md 3 as rows, each applied and mutated again (idempotent);
  * AdmissionReview by goldens and by malformed bodies; JSON Patch; failing allocations. JSON in rows
  * is written with ' for ". */
-#include "admission/admission.h"
+#include "admission/priv.h"
 #include "base/own.h"
 
 #include <check.h>
@@ -359,14 +359,15 @@ static const struct row {
     {"a container is a text", "{'spec':{'containers':['c']}}", NULL, 400,
      "spec.containers[0] must be an object"},
     {"limits is a list", "{'spec':{'containers':[{'resources':{'limits':[]}}]}}", NULL, 400,
-     "spec.containers[0].limits must be an object"},
+     "spec.containers[0].resources.limits must be an object"},
     {"env is an object", "{'spec':{'initContainers':[{'env':{}}],'containers':[{}]}}", NULL, 400,
      "spec.initContainers[0].env must be an array"},
     {"an env entry is null", "{'spec':{'containers':[{'env':[null]}]}}", NULL, 400,
      "spec.containers[0].env[0] must be an object"},
     {"privileged is a text", "{'spec':{'containers':[{'securityContext':{'privileged':'yes'}}]}}",
-     NULL, 400, "privileged must be true or false"},
-    {"a quantity is an object", POD1(GPU ":{}"), NULL, 400, "nvidia.com/gpu must be a quantity"},
+     NULL, 400, "spec.containers[0].securityContext.privileged must be true or false"},
+    {"a quantity is an object", POD1(GPU ":{}"), NULL, 400,
+     "container c: nvidia.com/gpu must be a quantity"},
     {"schedulerName is a number", "{'spec':{'schedulerName':1,'containers':[{}]}}", NULL, 400,
      "spec.schedulerName must be a string"},
 };
@@ -394,6 +395,8 @@ START_TEST(mutate)
         ck_assert_msg(got.verdict != ADMISSION_ALLOW && got.code == r->code, "%s: verdict %d, %u",
                       r->name, got.verdict, got.code);
         ck_assert_msg((got.verdict == ADMISSION_ERROR) == (r->code == 400), "%s", r->name);
+        ck_assert_msg(r->code != 400 || strcmp(got.message, r->message) == 0, "%s: \"%s\"", r->name,
+                      got.message);
         ck_assert_ptr_null(got.patch);
         return;
     }
@@ -726,6 +729,27 @@ START_TEST(review_quota)
 }
 END_TEST
 
+/* RFC 4648, section 10 */
+START_TEST(base64)
+{
+    static const char *const ROWS[][2] = {{"", ""},
+                                          {"f", "Zg=="},
+                                          {"fo", "Zm8="},
+                                          {"foo", "Zm9v"},
+                                          {"foob", "Zm9vYg=="},
+                                          {"fooba", "Zm9vYmE="},
+                                          {"foobar", "Zm9vYmFy"},
+                                          {"\xfb\xff\xfe", "+//+"}};
+    for (int i = 0; i < COUNT(ROWS); i++) {
+        struct buf out;
+        buf_init(&out, 100);
+        admission_base64(str_z(ROWS[i][0]), &out);
+        ck_assert_msg(str_eq((struct str){out.p, out.n}, str_z(ROWS[i][1])), "%s", ROWS[i][1]);
+        buf_done(&out);
+    }
+}
+END_TEST
+
 /* ---- goldens: request.json, response.json, and patch.json, the response's patch decoded ---- */
 
 #define GOLDEN TEST_DATA "/golden/admission/"
@@ -933,6 +957,7 @@ int main(void)
     tcase_add_loop_test(tc, reviews, 0, COUNT(REVIEWS));
     tcase_add_test(tc, deep_reviews);
     tcase_add_test(tc, review_quota);
+    tcase_add_test(tc, base64);
     tcase_add_test(tc, goldens);
     suite_add_tcase(suite, tc);
     tc = tcase_create("memory");

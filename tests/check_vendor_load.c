@@ -55,6 +55,7 @@ START_TEST(hamis_file)
     struct vendor_table *b CLEANUP(vendor_table_free_p) = NULL;
     ck_assert_int_eq(vendor_table_builtin(&b, NULL), ERR_OK);
     const struct vendor *got = vendor_at(t, 0), *want = vendor_at(b, 0);
+    ck_str("key", got->core.key, want->core.key);
     ck_str("count", got->res_count, want->res_count);
     ck_str("mem", got->res_mem, want->res_mem);
     ck_str("pct", got->res_mem_pct, want->res_mem_pct);
@@ -247,6 +248,8 @@ static const struct {
     {"allow-list: bad profile",
      OK "  migProfileAllowlist:\n    - models: [A30]\n      profiles: [g.5gb]\n",
      "f:5:18: profiles must be a list of profiles as 1g.10gb, not \"g.5gb\""},
+    {"allow-list: a profile without a size",
+     OK "  migProfileAllowlist:\n    - models: [A30]\n      profiles: [1g.]\n", "not \"1g.\""},
     {"allow-list: a number", OK "  migProfileAllowlist: 5\n",
      "f:3:24: migProfileAllowlist must be a list, not \"5\""},
     {"another maker's type", "vnpus:\n  configs:\n    - memoryFactor: x\n",

@@ -389,26 +389,29 @@ static void mutate_container(struct mutation *m, const struct container *c, uint
 static bool read_container(struct mutation *m, json_t *json, const char *list, size_t index,
                            struct container *ret, bool *ret_privileged)
 {
-    char where[64];
+    char where[64], below[128];
     (void)snprintf(where, sizeof(where), "spec.%s[%zu]", list, index);
     if (!json_is_object(json)) {
         conclude(m, ADMISSION_ERROR, 400, "%s must be an object", where);
         return false;
     }
     json_t *resources = member(m, json, "resources", JSON_OBJECT, where);
-    (void)member(m, resources, "limits", JSON_OBJECT, where);
-    (void)member(m, resources, "requests", JSON_OBJECT, where);
+    (void)snprintf(below, sizeof(below), "%s.resources", where);
+    (void)member(m, resources, "limits", JSON_OBJECT, below);
+    (void)member(m, resources, "requests", JSON_OBJECT, below);
     const json_t *env = member(m, json, "env", JSON_ARRAY, where), *entry;
     size_t i;
     json_array_foreach(env, i, entry)
     {
+        (void)snprintf(below, sizeof(below), "%s.env[%zu]", where, i);
         if (!json_is_object(entry))
-            conclude(m, ADMISSION_ERROR, 400, "%s.env[%zu] must be an object", where, i);
-        (void)member(m, entry, "name", JSON_STRING, where);
+            conclude(m, ADMISSION_ERROR, 400, "%s must be an object", below);
+        (void)member(m, entry, "name", JSON_STRING, below);
     }
     const json_t *security = member(m, json, "securityContext", JSON_OBJECT, where);
     const json_t *restart = member(m, json, "restartPolicy", JSON_STRING, where);
-    *ret_privileged = json_is_true(member(m, security, "privileged", JSON_TRUE, where));
+    (void)snprintf(below, sizeof(below), "%s.securityContext", where);
+    *ret_privileged = json_is_true(member(m, security, "privileged", JSON_TRUE, below));
     *ret = (struct container){
         .json = json,
         .list = list,
