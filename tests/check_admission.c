@@ -732,19 +732,20 @@ END_TEST
 /* RFC 4648, section 10 */
 START_TEST(base64)
 {
-    static const char *const ROWS[][2] = {{"", ""},
-                                          {"f", "Zg=="},
-                                          {"fo", "Zm8="},
-                                          {"foo", "Zm9v"},
-                                          {"foob", "Zm9vYg=="},
-                                          {"fooba", "Zm9vYmE="},
-                                          {"foobar", "Zm9vYmFy"},
-                                          {"\xfb\xff\xfe", "+//+"}};
-    for (int i = 0; i < COUNT(ROWS); i++) {
+    static const char *const VECTORS[][2] = {{"", ""},
+                                             {"f", "Zg=="},
+                                             {"fo", "Zm8="},
+                                             {"foo", "Zm9v"},
+                                             {"foob", "Zm9vYg=="},
+                                             {"fooba", "Zm9vYmE="},
+                                             {"foobar", "Zm9vYmFy"},
+                                             {"\xfb\xff\xfe", "+//+"}};
+    for (int i = 0; i < COUNT(VECTORS); i++) {
         struct buf out;
         buf_init(&out, 100);
-        admission_base64(str_z(ROWS[i][0]), &out);
-        ck_assert_msg(str_eq((struct str){out.p, out.n}, str_z(ROWS[i][1])), "%s", ROWS[i][1]);
+        admission_base64(str_z(VECTORS[i][0]), &out);
+        ck_assert_msg(str_eq((struct str){out.p, out.n}, str_z(VECTORS[i][1])), "%s",
+                      VECTORS[i][1]);
         buf_done(&out);
     }
 }
