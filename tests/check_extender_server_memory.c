@@ -1,0 +1,236 @@
+/* Every allocation fails once: on the way of a request through the server, of flags, and of each
+ * read-only answer. The peer gets a whole answer or a closed connection, and the next request is
+ * served as if nothing had been. */
+#include "fail_alloc.h"
+#include "verbs_fixture.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* ---- the server ---- */
+static void on_echo(struct ext_request *r, struct ext_answer *a)
+{
+    struct str copy = arena_str(r->arena, r->body);
+    a->status = copy.p ? 200 : 503;
+    buf_add(&a->body, copy);
+}
+
+static bool more(void *ctx, struct buf *out)
+{
+    int *left = ctx;
+    for (int i = 0; i < 1000; i++)
+        buf_fmt(out, "a line of the stream, number %d\n", i);
+    return --*left > 0;
+}
+
+static void on_stream(struct ext_request *r, struct ext_answer *a)
+{
+    (void)r;
+    int *left = malloc(sizeof(*left));
+    if (!left) {
+        ext_answer_text(a, 500, "no memory\n");
+        return;
+    }
+    *left = 3;
+    a->status = 200;
+    a->stream = (struct ext_stream){.more = more, .done = free, .ctx = left};
+}
+
+static const struct ext_route ROUTES[] = {
+    {.method = "POST", .path = "/echo", .surfaces = EXT_ON_EXTENDER, .handle = on_echo},
+    {.method = "POST",
+     .path = "/wait",
+     .surfaces = EXT_ON_EXTENDER,
+     .waits = true,
+     .handle = on_echo},
+    {.method = "GET", .path = "/stream", .surfaces = EXT_ON_EXTENDER, .handle = on_stream},
+    {.path = NULL},
+};
+
+static const char *const REQUESTS[] = {
+    "POST /echo?x=1 HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
+    "POST /wait HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
+    "POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\nConnection: "
+    "close\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
+    "GET /stream HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n",
+    "GET /nowhere HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n",
+};
+
+/* One exchange up to the close, without an allocation of the test's own. -1: could not connect. */
+static ssize_t exchange(int port, const char *request, char *answer, size_t max)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct timeval limit = {.tv_sec = 10};
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    ssize_t n = -1, got;
+    if (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 &&
+        send(fd, request, strlen(request), MSG_NOSIGNAL) > 0)
+        for (n = 0; (got = recv(fd, answer + n, max - 1 - (size_t)n, 0)) > 0;)
+            n += got;
+    answer[n > 0 ? n : 0] = '\0';
+    close(fd);
+    return n;
+}
+
+START_TEST(server)
+{
+    struct ext_app app = {.clock = &CLOCK_SYSTEM};
+    ext_config_init(&app.config);
+    app.metrics = ext_metrics_new();
+    app.workers = ext_workers_new(2);
+    struct ext_server *s = NULL;
+    struct err err;
+    const struct ext_server_config cfg = {
+        .address = "127.0.0.1:0", .surfaces = EXT_ON_EXTENDER, .routes = ROUTES, .threads = 1};
+    ck_assert_msg(ext_server_start(&app, &cfg, &s, &err) == ERR_OK, "%s", err.text);
+    int port = atoi(strrchr(ext_server_address(s), ':') + 1);
+    static char answer[1 << 18], whole[1 << 18];
+    ck_assert_int_gt(exchange(port, REQUESTS[_i], whole, sizeof(whole)), 0);
+    bool failed = true;
+    unsigned n = 1, closed = 0, refused = 0;
+    for (; failed; n++) {
+        ck_assert_uint_lt(n, 200);
+        fail_alloc_at(n);
+        ssize_t got = exchange(port, REQUESTS[_i], answer, sizeof(answer));
+        failed = fail_alloc_off();
+        ck_assert_msg(got >= 0, "request %d, allocation %u", _i, n);
+        int status = 0;
+        if (got == 0 || sscanf(answer, "HTTP/1.1 %d", &status) != 1)
+            closed++;
+        else if (status == 500 || status == 503)
+            refused++;
+        else if (_i != 3) /* a stream may end early, and then says so by its missing last chunk */
+            ck_assert_msg(strcmp(strstr(answer, "\r\n\r\n"), strstr(whole, "\r\n\r\n")) == 0,
+                          "request %d, allocation %u: %s", _i, n, answer);
+        ck_assert_int_gt(exchange(port, REQUESTS[_i], answer, sizeof(answer)), 0);
+        ck_assert_msg(strcmp(strstr(answer, "\r\n\r\n"), strstr(whole, "\r\n\r\n")) == 0,
+                      "after request %d, allocation %u: %s", _i, n, answer);
+    }
+    ck_assert_msg(closed + refused > 0, "request %d: nothing failed in %u rounds", _i, n);
+    ext_server_stop(s);
+    ext_workers_free(app.workers);
+    ext_metrics_free(app.metrics);
+    ext_config_done(&app.config);
+}
+END_TEST
+
+START_TEST(server_start)
+{
+    struct ext_app app = {.clock = &CLOCK_SYSTEM};
+    ext_config_init(&app.config);
+    app.metrics = ext_metrics_new();
+    bool failed = true;
+    for (unsigned n = 1; failed; n++) {
+        ck_assert_uint_lt(n, 50);
+        struct ext_server *s = NULL;
+        struct err err = {0};
+        const struct ext_server_config cfg = {
+            .address = "127.0.0.1:0", .surfaces = EXT_ON_EXTENDER, .routes = ROUTES, .threads = 1};
+        fail_alloc_at(n);
+        enum err_code rc = ext_server_start(&app, &cfg, &s, &err);
+        failed = fail_alloc_off();
+        ck_assert_msg(failed ? rc != ERR_OK && !s : rc == ERR_OK, "allocation %u: %s", n, err.text);
+        ext_server_stop(s);
+    }
+    ext_metrics_free(app.metrics);
+    ext_config_done(&app.config);
+}
+END_TEST
+
+/* ---- flags ---- */
+START_TEST(flags)
+{
+    char *argv[] = {"cardinald", "--cluster=a", "--cluster=b", "--debug", "--vmodule=x", "-v=3"};
+    bool failed = true;
+    for (unsigned n = 1; failed; n++) {
+        ck_assert_uint_lt(n, 50);
+        struct ext_config c;
+        struct err err;
+        fail_alloc_at(n);
+        enum err_code rc = ext_config_parse(6, argv, &c, &err);
+        failed = fail_alloc_off();
+        if (!failed)
+            ck_assert_str_eq(ext_config_ignored(&c), "debug, vmodule");
+        if (rc == ERR_OK)
+            ext_config_done(&c);
+        else
+            ck_assert_int_eq(rc, ERR_NO_MEMORY);
+    }
+}
+END_TEST
+
+/* ---- read-only answers ---- */
+static const char *const TARGETS[] = {"/v1/nodes",       "/v1/nodes?limit=1&continue=616c706861",
+                                      "/v1/nodes/alpha", "/v1/pods",
+                                      "/v1/summary",     "/metrics",
+                                      "/readyz?verbose", "/version"};
+
+static void ask(struct fx *fx, const struct ext_route *route, struct str path, struct str query,
+                struct arena *arena, struct ext_answer *a)
+{
+    struct ext_request r = {
+        .app = &fx->app, .method = STR("GET"), .path = path, .query = query, .arena = arena};
+    *a = (struct ext_answer){0};
+    buf_init(&a->body, EXT_ANSWER_MAX);
+    route->handle(&r, a);
+    if (a->stream.more) {
+        while (a->stream.more(a->stream.ctx, &a->body))
+            ;
+        a->stream.done(a->stream.ctx);
+    }
+}
+
+START_TEST(read_only)
+{
+    struct fx fx;
+    fx_open(&fx, TEST_DATA "/golden/v1/cluster.yaml", NULL);
+    ck_assert(fx_wait_used(&fx, "alpha", "GPU-a0", 2, 4096));
+    for (size_t t = 0; t < sizeof(TARGETS) / sizeof(TARGETS[0]); t++) {
+        struct arena *paths = arena_new(1 << 16);
+        struct str path, query;
+        const char *allow = NULL;
+        ck_assert(ext_route_target(str_z(TARGETS[t]), paths, &path, &query));
+        const struct ext_route *route =
+            ext_route_find(EXT_ROUTES, STR("GET"), path, EXT_ON_ALL, &allow);
+        ck_assert_ptr_nonnull(route);
+        bool failed = true;
+        for (unsigned n = 1; failed; n++) {
+            ck_assert_uint_lt(n, 2000);
+            struct arena *arena = arena_new(16 << 20);
+            struct ext_answer a;
+            fail_alloc_at(n);
+            ask(&fx, route, path, query, arena, &a);
+            failed = fail_alloc_off();
+            ck_assert_msg(a.status != 0, "%s, allocation %u", TARGETS[t], n);
+            ck_assert_msg(failed || (a.status == 200 && !a.body.failed), "%s", TARGETS[t]);
+            buf_done(&a.body);
+            arena_free(arena);
+        }
+        arena_free(paths);
+    }
+    fx_close(&fx);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("extender, memory");
+    TCase *tc = tcase_create("memory");
+    tcase_set_timeout(tc, 120);
+    tcase_add_loop_test(tc, server, 0, sizeof(REQUESTS) / sizeof(REQUESTS[0]));
+    tcase_add_test(tc, server_start);
+    tcase_add_test(tc, flags);
+    tcase_add_test(tc, read_only);
+    suite_add_tcase(s, tc);
+    SRunner *runner = srunner_create(s);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
