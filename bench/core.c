@@ -38,8 +38,8 @@ static void *room(size_t n, size_t size)
 {
     void *p = calloc(n, size);
     if (!p) {
-        fputs("core: out of memory\n", stderr);
-        exit(1);
+        (void)fputs("core: out of memory\n", stderr);
+        abort();
     }
     return p;
 }
@@ -120,7 +120,7 @@ static int measure(const char *name, const struct cluster *c, const struct score
     struct score_prepared prep;
     if (!arena || score_request_check(req, &err) ||
         score_prepare(req, TYPES, TYPES_N, arena, &prep, &err)) {
-        fprintf(stderr, "core: %s: %s\n", name, err.text);
+        (void)fprintf(stderr, "core: %s: %s\n", name, err.text);
         arena_free(arena);
         return 1;
     }
@@ -139,9 +139,9 @@ static int measure(const char *name, const struct cluster *c, const struct score
         ns[r] = (double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec);
     }
     qsort(ns, ROUNDS, sizeof(ns[0]), by_value);
-    printf("%-34s %8.1f us  %6.2f ns a card, at best %6.2f  %zu of %zu nodes fit\n", name,
-           ns[ROUNDS / 2] / 1000, ns[ROUNDS / 2] / (double)(c->nodes_n * c->cards_n),
-           ns[0] / (double)(c->nodes_n * c->cards_n), fits, c->nodes_n);
+    (void)printf("%-34s %8.1f us  %6.2f ns a card, at best %6.2f  %zu of %zu nodes fit\n", name,
+                 ns[ROUNDS / 2] / 1000, ns[ROUNDS / 2] / (double)(c->nodes_n * c->cards_n),
+                 ns[0] / (double)(c->nodes_n * c->cards_n), fits, c->nodes_n);
     arena_free(arena);
     return 0;
 }
@@ -151,8 +151,8 @@ int main(int argc, char **argv)
     const long nodes_n = argc > 1 ? strtol(argv[1], NULL, 10) : 5000;
     const long cards_n = argc > 2 ? strtol(argv[2], NULL, 10) : 8;
     if (nodes_n < 1 || nodes_n > 1000000 || cards_n < 1 || cards_n > SCORE_DEVICES_MAX) {
-        fprintf(stderr, "usage: core [NODES [CARDS]]   (1 to 1000000, 1 to %d)\n",
-                SCORE_DEVICES_MAX);
+        (void)fprintf(stderr, "usage: core [NODES [CARDS]]   (1 to 1000000, 1 to %d)\n",
+                      SCORE_DEVICES_MAX);
         return 2;
     }
     struct cluster c = build((size_t)nodes_n, (size_t)cards_n);

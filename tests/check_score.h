@@ -59,6 +59,9 @@ struct result {
 void decide(const struct pod *p, const struct cluster *c, const struct score_extra *extra,
             struct result *ret);
 
+bool same_verdict(const struct score_verdict *a, const struct score_verdict *b);
+bool same_placement(const struct score_placement *a, const struct score_placement *b);
+
 /* Random, from PROP_SEED or a fixed seed. */
 uint64_t seed_start(void);
 extern uint64_t case_seed; /* of the random case at hand, for messages */

@@ -67,7 +67,7 @@ void cluster_add(struct cluster *c, uint16_t vendor, const struct score_device *
         struct score_device *d = &c->devices[first + i];
         *d = cards[i];
         if (!d->uuid.p) {
-            snprintf(c->uuids[first + i], sizeof(c->uuids[0]), "G%03u", first + i);
+            (void)snprintf(c->uuids[first + i], sizeof(c->uuids[0]), "G%03u", first + i);
             d->uuid = str_z(c->uuids[first + i]);
             d->index = (int32_t)i;
         }
@@ -95,13 +95,13 @@ void pod_ask(struct pod *p, enum score_step step, struct score_ask ask)
     p->asks[p->req.asks_n++] = ask;
 }
 
-static bool same_verdict(const struct score_verdict *a, const struct score_verdict *b)
+bool same_verdict(const struct score_verdict *a, const struct score_verdict *b)
 {
     return a->fits == b->fits && a->unresolvable == b->unresolvable && a->reasons == b->reasons &&
            a->score == b->score;
 }
 
-static bool same_placement(const struct score_placement *a, const struct score_placement *b)
+bool same_placement(const struct score_placement *a, const struct score_placement *b)
 {
     if (a->parts_n != b->parts_n)
         return false;
@@ -169,7 +169,7 @@ void decide(const struct pod *p, const struct cluster *c, const struct score_ext
 
 uint64_t seed_start(void)
 {
-    const char *text = getenv("PROP_SEED");
+    const char *text = getenv("PROP_SEED"); /* NOLINT(concurrency-mt-unsafe): one thread */
     return text && *text ? strtoull(text, NULL, 0) : 20261122;
 }
 

@@ -110,7 +110,6 @@ static const struct fit_row {
 };
 
 /* Lists: what the pod's annotations select. Cards: A10 with UUID G000, A100 with UUID G001. */
-#define LIST(...) (const struct str[]){__VA_ARGS__}, sizeof((const struct str[]){__VA_ARGS__}) / sizeof(struct str)
 static const struct list_row {
     const char *name;
     struct score_selection sel; /* lists by hand: pointers and lengths */

@@ -266,6 +266,7 @@ static int64_t score_of(const struct walk *w, const struct score_group *g,
                                c->others.shares_used + c->taken.shares);
         cards_n++;
     }
+    assert(cards_n > 0); /* every ask took at least one */
     return rank_node(w->policy, cards / cards_n, group_weighted(w->policy, g, mem, cores, shares));
 }
 
@@ -339,6 +340,7 @@ static void general(const struct score_prepared *prep, const struct score_node *
                     const struct score_extra *extra, struct score_verdict *ret,
                     struct score_placement *placement, struct score_detail *detail)
 {
+    assert(prep->plans_n > 0);
     struct score_verdict v = {.fits = true};
     for (uint16_t i = 0; i < prep->plans_n; i++) {
         /* The detail is of the first vendor that does not fit. */

@@ -279,20 +279,22 @@ enum err_code score_prepare(const struct score_request *req, const struct str *t
     if (types_n > SCORE_TYPES_MAX)
         return err_set(err, ERR_TOO_LARGE, "%u texts of device types and modes, at most %u",
                        types_n, SCORE_TYPES_MAX);
-    struct score_prepared prep = {.req = req, .types_n = types_n, .words = (types_n + 63) / 64};
+    struct score_prepared prep = {.req = req, .types_n = types_n, .words = types_n / 64 + 1};
     uint16_t asks_of[SCORE_VENDORS_MAX] = {0};
     for (unsigned i = 0; i < req->asks_n; i++) {
         prep.plans_n = (uint16_t)(prep.plans_n + (asks_of[req->asks[i].vendor]++ == 0));
         prep.parts_n = (uint16_t)(prep.parts_n + req->asks[i].count);
     }
-    const size_t words = (size_t)prep.words * req->selections_n;
-    if (words > 0) {
+    if (req->selections_n > 0) {
+        const size_t words = (size_t)prep.words * req->selections_n;
         prep.type_ok = arena_array(arena, words, sizeof(*prep.type_ok));
         prep.mode_ok = arena_array(arena, words, sizeof(*prep.mode_ok));
+        if (!prep.type_ok || !prep.mode_ok)
+            return err_set(err, ERR_NO_MEMORY, "prepare request");
     }
     struct score_plan *plans = arena_array(arena, prep.plans_n, sizeof(*plans));
     struct fit_ask *asks = arena_array(arena, req->asks_n, sizeof(*asks));
-    if (arena_failed(arena) || !plans || !asks)
+    if (!plans || !asks)
         return err_set(err, ERR_NO_MEMORY, "prepare request");
     unsigned n = 0;
     for (uint16_t v = 0; v < req->vendors_n; v++) {

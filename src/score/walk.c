@@ -361,6 +361,8 @@ static bool search(struct walk *w)
     for (uint16_t k = 0; k < w->plan->asks_n; k++)
         for (int32_t j = 0; j < w->plan->asks[k].count; j++)
             frames[p++] = (struct frame){.k = k, .j = (uint16_t)j};
+    assert(p == parts_n);
+    assert(p > 0);
     p = 0;
     for (unsigned steps = 0; steps < STEPS_MAX; steps++) {
         struct frame *f = &frames[p];
