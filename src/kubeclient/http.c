@@ -159,6 +159,7 @@ struct transfer {
     struct kube_exchanged *out;
     CURL *easy;
     struct buf body;
+    bool head_done; /* the library takes a head that breaks off for a whole one */
     size_t body_sent;
     struct err *err; /* for `piece` */
     char why[CURL_ERROR_SIZE];
@@ -198,6 +199,8 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx)
     static const char NAME[] = "retry-after:";
     size_t len = sizeof(NAME) - 1;
     int64_t s;
+    if (line.n == 2 && line.p[0] == '\r')
+        t->head_done = true;
     if (line.n > len && strncasecmp(line.p, NAME, len) == 0 &&
         str_int(str_trim((struct str){line.p + len, line.n - len}), 0, RETRY_AFTER_MAX_S, &s))
         t->out->retry_after_ms = (int)s * 1000;
@@ -483,7 +486,7 @@ static void look_back(const struct transfer *t, CURLcode result)
     (void)curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &bytes);
     out->status = (int)status_of(t->easy);
     out->sent = bytes > 0 || out->status > 0;
-    out->whole = result == CURLE_OK;
+    out->whole = result == CURLE_OK && t->head_done;
     out->cancelled = result == CURLE_ABORTED_BY_CALLBACK;
     if (result && !out->cancelled)
         (void)snprintf(out->why, sizeof(out->why), "%s",
