@@ -4,8 +4,6 @@
 #include <assert.h>
 #include <string.h>
 
-enum { BATCH = 256 }; /* names looked up together */
-
 static enum err_code read_names(struct ext_request *r, struct ext_question *q, struct err *err)
 {
     struct str *names = NULL;
@@ -17,14 +15,9 @@ static enum err_code read_names(struct ext_request *r, struct ext_question *q, s
     q->candidates = arena_array(r->arena, q->n + 1, sizeof(*q->candidates));
     if (!q->candidates)
         return err_set(err, ERR_NO_MEMORY, "extender args: out of request memory");
-    for (size_t at = 0; at < q->n; at += BATCH) {
-        const struct cluster_node *nodes[BATCH];
-        size_t n = q->n - at < BATCH ? q->n - at : BATCH;
-        cluster_snapshot_find_all(q->snapshot, &names[at], n, nodes);
-        for (size_t i = 0; i < n; i++) {
-            q->candidates[at + i].name = names[at + i];
-            q->candidates[at + i].node = nodes[i];
-        }
+    for (size_t i = 0; i < q->n; i++) {
+        q->candidates[i].name = names[i];
+        q->candidates[i].node = cluster_snapshot_find(q->snapshot, names[i]);
     }
     return ERR_OK;
 }
