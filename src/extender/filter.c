@@ -401,6 +401,7 @@ static void refuse(struct ext_request *r, struct ext_question *q, bool held, str
     buf_add(&a->body, STR(",\"Error\":\"\"}"));
     if (q->pod.uid.n)
         cluster_hold(r->app->store, &q->pod, NULL, 0, false, clock_mono_ms(r->app->clock));
+    ext_wake_refused(r->app->wake, &q->pod, is_sample(q));
     post_refusal(r, q);
 }
 
@@ -465,6 +466,7 @@ static enum err_code decide(struct ext_request *r, struct ext_question *q, struc
         ext_metrics_count(r->app->metrics, EXT_FILTER_REFUSED, 1);
     } else {
         hold(r, q, picked, n);
+        ext_wake_done(r->app->wake, q->pod.uid);
         answer_fits(r, q, picked, n, a);
         ext_metrics_count(r->app->metrics, EXT_FILTER_FITS, 1);
     }

@@ -215,6 +215,8 @@ static enum err_code start_clients(struct program *p, struct err *err)
     enum err_code rc = kube_events_new(app->kube, component, app->clock, &app->events, err);
     if (!rc)
         rc = ext_binds_new(app, &app->binds, err);
+    if (!rc)
+        rc = ext_wake_new(app, &app->wake, err);
     if (!rc && app->file_store)
         rc = sim_start(app->kube, app->vendors, app->clock, &p->sim, err);
     if (!rc)
@@ -297,6 +299,7 @@ static void stop(struct program *p)
         ext_server_stop(all[i]);
     if (p->reflector)
         ext_reflector_stop(p->reflector);
+    ext_wake_free(app->wake);
     ext_workers_free(app->workers);
     if (app->binds)
         ext_binds_free(app->binds);

@@ -85,6 +85,7 @@ static const struct {
                      "lists made from the start; more than one a kind: a watch could not go on"},
     [EXT_DECODE_ERRORS] = {"cardinald_decode_errors_total", NULL,
                            "objects of the API that could not be read"},
+    [EXT_WAKES] = {"cardinald_wakes_total", NULL, "waiting pods touched because they fit now"},
     [EXT_REJECTED_BODY] = {"cardinald_rejected_total", "why=\"body\"",
                            "requests and connections turned away"},
     [EXT_REJECTED_BUSY] = {"cardinald_rejected_total", "why=\"busy\"", NULL},

@@ -77,7 +77,7 @@ void ext_metrics_verb(struct ext_metrics *m, enum ext_verb verb, unsigned status
 enum ext_counter { /* monotonic */
     EXT_FILTER_FITS, EXT_FILTER_REFUSED, EXT_FILTER_PASSED, EXT_FILTER_ERRORS,
     EXT_BIND_OK, EXT_BIND_JOINED, EXT_BIND_CONFLICT, EXT_BIND_BUSY, EXT_BIND_ERRORS, EXT_BIND_UNKNOWN,
-    EXT_WATCH_EVENTS, EXT_RELISTS, EXT_DECODE_ERRORS,
+    EXT_WATCH_EVENTS, EXT_RELISTS, EXT_DECODE_ERRORS, EXT_WAKES,
     EXT_REJECTED_BODY, EXT_REJECTED_BUSY, EXT_REJECTED_SLOW, EXT_REJECTED_PEER,
     EXT_COUNTER_COUNT_
 };
@@ -100,6 +100,7 @@ struct ext_app {
     struct ext_metrics *metrics;
     struct ext_workers *workers;
     struct ext_binds *binds;
+    struct ext_wake *wake; /* NULL: nobody is woken */
     struct admission_config admission;
     _Atomic bool synced[EXT_SYNC_COUNT_];
     _Atomic bool stopping;
@@ -171,6 +172,7 @@ struct ext_server_config {
     const struct ext_route *routes; /* EXT_ROUTES, or others; ends with a row without path */
     bool (*peer_trusted)(const struct sockaddr *peer); /* NULL: loopback addresses are */
     int stop_ms;                    /* what ext_server_stop waits for answers; 0: 8 s */
+    int reload_ms;                  /* how often certificate files are looked at; 0: 10 s */
 };
 /* Of app it uses config (limits, files), clock, metrics, workers (for routes that wait), stopping and request_ids. */
 MUST_USE enum err_code ext_server_start(struct ext_app *app, const struct ext_server_config *cfg, struct ext_server **ret, struct err *err);
@@ -183,8 +185,10 @@ void ext_server_stop(struct ext_server *s);    /* waits for answers in flight, a
 /* "HOST:PORT", "[V6]:PORT", ":PORT" (both families) → a listening socket and the address really bound. ERR_BAD_REQUEST: no
  * address; ERR_UNAVAILABLE: it can't be had. */
 MUST_USE enum err_code ext_listen(const char *address, int *ret_fd, char ret_text[EXT_ADDRESS_MAX], struct err *err);
+struct gnutls_certificate_credentials_st;
 struct ext_tls { /* PEM texts; ca may be NULL */
     char *cert, *key, *ca;
+    struct gnutls_certificate_credentials_st *credentials; /* of them */
 };
 /* Reads the config's files and checks that they fit together. */
 MUST_USE enum err_code ext_tls_read(const struct ext_config *cfg, struct ext_tls *ret, struct err *err);
@@ -208,6 +212,15 @@ struct ext_binds;
 MUST_USE enum err_code ext_binds_new(struct ext_app *app, struct ext_binds **ret, struct err *err);
 size_t ext_binds_unsettled(struct ext_binds *binds); /* binds whose outcome is not known yet */
 void ext_binds_free(struct ext_binds *binds);
+/* wake.c: refused pods, and the thread that touches those that fit now and that kube-scheduler does not ask about.
+ * All but new and free take NULL. */
+struct ext_wake;
+MUST_USE enum err_code ext_wake_new(struct ext_app *app, struct ext_wake **ret, struct err *err);
+void ext_wake_refused(struct ext_wake *w, const struct cluster_pod *pod, bool sampled); /* sampled: nodes were left out */
+void ext_wake_done(struct ext_wake *w, struct str uid); /* answered with a node, or gone */
+void ext_wake_round(struct ext_wake *w, struct arena *arena); /* one look at all; the thread's, and tests' */
+size_t ext_wake_waiting(struct ext_wake *w);
+void ext_wake_free(struct ext_wake *w);
 /* inventory.c */
 void ext_v1_nodes(struct ext_request *r, struct ext_answer *a);   /* /v1/nodes */
 void ext_v1_node(struct ext_request *r, struct ext_answer *a);    /* /v1/nodes/NAME */

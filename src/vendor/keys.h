@@ -13,5 +13,6 @@
 #define KEY_POD_CARD_POLICY "hami.io/gpu-scheduler-policy"
 #define KEY_POD_WEIGHTS "hami.io/device-scoring-weights"
 #define KEY_POD_FENCE "cardinal.io/fence" /* ours: architecture 5 */
+#define KEY_POD_WAKE "cardinal.io/wake"   /* ours: architecture 9 */
 
 #endif
