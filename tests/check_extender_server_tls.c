@@ -153,6 +153,9 @@ static void teardown(void)
     rmdir(dir);
 }
 
+static int reload_ms;
+static unsigned char shown; /* serial number of the certificate that the server showed last */
+
 static enum err_code try_start(struct err *err)
 {
     const struct ext_server_config cfg = {.address = "127.0.0.1:0",
@@ -160,7 +163,8 @@ static enum err_code try_start(struct err *err)
                                           .tls = true,
                                           .threads = 2,
                                           .routes = ROUTES,
-                                          .peer_trusted = nobody};
+                                          .peer_trusted = nobody,
+                                          .reload_ms = reload_ms};
     return ext_server_start(&app, &cfg, &server, err);
 }
 
@@ -200,6 +204,15 @@ static int call(const char *target, const struct identity *client)
         unsigned why = 1;
         must(gnutls_certificate_verify_peers2(session, &why), "verify");
         ck_assert_uint_eq(why, 0);
+        unsigned n_certs = 0;
+        const gnutls_datum_t *peer = gnutls_certificate_get_peers(session, &n_certs);
+        ck_assert_uint_ge(n_certs, 1);
+        gnutls_x509_crt_t crt;
+        size_t one = 1;
+        must(gnutls_x509_crt_init(&crt), "crt");
+        must(gnutls_x509_crt_import(crt, peer, GNUTLS_X509_FMT_DER), "import");
+        must(gnutls_x509_crt_get_serial(crt, &shown, &one), "serial");
+        gnutls_x509_crt_deinit(crt);
         char text[1024];
         int n = snprintf(text, sizeof(text),
                          "POST %s HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\n{}", target);
@@ -276,6 +289,62 @@ START_TEST(a_silent_handshake_is_cut)
 }
 END_TEST
 
+static void sleep_ms(int ms)
+{
+    struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
+    nanosleep(&t, NULL);
+}
+
+static unsigned char serial_of(const struct identity *id)
+{
+    unsigned char serial;
+    size_t one = 1;
+    must(gnutls_x509_crt_get_serial(id->crt, &serial, &one), "serial");
+    return serial;
+}
+
+START_TEST(certificates_are_read_again)
+{
+    reload_ms = 20;
+    app.config.client_ca_file = paths[2];
+    start();
+    ck_assert_int_eq(call("/open", NULL), 200);
+    ck_assert_uint_eq(shown, serial_of(&server_id));
+    /* half-written: the old one stays */
+    write_file(0, "tls.crt", "-----BEGIN CERTIFICATE-----\nMIIB", 32);
+    sleep_ms(200);
+    ck_assert_int_eq(call("/open", NULL), 200);
+    ck_assert_uint_eq(shown, serial_of(&server_id));
+    /* a certificate without its key: still the old one */
+    struct identity fresh;
+    make(&fresh, "localhost", &authority, GNUTLS_KP_TLS_WWW_SERVER);
+    write_crt(0, "tls.crt", fresh.crt);
+    sleep_ms(200);
+    ck_assert_int_eq(call("/open", NULL), 200);
+    ck_assert_uint_eq(shown, serial_of(&server_id));
+    /* both */
+    write_key(1, "tls.key", fresh.key);
+    for (int i = 0; i < 100 && shown != serial_of(&fresh); i++) {
+        sleep_ms(20);
+        ck_assert_int_eq(call("/open", NULL), 200);
+    }
+    ck_assert_uint_eq(shown, serial_of(&fresh));
+    /* and another authority for clients */
+    ck_assert_int_eq(call("/trusted", &good_client), 200);
+    write_crt(2, "ca.crt", stranger.crt);
+    int status = 200;
+    for (int i = 0; i < 100 && status == 200; i++) {
+        sleep_ms(20);
+        status = call("/trusted", &good_client);
+    }
+    ck_assert_int_ne(status, 200);
+    ck_assert_int_eq(call("/trusted", &strange_client), 200);
+    sleep_ms(200); /* what nobody uses any longer is swept */
+    drop(&fresh);
+    reload_ms = 0;
+}
+END_TEST
+
 static const struct {
     const char *name;
     int cert, key, ca; /* indices of paths; -1: none, -2: no such file */
@@ -313,6 +382,7 @@ int main(void)
     tcase_add_test(tc, with_client_authority);
     tcase_add_test(tc, plain_text_on_the_tls_port);
     tcase_add_test(tc, a_silent_handshake_is_cut);
+    tcase_add_test(tc, certificates_are_read_again);
     tcase_add_loop_test(tc, bad_files, 0, sizeof(BAD_FILES) / sizeof(BAD_FILES[0]));
     suite_add_tcase(s, tc);
     SRunner *runner = srunner_create(s);

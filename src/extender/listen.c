@@ -100,30 +100,27 @@ static enum err_code read_file(const char *path, char **ret, struct err *err)
     return ERR_OK;
 }
 
-/* The library says of a bad pair only that it did not start. */
-static enum err_code check_tls(const struct ext_config *cfg, const struct ext_tls *t,
-                               struct err *err)
+/* The library says of a bad pair only that it did not start; this says what is wrong with it. */
+static enum err_code make_credentials(const struct ext_config *cfg, struct ext_tls *t,
+                                      struct err *err)
 {
     assert(t->cert && t->key);
-    gnutls_certificate_credentials_t cred;
-    if (gnutls_certificate_allocate_credentials(&cred) != GNUTLS_E_SUCCESS)
+    if (gnutls_certificate_allocate_credentials(&t->credentials) != GNUTLS_E_SUCCESS)
         return err_set(err, ERR_NO_MEMORY, "TLS credentials: no memory");
     gnutls_datum_t cert = {(unsigned char *)t->cert, (unsigned)strlen(t->cert)};
     gnutls_datum_t key = {(unsigned char *)t->key, (unsigned)strlen(t->key)};
-    enum err_code code = ERR_OK;
-    int rc = gnutls_certificate_set_x509_key_mem(cred, &cert, &key, GNUTLS_X509_FMT_PEM);
+    int rc = gnutls_certificate_set_x509_key_mem(t->credentials, &cert, &key, GNUTLS_X509_FMT_PEM);
     if (rc < 0)
-        code = err_set(err, ERR_BAD_REQUEST, "%s with %s: %s", cfg->cert_file, cfg->key_file,
+        return err_set(err, ERR_BAD_REQUEST, "%s with %s: %s", cfg->cert_file, cfg->key_file,
                        gnutls_strerror(rc));
-    if (!code && t->ca) {
-        gnutls_datum_t ca = {(unsigned char *)t->ca, (unsigned)strlen(t->ca)};
-        rc = gnutls_certificate_set_x509_trust_mem(cred, &ca, GNUTLS_X509_FMT_PEM);
-        if (rc <= 0)
-            code = err_set(err, ERR_BAD_REQUEST, "%s: %s", cfg->client_ca_file,
-                           rc < 0 ? gnutls_strerror(rc) : "no certificate in it");
-    }
-    gnutls_certificate_free_credentials(cred);
-    return code;
+    if (!t->ca)
+        return ERR_OK;
+    gnutls_datum_t ca = {(unsigned char *)t->ca, (unsigned)strlen(t->ca)};
+    rc = gnutls_certificate_set_x509_trust_mem(t->credentials, &ca, GNUTLS_X509_FMT_PEM);
+    if (rc <= 0)
+        return err_set(err, ERR_BAD_REQUEST, "%s: %s", cfg->client_ca_file,
+                       rc < 0 ? gnutls_strerror(rc) : "no certificate in it");
+    return ERR_OK;
 }
 
 enum err_code ext_tls_read(const struct ext_config *cfg, struct ext_tls *ret, struct err *err)
@@ -135,7 +132,7 @@ enum err_code ext_tls_read(const struct ext_config *cfg, struct ext_tls *ret, st
     if (!rc && cfg->client_ca_file)
         rc = read_file(cfg->client_ca_file, &t.ca, err);
     if (!rc)
-        rc = check_tls(cfg, &t, err);
+        rc = make_credentials(cfg, &t, err);
     if (rc)
         ext_tls_done(&t);
     else
@@ -148,5 +145,7 @@ void ext_tls_done(struct ext_tls *t)
     free(t->cert);
     free(t->key);
     free(t->ca);
+    if (t->credentials)
+        gnutls_certificate_free_credentials(t->credentials);
     *t = (struct ext_tls){0};
 }
