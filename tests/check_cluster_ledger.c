@@ -248,6 +248,13 @@ START_TEST(refused_decisions)
     place.parts[0].mem_mib = 10;
     ck_assert_int_eq(cluster_assume(w.st, s, &d, &err), ERR_INVALID);
     cluster_snapshot_unref(s);
+    /* a card that is no longer where the decision saw it */
+    s = cluster_store_snapshot(w.st);
+    place.parts[0].mem_mib = 10;
+    d = (struct cluster_decision){&q, cluster_snapshot_find(s, STR("n2")), &place};
+    NODE(&w, "n2", .list = cards(&w, "b", 1, 1));
+    ck_assert_int_eq(cluster_assume(w.st, s, &d, &err), ERR_CONFLICT);
+    cluster_snapshot_unref(s);
     /* a placement that does not fit the node as it is */
     s = cluster_store_snapshot(w.st);
     d = (struct cluster_decision){&q, cluster_snapshot_find(s, STR("n1")), &place};
