@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures cardinald beside its floor: one run prints all the figures that docs/design/performance.md speaks of.
 
-    bench/run.py --build=DIR [--json=FILE] [--quick] [--only=PART,...]
+    bench/run.py --build=DIR [--json=FILE] [--quick] [--rounds=N] [--only=PART,...]
 
 DIR is a build folder in which `make bench-programs` was done. Parts: core, verbs, pods, names, holds, refusal, bind,
 memory, apply. Everything runs on the loopback interface, bounded in count and time. --quick times nothing that is
@@ -216,7 +216,7 @@ def body(node_names, uid, ask):
 
 class Bench:
     def __init__(self, args):
-        self.build, self.quick = args.build, args.quick
+        self.build, self.quick, self.rounds = args.build, args.quick, args.rounds
         self.rows = []
         self.dir = tempfile.TemporaryDirectory(prefix="cardinal-bench-")
         found = [p for p in (os.path.join(self.build, q) for q in ("src/extender/cardinald", "cardinald"))
@@ -233,7 +233,16 @@ class Bench:
             raise Failure("%s is not built (make bench-programs)" % path)
         return path
 
-    def load(self, process, path, text, connections=1, want=None, seconds=2, warmup=None, requests=None, lines=False,
+    def load(self, *args, **more):
+        """The calmest of --rounds runs: the one whose process used least a request. Other work on the machine only adds."""
+        best = None
+        for _ in range(1 if more.get("lines") else self.rounds):
+            figures, answer = self.load_once(*args, **more)
+            if best is None or figures["cpu_us"] < best[0]["cpu_us"]:
+                best = figures, answer
+        return best
+
+    def load_once(self, process, path, text, connections=1, want=None, seconds=2, warmup=None, requests=None, lines=False,
              first=None):
         """Runs the load generator on a Process; returns its figures and the first answer. cpu_us: what the process
         itself used a request; on a busy machine more to be trusted than times on the clock."""
@@ -542,6 +551,7 @@ def main():
     parser.add_argument("--build", default=".", metavar="DIR")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rounds", type=int, default=1, metavar="N", help="each measurement N times, the calmest counts")
     parser.add_argument("--only", metavar="PART,...")
     args = parser.parse_args()
     wanted = args.only.split(",") if args.only else PARTS
@@ -557,6 +567,8 @@ def main():
         return 1
     m = machine()
     print("%(time)s, commit %(commit)s, %(cores)d cores (%(cpu)s), %(memory_gib)d GiB, Linux %(kernel)s, load %(load_before).2f" % m)
+    if args.rounds > 1:
+        print("each measurement %d times; the calmest, by the processor time of the server, is shown" % args.rounds)
     print("server and load generator share the machine; times in microseconds from the first byte sent to the last received")
     for part in wanted:
         try:
