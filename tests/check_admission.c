@@ -368,6 +368,12 @@ static const struct row {
      NULL, 400, "spec.containers[0].securityContext.privileged must be true or false"},
     {"a quantity is an object", POD1(GPU ":{}"), NULL, 400,
      "container c: nvidia.com/gpu must be a quantity"},
+    {"schedulerName is a bool", "{'spec':{'schedulerName':true,'containers':[{}]}}", NULL, 400,
+     "spec.schedulerName must be a string"},
+    {"not privileged",
+     "{'spec':{'schedulerName':'cardinal','containers':[{'name':'c','securityContext':{"
+     "'privileged':false},'resources':{'limits':{" GPU ":'1'," MEM ":'1'}}}]}}",
+     "[]", .asks = true},
     {"schedulerName is a number", "{'spec':{'schedulerName':1,'containers':[{}]}}", NULL, 400,
      "spec.schedulerName must be a string"},
 };

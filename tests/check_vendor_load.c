@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 DEFINE_CLEANUP(struct vendor_table *, vendor_table_free)
 
@@ -160,6 +161,12 @@ static const struct {
      "", ""},
     {"log level as a number", "nvidia: {resourceCountName: a.b/c, libCudaLogLevel: 3}\n", 1, "",
      ""},
+    {"empty texts",
+     "nvidia: {resourceCountName: a.b/c, libCudaLogLevel: '', gpuCorePolicy: '', "
+     "runtimeClassName: ''}\n",
+     1, "", ""},
+    {"as deep as can be", "a: [[[[[[[[[[[[[[[]]]]]]]]]]]]]]]\nnvidia: {resourceCountName: a.b/c}\n",
+     1, "1:1: unknown key \"a\"|", ""},
     {"an anchor nobody follows", "nvidia: &n {resourceCountName: a.b/c}\n", 1, "", ""},
 };
 
@@ -207,12 +214,14 @@ static const struct {
     {"bomb", "a: &a [x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\n",
      "f:2:8: aliases are not supported"},
     {"tag", OK "  defaultCores: !!int 1\n", "f:3:17: tags are not supported"},
+    {"tag of a list", "a: !x [1]\n", "f:1:4: tags are not supported"},
+    {"tag of a map", "a: !x {}\n", "f:1:4: tags are not supported"},
     {"two documents", OK "---\n" OK, "f:3:1: more than one document"},
     {"not YAML", "nvidia: [\n", "f:2:1: "},
     {"a tab", "nvidia:\n\ta: 1\n", "f:2:1: "},
     {"not UTF-8", "nvidia: \"\xff\"\n", "f:1:"},
     {"a map as key", "{a: 1}: 2\n", "f:1:1: a key must be a text"},
-    {"too deep", "a: [[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]\n", "nested too deeply"},
+    {"too deep", "a: [[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]\n", "f:1:19: nested too deeply"},
     {"int: text", OK "  defaultMemory: lots\n",
      "f:3:18: defaultMemory must be a whole number between 0 and 2147483647, not \"lots\""},
     {"int: quoted", OK "  defaultMemory: \"512\"\n",
@@ -302,6 +311,31 @@ START_TEST(missing_file)
 }
 END_TEST
 
+/* A file is read whole or not at all: no byte behind the bound is lost in silence. */
+START_TEST(large_file)
+{
+    enum { MAX = 1024 * 1024 };
+    char path[] = "check_vendor_tmp.XXXXXX";
+    int fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    char *text CLEANUP(free_p) = malloc(MAX + 1);
+    ck_assert_ptr_nonnull(text);
+    memset(text, '#', MAX + 1);
+    memcpy(text, OK, sizeof(OK) - 1);
+    ck_assert_int_eq(write(fd, text, MAX), MAX);
+    struct vendor_table *t CLEANUP(vendor_table_free_p) = NULL, *none = NULL;
+    struct err err = {0};
+    enum err_code exact = vendor_table_load(path, NULL, &t, &err);
+    ck_assert_int_eq(write(fd, "#", 1), 1);
+    enum err_code over = vendor_table_load(path, NULL, &none, &err);
+    ck_assert_int_eq(close(fd), 0);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(exact, ERR_OK);
+    ck_assert_int_eq(over, ERR_BAD_REQUEST);
+    ck_assert_msg(strstr(err.text, "larger than 1048576 bytes"), "%s", err.text);
+}
+END_TEST
+
 START_TEST(load_without_memory)
 {
     int n = 1;
@@ -333,6 +367,7 @@ void check_vendor_load(Suite *suite)
     tcase_add_loop_test(tc, bad_files, 0, COUNT(BAD));
     tcase_add_test(tc, size_bounds);
     tcase_add_test(tc, missing_file);
+    tcase_add_test(tc, large_file);
     tcase_add_test(tc, load_without_memory);
     suite_add_tcase(suite, tc);
 }
