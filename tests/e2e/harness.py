@@ -328,7 +328,8 @@ class World:
         history = self.recorder.history()
         out = list(self.plugin.violations)
         out += reader.over_total(history)
-        out += protocol.check_history(history, self.plugin.own_writes, self.lockless)
+        blamed = protocol.wrote_after_binding(self.plane.audit(), "cardinald")
+        out += protocol.check_history(history, self.plugin.own_writes, self.lockless, blamed)
         if not complete:
             out.append("the reader did not catch up with the API server")
         if self.recorder.broken:

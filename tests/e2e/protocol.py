@@ -25,6 +25,7 @@ MIG = "hami.io/vgpu-mig-allocations"
 OURS = (NODE_KEY, TIME_KEY, BIND_TIME, BIND_PHASE, TO_ALLOCATE, reader.ALLOCATED)
 
 SKEW = 30          # seconds between our clock and a time in an annotation; both are clocks of one machine
+LOCK_EXPIRES = 300 # seconds; a pod that comes again to a lock of its own finds it older, but never too old to be its own
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)\Z")
 
 
@@ -95,7 +96,7 @@ def check_lock(value, pod, at):
         return ["lock time %r is not RFC 3339" % parts[0]]
     if parts[1:] != [pod["metadata"]["namespace"], pod["metadata"]["name"]]:
         return ["lock %r names another pod" % value]
-    if abs(when - at) > SKEW:
+    if not -LOCK_EXPIRES < when - at <= SKEW:
         return ["lock time %s is %d s off" % (parts[0], when - at)]
     return []
 
@@ -111,11 +112,13 @@ class Turn:
         self.ended = False         # the pod ended without the plugin's word
 
 
-def check_history(history, own_writes=(), lockless=()):
+def check_history(history, own_writes=(), lockless=(), blamed=None):
     """All violations of the protocol in a history.
 
     own_writes  resourceVersions of pod writes by the fake plugin and kubelet
     lockless    names of pods whose story plants a lock problem on purpose: their lock is not checked
+    blamed      names of pods that cardinald wrote to after their Binding, from wrote_after_binding(); None: everybody
+                else's write is its fault. kube-scheduler may write a condition when the answer to a bind was lost.
     """
     wrong, turns, lock, bound = [], [], {}, {}
     own_writes = set(own_writes)
@@ -160,7 +163,8 @@ def check_history(history, own_writes=(), lockless=()):
             wrong.append("%s: allocated changed from %r to %r at rv %d"
                          % (key, allocated, notes.get(reader.ALLOCATED), event.rv))
         if turn.phase_end is None:
-            if event.kind != "DELETED" and event.rv not in own_writes and not obj["metadata"].get("deletionTimestamp"):
+            if (event.kind != "DELETED" and event.rv not in own_writes and not obj["metadata"].get("deletionTimestamp")
+                    and (blamed is None or key in blamed)):
                 wrong.append("%s: somebody wrote to the pod between Binding and %s (rv %d)"
                              % (key, "success", event.rv))
             if notes.get(BIND_PHASE) in ("success", "failed"):
@@ -168,6 +172,22 @@ def check_history(history, own_writes=(), lockless=()):
             elif event.kind == "DELETED" or reader.ended(obj):
                 turn.phase_end, turn.ended = event.rv, True
     return wrong
+
+
+def wrote_after_binding(audit, user):
+    """Names of pods that a user wrote to after its own last Binding of them, from audit events in their order."""
+    bound, out = set(), set()
+    for e in audit:
+        ref = e.get("objectRef") or {}
+        if e["user"]["username"] != user or ref.get("resource") != "pods":
+            continue
+        key = "%s/%s" % (ref.get("namespace", ""), ref.get("name", ""))
+        if ref.get("subresource") == "binding":
+            bound.add(key)
+            out.discard(key)
+        elif key in bound:
+            out.add(key)
+    return out
 
 
 def locks_left(nodes):

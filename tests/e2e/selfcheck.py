@@ -231,7 +231,7 @@ class History(unittest.TestCase):
 
     def test_locks(self):
         for value, pattern in ((None, "no lock"), ("x", "three parts"), ("today,e2e,a", "RFC 3339"),
-                               ("2026-01-01T00:00:00Z,e2e,a", "off"), ("2026-01-01T00:00:00Z,e2e,b", "another pod")):
+                               ("2026-01-01T00:00:00Z,e2e,a", "off"), ("2099-01-01T00:00:00Z,e2e,a", "off"), ("2026-01-01T00:00:00Z,e2e,b", "another pod")):
             with self.subTest(value):
                 self.setUp()
                 notes = self.notes(3)
@@ -249,6 +249,16 @@ class History(unittest.TestCase):
 
     def test_foreign_write(self):
         self.check("somebody wrote", own={6, 8})
+        self.assertEqual([], protocol.check_history(self.events, {6, 8}, blamed=set()))
+        self.assertEqual(1, len(protocol.check_history(self.events, {6, 8}, blamed={"e2e/a"})))
+
+    def test_who_wrote_after_binding(self):
+        def event(name, sub, user="cardinald"):
+            return {"user": {"username": user}, "verb": "patch", "objectRef": {"resource": "pods", "namespace": "e2e", "name": name, "subresource": sub}}
+        audit = [event("early", "status"), event("early", "binding"), event("late", "binding"), event("late", "status"),
+                 event("again", "binding"), event("again", "status"), event("again", "binding"),
+                 event("other", "binding"), event("other", "status", "kube-scheduler")]
+        self.assertEqual({"e2e/late"}, protocol.wrote_after_binding(audit, "cardinald"))
 
     def test_write_after_success_is_free(self):
         self.check(own={5, 6})

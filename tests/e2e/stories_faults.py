@@ -61,18 +61,18 @@ def plugin_fails(options):
 def bad_locks(options):
     """Locks that nobody will release: unreadable, or of a pod that is gone, ended, elsewhere, or never came; all are taken over."""
     with World(options, "bad-locks") as w:
-        def lock(pod, age=0):
-            return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - age)) + ",e2e," + pod
-        # A fresh lock of a pod that waits may be followed by its Binding any moment; only an old one is given up.
+        def lock(pod):
+            return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) + ",e2e," + pod
+        # A lock of a pod that waits may be followed by its Binding any moment; it is given up after some seconds.
         locks = {"garbage": "what,is,this,?", "no-time": "yesterday,e2e,somebody", "empty": "", "ghost": lock("ghost"),
-                 "ended": lock("on-ghost"), "elsewhere": lock("on-garbage"), "unbound": lock("unbound", age=360)}
+                 "ended": lock("on-ghost"), "elsewhere": lock("on-garbage"), "unbound": lock("unbound")}
         w.nodes(*[make_node(n) for n in locks])
         w.pod("unbound", gpu(mem=1000), scheduler="nobody")
         w.start()
         for node in locks:
             w.plugin.plant_lock(node, locks[node])
             w.pod("on-" + node, gpu(mem=1000), spec=on(node))
-            w.running("on-" + node)
+            w.running("on-" + node, seconds=40)
             if node == "ghost":
                 w.end("on-ghost")
                 w.phase("on-ghost", "Succeeded")
