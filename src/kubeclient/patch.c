@@ -190,6 +190,8 @@ static bool look_up(json_t *root, const struct op *op, const char *path, bool ta
     return true;
 }
 
+/* Of an object's member that is not there, kube-apiserver's library makes one (tried on 1.36.3); of
+ * an array's, not. */
 static bool op_replace(json_t *root, const struct op *op, struct kube_refusal *r)
 {
     json_t *parent = NULL;
@@ -197,7 +199,7 @@ static bool op_replace(json_t *root, const struct op *op, struct kube_refusal *r
     enum found found = find_parent(root, op->path, &parent, &last);
     if (found == FOUND_NO_MEMORY)
         return no_memory(r);
-    if (found != FOUND || !child(parent, last))
+    if (found != FOUND || (json_is_array(parent) && !child(parent, last)))
         return refuse_op(r, op, "no such path");
     json_t *copy = json_deep_copy(op->value);
     if (!copy)

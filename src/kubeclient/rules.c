@@ -400,9 +400,12 @@ static bool same_identity(const struct kube_write *w, json_t *new, struct kube_r
     for (size_t i = 0; i < 2; i++)
         if (strcmp(text_of(was, NAMES[i]), text_of(is, NAMES[i])) != 0 &&
             (patch || is_set(is, NAMES[i]) || i == 0))
-            return kube_refuse(r, patch ? 422 : 400,
-                               "metadata.%s: Invalid value: \"%.253s\": field is immutable",
-                               NAMES[i], text_of(is, NAMES[i]));
+            return kube_refuse(r, 400,
+                               "the %s of the object (%.253s) does not match the %s on the URL",
+                               NAMES[i], text_of(is, NAMES[i]), NAMES[i]);
+    if (!w->req->status && is_set(is, "deletionTimestamp") &&
+        strcmp(text_of(was, "deletionTimestamp"), text_of(is, "deletionTimestamp")) != 0)
+        return kube_refuse(r, 422, "metadata.deletionTimestamp: Invalid value: field is immutable");
     const char *uid = text_of(is, "uid"), *rv = text_of(is, "resourceVersion");
     if (*uid && strcmp(uid, text_of(was, "uid")) != 0) {
         if (patch)
@@ -430,23 +433,19 @@ static json_t *allowed_part(const struct kube_write *w, json_t *new)
         "name",       "namespace",         "uid",          "creationTimestamp",
         "generation", "deletionTimestamp", "generateName", "deletionGracePeriodSeconds"};
     json_auto_t *out = json_copy(w->req->status ? (json_t *)w->old : new);
-    if (!out)
-        return NULL;
     json_t *m =
-        json_copy(meta(out)); /* both copies are shallow: members are replaced, never changed */
+        out ? json_copy(meta(new)) : NULL; /* shallow: members are replaced, never changed */
     if (!m || !set_new(out, "metadata", m))
         return NULL;
-    bool good;
-    if (w->req->status) {
-        good = copy_member(out, new, "status") && copy_member(m, meta(new), "labels") &&
-               copy_member(m, meta(new), "annotations");
-    } else {
-        good = !kube_kind_row(w->req->kind)->has_status || copy_member(out, w->old, "status");
-        for (size_t i = 0; good && i < sizeof(SYSTEM) / sizeof(SYSTEM[0]); i++)
-            good = copy_member(m, meta(w->old), SYSTEM[i]);
-        good = good && copy_member(out, w->old, "kind") && copy_member(out, w->old, "apiVersion");
-    }
-    if (!good)
+    bool good = true;
+    for (size_t i = 0; good && i < sizeof(SYSTEM) / sizeof(SYSTEM[0]); i++)
+        good = copy_member(m, meta(w->old), SYSTEM[i]);
+    if (w->req->status)
+        good = good && copy_member(out, new, "status") &&
+               copy_member(m, meta(w->old), "ownerReferences");
+    else if (kube_kind_row(w->req->kind)->has_status)
+        good = good && copy_member(out, w->old, "status");
+    if (!good || !copy_member(out, w->old, "kind") || !copy_member(out, w->old, "apiVersion"))
         return NULL;
     (void)json_object_del(m, "resourceVersion");
     normalise(out);
@@ -469,8 +468,8 @@ static enum kube_outcome finish_update(const struct kube_write *w, json_t *new, 
                                        struct kube_refusal *r)
 {
     bool patch = w->req->verb == KUBE_PATCH, same = false;
-    if (!json_is_object(meta(new))) {
-        (void)kube_refuse(r, patch ? 422 : 400, "metadata must be a map");
+    if (!json_is_object(meta(new))) { /* without metadata there is no name to compare */
+        (void)kube_refuse(r, patch && meta(new) ? 422 : 400, "metadata must be a map");
         return KUBE_REFUSED;
     }
     if (!same_identity(w, new, r))
@@ -518,7 +517,7 @@ static enum kube_outcome create(const struct kube_write *w, json_t **ret, struct
         return KUBE_REFUSED;
     }
     if (is_set(m, "resourceVersion")) {
-        (void)kube_refuse(r, 400, "resourceVersion should not be set on objects to be created");
+        (void)kube_refuse(r, 500, "resourceVersion should not be set on objects to be created");
         return KUBE_REFUSED;
     }
     json_auto_t *out = kube_rules_fill(kind, w->body, w->uid, w->now_ns);
@@ -623,12 +622,12 @@ static bool binding_readable(const struct kube_write *w, struct kube_refusal *r)
                            "the namespace of the provided object does not match the namespace "
                            "sent on the request");
     if (*kind && strcmp(kind, "Node") != 0)
-        return kube_refuse(r, 422,
+        return kube_refuse(r, 500,
                            "target.kind: Unsupported value: \"%.100s\": supported values: "
                            "\"Node\", \"<empty>\"",
                            kind);
     if (!is_set(target, "name"))
-        return kube_refuse(r, 422, "target.name: Required value");
+        return kube_refuse(r, 500, "target.name: Required value");
     return true;
 }
 
@@ -731,7 +730,11 @@ enum kube_outcome kube_rules_apply(const struct kube_write *w, json_t **ret,
                                    struct kube_refusal *refusal)
 {
     enum kube_verb verb = w->req->verb;
-    if (verb == KUBE_CREATE)
+    /* A lease may be made by an update as well. */
+    bool makes = verb == KUBE_UPDATE && !w->old && w->req->kind == KUBE_LEASE &&
+                 json_is_object(meta(w->body)) && !is_set(meta(w->body), "resourceVersion") &&
+                 str_eq(str_z(text_of(meta(w->body), "name")), w->req->name);
+    if (verb == KUBE_CREATE || makes)
         return create(w, ret, refusal);
     if (!w->old) {
         (void)kube_refuse(refusal, 404, "%s \"" STR_FMT "\" not found",

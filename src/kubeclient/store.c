@@ -618,7 +618,7 @@ static struct answer try_write(struct kube_store *st, const struct kube_request 
     }
     if (req->verb == KUBE_BIND)
         return answer_status(201, NULL, NULL);
-    return answer_text(req->verb == KUBE_CREATE ? 201 : 200, next);
+    return answer_text(old ? 200 : 201, next);
 }
 
 /* The name of an object to be created; false: it has none. */
@@ -665,8 +665,9 @@ static struct answer do_write(struct kube_store *st, const struct kube_request *
     buf_init(&made, 1024);
     struct answer a = {0};
     bool named = true;
-    if (req->verb == KUBE_CREATE) {
+    if (req->verb == KUBE_CREATE || req->verb == KUBE_UPDATE) /* an update may make a lease */
         kube_store_uid(st, req->ns, STR(""), uid);
+    if (req->verb == KUBE_CREATE) {
         named = new_name(body, uid, &made);
         name = (struct str){made.p, made.n};
     }
