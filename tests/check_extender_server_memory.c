@@ -51,13 +51,13 @@ static const struct ext_route ROUTES[] = {
     {.path = NULL},
 };
 
+#define CLOSE     "Host: t\r\nConnection: close\r\n"
+#define FIVE      CLOSE "Content-Length: 5\r\n\r\nhello"
+#define IN_CHUNKS CLOSE "Transfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
 static const char *const REQUESTS[] = {
-    "POST /echo?x=1 HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
-    "POST /wait HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
-    "POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\nConnection: "
-    "close\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
-    "GET /stream HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n",
-    "GET /nowhere HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n",
+    "POST /echo?x=1 HTTP/1.1\r\n" FIVE,       "POST /wait HTTP/1.1\r\n" FIVE,
+    "POST /echo HTTP/1.1\r\n" IN_CHUNKS,      "GET /stream HTTP/1.1\r\n" CLOSE "\r\n",
+    "GET /nowhere HTTP/1.1\r\n" CLOSE "\r\n",
 };
 
 /* One exchange up to the close, without an allocation of the test's own. -1: could not connect. */
