@@ -352,9 +352,9 @@ static const struct {
 } BAD_FILES[] = {
     {"no such certificate", -2, 1, -1, "/nonexistent"},
     {"no such key", 0, -2, -1, "/nonexistent"},
-    {"text for a certificate", 3, 1, -1, "text with"},
-    {"text for a key", 0, 3, -1, "tls.crt with"},
-    {"another certificate's key", 2, 1, -1, "ca.crt with"},
+    {"text for a certificate", 3, 1, -1, "/text: "},
+    {"text for a key", 0, 3, -1, "/text: "},
+    {"another certificate's key", 2, 1, -1, "tls.key is not the key of "},
     {"text for an authority", 0, 1, 3, "text: "},
 };
 
