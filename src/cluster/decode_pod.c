@@ -857,7 +857,7 @@ static void *pack_bytes(struct pack *p, const void *from, size_t n, size_t align
 {
     p->n = (p->n + align - 1) / align * align;
     void *to = p->to ? p->to + p->n : NULL;
-    if (to && n > 0)
+    if (to && from && n > 0)
         memcpy(to, from, n);
     p->n += n;
     return to;
@@ -902,9 +902,8 @@ static void pack_selections(struct pack *p, struct score_request *req)
         req->selections = to;
 }
 
-static size_t pack_pod(const struct cluster_pod *from, char *block)
+static size_t pack_pod(const struct cluster_pod *from, struct pack p)
 {
-    struct pack p = {.to = block};
     struct cluster_pod pod = *from;
     struct cluster_pod *to = pack_bytes(&p, &pod, sizeof(pod), _Alignof(struct cluster_pod));
     enum score_step *steps =
@@ -946,8 +945,8 @@ static size_t pack_pod(const struct cluster_pod *from, char *block)
 
 struct cluster_pod *cluster_pod_clone(const struct cluster_pod *pod)
 {
-    char *block = malloc(pack_pod(pod, NULL));
-    if (block)
-        pack_pod(pod, block);
-    return (struct cluster_pod *)(void *)block;
+    struct pack p = {.to = malloc(pack_pod(pod, (struct pack){.to = NULL}))};
+    if (p.to)
+        pack_pod(pod, p);
+    return (struct cluster_pod *)(void *)p.to;
 }

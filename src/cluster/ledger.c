@@ -807,6 +807,7 @@ enum err_code ledger_cpu_put(struct cluster_store *st, const struct cluster_pod 
     enum err_code rc = ledger_entry_get(st, pod->node, &e, err);
     if (rc)
         return rc;
+    assert(e);
     if (!old && !cpu_reserve(&st->cpu)) {
         ledger_entry_release(st, e);
         return err_set(err, ERR_NO_MEMORY, "ledger: no memory for a pod");
@@ -947,13 +948,16 @@ static bool same_rest(const struct cluster_node *a, const struct cluster_node *b
 static void replace_node(struct cluster_store *st, struct entry *e, struct snode *to)
 {
     struct snode *from = e->cur;
-    bool same = from && same_score(from, to);
-    if (same && same_rest(&from->pub, &to->pub)) {
-        snode_unref(to);
-        return;
-    }
     to->pub.slot = e->slot;
-    to->pub.generation = same ? from->pub.generation : ++st->generation;
+    if (from && same_score(from, to)) {
+        if (same_rest(&from->pub, &to->pub)) {
+            snode_unref(to);
+            return;
+        }
+        to->pub.generation = from->pub.generation;
+    } else {
+        to->pub.generation = ++st->generation;
+    }
     e->cur = to;
     st->chunk_dirty[e->slot / CHUNK] = true;
     st->changed = true;

@@ -118,7 +118,7 @@ struct cluster_snapshot {
     struct chunk *chunk[];
 };
 struct snode *snode_new(uint16_t groups_n, uint16_t devices_n);
-struct snode *snode_copy(const struct snode *s); /* NULL: no memory */
+struct snode *snode_copy(const struct snode *from); /* NULL: no memory */
 void snode_unref(struct snode *s);
 void chunk_unref(struct chunk *c);
 void types_unref(struct types *t);

@@ -147,7 +147,7 @@ static void view_record(const struct cluster_store *st, const struct record *r, 
                                      .shares_n = n};
     if (arena_failed(arena))
         return;
-    for (uint16_t i = 0; i < r->shares_n; i++, k++) {
+    for (uint16_t i = 0; e && i < r->shares_n; i++, k++) {
         const struct share *sh = &r->shares[i];
         const struct card *card = &e->cards[sh->card];
         int64_t mem = sh->mem_mib;
