@@ -650,8 +650,10 @@ START_TEST(agrees_with_judge_when_tight)
         static struct result res;
         struct score_device cards[4];
         const unsigned n = (unsigned)rnd_in(&r, 2, 4);
+        const bool sizes = rnd_one_in(&r, 2); /* cards of several sizes, or of one and used */
         for (unsigned i = 0; i < n; i++)
-            cards[i] = CARD(.mem_total_mib = rnd_in(&r, 4, 12),
+            cards[i] = CARD(.mem_total_mib = sizes ? rnd_in(&r, 4, 12) : 12,
+                            .mem_used_mib = sizes ? 0 : rnd_in(&r, 0, 8),
                             .cores_used_pct = (int32_t)rnd_in(&r, 0, 5) * 10,
                             .shares_total = (int32_t)rnd_in(&r, 1, 3));
         cluster_init(&c);

@@ -190,7 +190,7 @@ MUST_USE enum err_code score_request_check(const struct score_request *req, stru
 /* ---- the answer ---- */
 struct score_verdict {
     bool fits;
-    bool unresolvable;     /* !fits: would not fit even if nobody used the node */
+    bool unresolvable;     /* !fits: would not fit even if nobody used the node, the quota being as it is */
     score_reasons reasons; /* !fits: the set */
     int64_t score;         /* fits: higher is better under the policy; 0…SCORE_MAX */
 };
