@@ -22,7 +22,8 @@
 #define DECIDE_TRIES     16   /* the node moved while we decided */
 #define CONFLICT_TRIES   3    /* kube-scheduler itself may have moved the pod */
 #define FENCE_TRIES      3    /* while kube-scheduler waits; then the settling thread goes on */
-#define LOCK_RETRY_MS    50
+#define LOCK_LOOK_MS     10  /* how often our own books are asked whether a lock is gone */
+#define LOCK_RETRY_MS    250 /* how often the API server is, when they say that it is not */
 #define SETTLE_PAUSE_MS  1000
 #define SETTLE_MAX       4096 /* binds of unknown outcome at once */
 #define LOCKS_MAX        4    /* kinds of node locks one pod can need */
@@ -33,7 +34,7 @@
 
 struct flight { /* one bind between its start and its answer */
     struct flight *next;
-    char uid[NAME_MAX_BYTES], node[NAME_MAX_BYTES];
+    char ns[NAME_MAX_BYTES], name[NAME_MAX_BYTES], uid[NAME_MAX_BYTES], node[NAME_MAX_BYTES];
     bool done;
     unsigned waiting;
     struct err result;
@@ -58,6 +59,7 @@ struct ext_binds {
     pthread_cond_t moved;
     struct flight *flights;
     struct settle *unsettled;
+    const struct settle *settling; /* out of the list while the thread works on it; or NULL */
     size_t unsettled_n;
     unsigned lock_waiters; /* workers that wait for a node's lock */
     bool stop;
@@ -220,6 +222,24 @@ static enum err_code decide(struct bind *b, struct err *err)
 
 /* ---- locks ---- */
 
+/* Whether a Binding of that pod may still be sent, or land. What is being settled counts: its lock
+ * goes when its outcome is known. */
+static bool in_flight(void *ctx, struct str ns, struct str pod)
+{
+    const struct bind *b = ctx;
+    struct ext_binds *binds = b->app->binds;
+    bool found = false;
+    pthread_mutex_lock(&binds->lock);
+    for (const struct flight *f = binds->flights; f && !found; f = f->next)
+        found = str_eq(str_z(f->ns), ns) && str_eq(str_z(f->name), pod);
+    for (const struct settle *e = binds->unsettled; e && !found; e = e->next)
+        found = str_eq(str_z(e->ns), ns) && str_eq(str_z(e->name), pod);
+    const struct settle *now = binds->settling;
+    found = found || (now && str_eq(str_z(now->ns), ns) && str_eq(str_z(now->name), pod));
+    pthread_mutex_unlock(&binds->lock);
+    return found;
+}
+
 static struct lease_lock_args lock_args(struct bind *b, struct str key)
 {
     return (struct lease_lock_args){.kube = b->app->kube,
@@ -232,7 +252,18 @@ static struct lease_lock_args lock_args(struct bind *b, struct str key)
                                     .timeout_ms = write_timeout(b),
                                     .expire_ms = b->app->config.lock_expire_ms,
                                     .may_write = may_write,
+                                    .in_flight = in_flight,
                                     .ctx = b};
+}
+
+/* As far as our watch knows. */
+static bool is_locked(const struct bind *b)
+{
+    struct cluster_snapshot *snap = cluster_store_snapshot(b->app->store);
+    const struct cluster_node *node = cluster_snapshot_find(snap, b->args.node);
+    bool locked = node && node->lock.p;
+    cluster_snapshot_unref(snap);
+    return locked;
 }
 
 /* Waits a little for a lock that somebody holds, as long as most workers are free: the plugin of
@@ -249,7 +280,11 @@ static bool wait_for_lock(struct bind *b)
     pthread_mutex_unlock(&binds->lock);
     if (!room)
         return false;
-    sleep_ms(LOCK_RETRY_MS);
+    for (int waited = 0; waited < LOCK_RETRY_MS; waited += LOCK_LOOK_MS) {
+        sleep_ms(LOCK_LOOK_MS);
+        if (!is_locked(b))
+            break;
+    }
     pthread_mutex_lock(&binds->lock);
     binds->lock_waiters--;
     pthread_mutex_unlock(&binds->lock);
@@ -820,6 +855,8 @@ void ext_bind(struct ext_request *r, struct ext_answer *a)
     copy_z(b->undo.name, sizeof(b->undo.name), b->args.pod);
     copy_z(b->undo.uid, sizeof(b->undo.uid), b->args.uid);
     copy_z(b->undo.node, sizeof(b->undo.node), b->args.node);
+    copy_z(mine->ns, sizeof(mine->ns), b->args.ns);
+    copy_z(mine->name, sizeof(mine->name), b->args.pod);
     copy_z(mine->uid, sizeof(mine->uid), b->args.uid);
     copy_z(mine->node, sizeof(mine->node), b->args.node);
 
@@ -870,6 +907,7 @@ static void *settle_thread(void *ctx)
             continue;
         }
         binds->unsettled = e->next;
+        binds->settling = e;
         pthread_mutex_unlock(&binds->lock);
 
         struct arena *arena = arena_new(16 << 20);
@@ -880,6 +918,7 @@ static void *settle_thread(void *ctx)
         arena_free(arena);
 
         pthread_mutex_lock(&binds->lock);
+        binds->settling = NULL;
         if (done) {
             log_info(0, "bind settled", "pod=%s/%s node=%s bound=%d", e->ns, e->name, e->node,
                      proof == PROOF_BOUND);

@@ -25,11 +25,15 @@ bool lease_lock_owned_by(const struct lease_lock *lock, struct str ns, struct st
  * (404), terminal, or bound elsewhere is replaced; any other holder: ERR_BUSY with the text of core.md 8.2
  * ("node … has been locked within …: node lock contention"). Lost the race three times: ERR_BUSY.
  * `may_write` (may be NULL) is asked right before each write is sent; false ends with ERR_CANCELLED.
- * A holder that is not bound yet is replaced when its lock is older than `expire_ms`, never before; one that is bound to
- * this node keeps it, however old. A legacy time more than `expire_ms` in the future counts as expired.
+ * A holder that is not bound yet is replaced when its lock is older than `expire_ms`, or older than LEASE_LOCK_UNBOUND_MS
+ * and `in_flight` says that no Binding of it is on the way; one that is bound to this node keeps it, however old. A legacy
+ * time more than `expire_ms` in the future counts as expired.
  *   ret_value  the value now on the node (≥ LEASE_LOCK_MAX bytes)
  * ERR_UNKNOWN: the lock may be ours now or later; release it. Other codes as kube_call. */
 #define LEASE_LOCK_MAX 512
+/* A Binding follows its lock within seconds (each of our writes ends after two): what has not followed by now died with its
+ * process. */
+#define LEASE_LOCK_UNBOUND_MS 10000
 struct lease_lock_args {
     struct kube *kube;
     const struct clock *clock;
@@ -37,6 +41,8 @@ struct lease_lock_args {
     int timeout_ms;
     int64_t expire_ms;
     bool (*may_write)(void *ctx);
+    /* Whether this process may still bind that pod under its lock. NULL: perhaps. */
+    bool (*in_flight)(void *ctx, struct str ns, struct str pod);
     void *ctx;
 };
 MUST_USE enum err_code lease_lock_take(const struct lease_lock_args *a, char ret_value[LEASE_LOCK_MAX], struct err *err);

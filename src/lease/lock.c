@@ -281,11 +281,16 @@ static enum err_code contention(const struct lease_lock_args *a, struct err *err
                    STR_ARG(a->node), within);
 }
 
+static int64_t age_ms(const struct lease_lock_args *a, const struct lease_lock *lock)
+{
+    return clock_wall_ns(a->clock) / 1000000 - lock->time_ns / 1000000;
+}
+
 /* Older than it may get; or from so far in the future that its time says nothing. */
 static bool expired(const struct lease_lock_args *a, const struct lease_lock *lock)
 {
-    int64_t age_ms = clock_wall_ns(a->clock) / 1000000 - lock->time_ns / 1000000;
-    return age_ms > a->expire_ms || age_ms < -a->expire_ms;
+    int64_t age = age_ms(a, lock);
+    return age > a->expire_ms || age < -a->expire_ms;
 }
 
 /* Whether the pod that holds the lock has no more use for it. */
@@ -307,7 +312,8 @@ static enum err_code holder_is_done(const struct lease_lock_args *a, const struc
     if (rc)
         return err_prefix(err, rc, "holder of node " STR_FMT, STR_ARG(a->node));
     if (h.node.n == 0) /* not bound: its Binding is on the way, or it will never come */
-        *ret = expired(a, lock);
+        *ret = expired(a, lock) || (age_ms(a, lock) > LEASE_LOCK_UNBOUND_MS && a->in_flight &&
+                                    !a->in_flight(a->ctx, lock->ns, lock->pod));
     else
         *ret = !str_eq(h.node, a->node);
     if (str_eq(h.phase, STR("Succeeded")) || str_eq(h.phase, STR("Failed")))
