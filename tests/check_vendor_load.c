@@ -127,6 +127,13 @@ START_TEST(absent_is_zero)
     ck_assert(v->res_mem.n == 0 && v->res_mem_pct.n == 0 && v->res_cores.n == 0);
     ck_assert(v->core_policy.n == 0 && v->quota_mem.n == 0 && v->default_count == 0);
     ck_assert_int_eq(v->mem_factor, 1); /* below 1 acts as 1 */
+    uint16_t row;
+    enum vendor_resource what;
+    enum vendor_key key;
+    bool is_mem;
+    ck_assert(!vendor_find_resource(t, STR(""), &row, &what)); /* no name is no name */
+    ck_assert(!vendor_find_key(t, STR(""), &row, &key));
+    ck_assert(!vendor_find_quota(t, STR(""), &row, &is_mem));
     ck_str("annotations stay", v->pod_allocated, STR("hami.io/vgpu-devices-allocated"));
 }
 END_TEST
@@ -245,6 +252,7 @@ static const struct {
      "f:2:22: resourceCountName must be a resource name"},
     {"resource with two slashes", "nvidia:\n  resourceCountName: a/b/c\n", "f:2:22: "},
     {"resource with a space", "nvidia:\n  resourceCountName: a.b/c d\n", "f:2:22: "},
+    {"resource name is empty before the slash", "nvidia:\n  resourceCountName: /c\n", "f:2:22: "},
     {"resource name is empty behind the slash", "nvidia:\n  resourceCountName: a.b/\n", "f:2:22: "},
     {"runtime class", OK "  runtimeClassName: Nvidia\n", "f:3:21: runtimeClassName must be"},
     {"one name twice", OK "  resourceCoreName: a.b/c\n",
@@ -318,8 +326,7 @@ START_TEST(large_file)
     char path[] = "check_vendor_tmp.XXXXXX";
     int fd = mkstemp(path);
     ck_assert_int_ge(fd, 0);
-    char *text CLEANUP(free_p) = malloc(MAX + 1);
-    ck_assert_ptr_nonnull(text);
+    static char text[MAX + 1];
     memset(text, '#', MAX + 1);
     memcpy(text, OK, sizeof(OK) - 1);
     ck_assert_int_eq(write(fd, text, MAX), MAX);

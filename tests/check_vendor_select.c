@@ -227,6 +227,8 @@ static const struct {
     {"x=-1,core=1,memory=1", 0, 0, 0, "\"x\" weight must not be negative"}, /* before unknown */
     {"Slot=1,core=1,memory=1", 0, 0, 0, "unknown weight \"Slot\""},
     {"=1,core=1,memory=1", 0, 0, 0, "unknown weight \"\""},
+    {"caf\xc3\xa9", 0, 0, 0, "\"caf\xc3\xa9\": expected slot"},
+    {"\xff", 0, 0, 0, "\"\\xff\": expected slot"},
     {"slot=0,core=0,memory=0", 0, 0, 0, "at least one weight must be positive"},
     {"slot=1000001,core=0,memory=0", 0, 0, 0, "\"slot\" weight must not exceed 1000000"},
     {"a\"\\\n\x01,b", 0, 0, 0, "\"a\\\"\\\\\\n\\x01,b\": expected slot"},
