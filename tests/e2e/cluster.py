@@ -166,6 +166,15 @@ class Process:
         now, peak = re.search(r"VmRSS:\s+(\d+)", text), re.search(r"VmHWM:\s+(\d+)", text)
         return (int(now.group(1)) / 1024 if now else 0.0, int(peak.group(1)) / 1024 if peak else 0.0)
 
+    def cpu_seconds(self):
+        """Processor time so far; says more than the clock does when the machine has other work."""
+        try:
+            with open("/proc/%d/stat" % self.pid, "rb") as f:
+                fields = f.read().rsplit(b")", 1)[1].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def tail(self, lines=12):
         try:
             with open(self.log, "rb") as f:

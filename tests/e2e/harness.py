@@ -315,6 +315,11 @@ class World:
         expect(status == 200, "GET /metrics: %d %s", status, text[:200])
         return text
 
+    def bind_results(self):
+        """How binds ended so far, as text."""
+        found = re.findall(r'^cardinald_bind_total\{result="(\w+)"\}\s+(\S+)', self.metrics(), re.M)
+        return ", ".join("%s %d" % (r, float(n)) for r, n in found if float(n))
+
     def verb_count(self, verb):
         return parse_verb_count(self.metrics(), verb)
 

@@ -34,8 +34,11 @@ def fill(options):
         message = w.refused("one-more")
         expect("CardTimeSlicingExhausted" in message, "the refusal should name the slots: %s", message)
         w.delete("one-more")
-        peak = w.plane.cardinald.rss_mib()[1]
-        w.notes.append("cardinald at most %.0f MiB" % peak)
+        plane = w.plane
+        w.notes.append("binds %s" % w.bind_results())
+        w.notes.append("cardinald at most %.0f MiB; CPU: API server %.1f s, kube-scheduler %.1f s, cardinald %.1f s"
+                       % (plane.cardinald.rss_mib()[1], plane.apiserver.cpu_seconds(), plane.scheduler.cpu_seconds(),
+                          plane.cardinald.cpu_seconds()))
 
 
 SHAPES = ((1024, 4), (2048, 6), (3072, 10), (4096, 15), (6144, 22), (8192, 30), (12288, 45))
