@@ -266,3 +266,36 @@ void cluster_class_check(struct cluster_class *c, const struct score_prepared *p
     score_node_check(prep, &node->score, NULL, ret);
     atomic_store_explicit(&memo[node->slot], pack(generation, ret), memory_order_relaxed);
 }
+
+/* What score_node_check() will read of a node: groups and devices stand behind it in one block. */
+static void prefetch_node(const struct cluster_node *node)
+{
+    enum { LINES_MAX = 12 }; /* eight cards; more are met by the processor's own prefetching */
+    const char *at = (const char *)node->score.groups;
+    const char *end = (const char *)(node->score.devices + node->score.devices_n);
+    for (int i = 0; i < LINES_MAX && at < end; i++, at += 64)
+        __builtin_prefetch(at);
+}
+
+static bool remembers(const struct cluster_class *c, const _Atomic uint64_t *memo,
+                      const struct cluster_node *node)
+{
+    return memo && node->slot < c->slots &&
+           atomic_load_explicit(&memo[node->slot], memory_order_relaxed) >> 32 ==
+               (uint32_t)node->generation;
+}
+
+void cluster_class_check_all(struct cluster_class *c, const struct score_prepared *prep,
+                             const struct cluster_node *const *nodes, size_t n,
+                             struct score_verdict *ret)
+{
+    enum { AHEAD = 3 }; /* nodes on their way while one is looked at */
+    const _Atomic uint64_t *memo = c ? atomic_load_explicit(&c->memo, memory_order_acquire) : NULL;
+    for (size_t i = 0; i < n; i++) {
+        const struct cluster_node *next = i + AHEAD < n ? nodes[i + AHEAD] : NULL;
+        if (next && !remembers(c, memo, next))
+            prefetch_node(next);
+        if (nodes[i])
+            cluster_class_check(c, prep, nodes[i], &ret[i]);
+    }
+}

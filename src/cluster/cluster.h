@@ -178,6 +178,10 @@ void cluster_class_unref(struct cluster_class *c);
 /* score_node_check() through the class's memory of (slot, generation); c may be NULL. Lock-free. */
 void cluster_class_check(struct cluster_class *c, const struct score_prepared *prep, const struct cluster_node *node,
                          struct score_verdict *ret);
+/* The same for many nodes (NULL: skipped, its verdict is not touched), with overlapping waits for memory. */
+void cluster_class_check_all(struct cluster_class *c, const struct score_prepared *prep,
+                             const struct cluster_node *const *nodes, size_t n,
+                             struct score_verdict *ret);
 
 /* ---- decisions of ours ---- */
 struct cluster_decision { /* borrowed */

@@ -95,23 +95,37 @@ enum err_code ext_question_open(struct ext_request *r, struct ext_question *q, e
     return ERR_OK;
 }
 
+/* A verdict for each name, from the class's memory or afresh. */
+static void check_names(struct ext_question *q)
+{
+    enum { TOGETHER = 256 };
+    for (size_t at = 0; at < q->n; at += TOGETHER) {
+        const struct cluster_node *nodes[TOGETHER];
+        struct score_verdict verdicts[TOGETHER];
+        size_t n = q->n - at < TOGETHER ? q->n - at : TOGETHER;
+        for (size_t i = 0; i < n; i++) {
+            nodes[i] = q->candidates[at + i].node;
+            if (!nodes[i])
+                verdicts[i] = (struct score_verdict){.unresolvable = true,
+                                                     .reasons = SCORE_BIT(SCORE_NODE_UNKNOWN)};
+        }
+        cluster_class_check_all(q->class, &q->prepared, nodes, n, verdicts);
+        for (size_t i = 0; i < n; i++)
+            q->candidates[at + i].verdict = verdicts[i];
+    }
+}
+
 enum err_code ext_question_ask(struct ext_request *r, struct ext_question *q, struct err *err)
 {
     if (!q->items)
         q->class = cluster_class_get(r->app->store, &q->pod.request);
-    for (size_t i = 0; i < q->n; i++) {
+    if (!q->items)
+        check_names(q);
+    for (size_t i = 0; q->items && i < q->n; i++) {
         struct ext_candidate *c = &q->candidates[i];
-        if (!c->node) {
-            c->verdict = (struct score_verdict){.unresolvable = true,
-                                                .reasons = SCORE_BIT(SCORE_NODE_UNKNOWN)};
-        } else if (!q->items) {
-            cluster_class_check(q->class, &q->prepared, c->node, &c->verdict);
-        } else {
-            enum err_code rc =
-                ext_question_place(r, q, c->node, NULL, &c->verdict, NULL, NULL, err);
-            if (rc)
-                return rc;
-        }
+        enum err_code rc = ext_question_place(r, q, c->node, NULL, &c->verdict, NULL, NULL, err);
+        if (rc)
+            return rc;
     }
     if (!q->own[0])
         return ERR_OK;
