@@ -5,6 +5,7 @@
 #include "admission/priv.h"
 
 #include "base/own.h"
+#include "vendor/keys.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 #define PATH_MAX_BYTES (32 * 1024 * 1024) /* twice the largest body: a key may be all slashes */
 #define SHOWN_MAX      64                 /* bytes of a user's value in a message */
 
-static const struct str WEIGHTS_KEY = STR_INIT("hami.io/device-scoring-weights");
+static const struct str WEIGHTS_KEY = STR_INIT(KEY_POD_WEIGHTS);
 static const struct str DEFAULT_SCHEDULER = STR_INIT("default-scheduler");
 
 DEFINE_CLEANUP(json_t *, json_decref)

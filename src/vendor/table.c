@@ -3,6 +3,7 @@
 #include "vendor/priv.h"
 
 #include "base/own.h"
+#include "vendor/keys.h"
 
 #include <assert.h>
 #include <sys/random.h>
@@ -216,10 +217,10 @@ bool vendor_key_reserved(const struct vendor_table *t, struct str name)
 {
     /* Of no maker in particular (core.md 0.2). */
     static const struct str FIXED[] = {
-        STR_INIT("hami.io/vgpu-node"),
-        STR_INIT("hami.io/vgpu-time"),
-        STR_INIT("hami.io/bind-time"),
-        STR_INIT("hami.io/bind-phase"),
+        STR_INIT(KEY_POD_NODE),
+        STR_INIT(KEY_POD_TIME),
+        STR_INIT(KEY_POD_BIND_TIME),
+        STR_INIT(KEY_POD_BIND_PHASE),
     };
     for (size_t i = 0; i < sizeof(FIXED) / sizeof(FIXED[0]); i++)
         if (str_eq(name, FIXED[i]))
