@@ -5,66 +5,24 @@
  * Runs on a worker. Undoing obeys one rule: a charge whose write was sent ends only by proof. Where
  * the outcome of the Binding is unknown it is fenced (a status patch under the same
  * resourceVersion: if that lands, the Binding never can); what can't be settled while
- * kube-scheduler waits is settled by the thread at the end of this file. */
-#include "extender/priv.h"
+ * kube-scheduler waits is settled later (settle.c). */
+#include "extender/settle.h"
 
 #include "base/scan.h"
 #include "vendor/keys.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#define WRITE_TIMEOUT_MS 2000 /* of one write; also its ?timeout= */
-#define DECIDE_TRIES     16   /* the node moved while we decided */
-#define CONFLICT_TRIES   3    /* kube-scheduler itself may have moved the pod */
-#define FENCE_TRIES      3    /* while kube-scheduler waits; then the settling thread goes on */
-#define LOCK_LOOK_MS     10  /* how often our own books are asked whether a lock is gone */
-#define LOCK_RETRY_MS    250 /* how often the API server is, when they say that it is not */
-#define SETTLE_PAUSE_MS  1000
-#define SETTLE_MAX       4096 /* binds of unknown outcome at once */
-#define LOCKS_MAX        4    /* kinds of node locks one pod can need */
-#define LIST_MAX_BYTES   (256 << 10) /* Kubernetes' limit of an object's annotations together */
-#define NAME_MAX_BYTES   256  /* Kubernetes names have at most 253 */
-
-/* ---- what is under way ---- */
-
-struct flight { /* one bind between its start and its answer */
-    struct flight *next;
-    char ns[NAME_MAX_BYTES], name[NAME_MAX_BYTES], uid[NAME_MAX_BYTES], node[NAME_MAX_BYTES];
-    bool done;
-    unsigned waiting;
-    struct err result;
-};
-
-struct settle { /* one bind whose outcome is not known, or a lock that could not be released */
-    struct settle *next;
-    struct ext_app *app;
-    char ns[NAME_MAX_BYTES], name[NAME_MAX_BYTES], uid[NAME_MAX_BYTES], node[NAME_MAX_BYTES];
-    char resource_version[KUBE_RV_MAX];
-    bool binding; /* false: only the locks are left */
-    size_t locks_n;
-    struct {
-        struct str key;
-        char value[LEASE_LOCK_MAX];
-    } locks[LOCKS_MAX];
-};
-
-struct ext_binds {
-    struct ext_app *app;
-    pthread_mutex_t lock; /* guards everything below; held for memory work only */
-    pthread_cond_t moved;
-    struct flight *flights;
-    struct settle *unsettled;
-    const struct settle *settling; /* out of the list while the thread works on it; or NULL */
-    size_t unsettled_n;
-    unsigned lock_waiters; /* workers that wait for a node's lock */
-    bool stop;
-    pthread_t thread;
-};
+#define DECIDE_TRIES   16  /* the node moved while we decided */
+#define CONFLICT_TRIES 3   /* kube-scheduler itself may have moved the pod */
+#define FENCE_TRIES    3   /* while kube-scheduler waits; then the settling thread goes on */
+#define LOCK_LOOK_MS   10  /* how often our own books are asked whether a lock is gone */
+#define LOCK_RETRY_MS  250 /* how often the API server is, when they say that it is not */
+#define LIST_MAX_BYTES (256 << 10) /* Kubernetes' limit of an object's annotations together */
 
 /* One bind on its way through the steps. */
 struct bind {
@@ -78,8 +36,8 @@ struct bind {
     bool reserved_keys;          /* to be cleaned first */
     int64_t deadline_ms;
     bool charged;
-    bool sent;          /* a Binding left: its outcome needs a proof */
-    struct settle undo; /* locks taken so far; becomes a settling entry as it is */
+    bool sent;              /* a Binding left: its outcome needs a proof */
+    struct ext_settle undo; /* locks taken so far; becomes a settling entry as it is */
 };
 
 static int64_t now_ms(const struct bind *b) { return clock_mono_ms(b->app->clock); }
@@ -94,7 +52,7 @@ static bool may_write(void *ctx)
 static int write_timeout(const struct bind *b)
 {
     int64_t left = b->deadline_ms - now_ms(b);
-    return left < WRITE_TIMEOUT_MS ? (int)(left > 1 ? left : 1) : WRITE_TIMEOUT_MS;
+    return left < EXT_WRITE_TIMEOUT_MS ? (int)(left > 1 ? left : 1) : EXT_WRITE_TIMEOUT_MS;
 }
 
 static void sleep_ms(int64_t ms)
@@ -114,23 +72,6 @@ static void copy_z(char *to, size_t max, struct str s)
 
 /* ---- the pod as it is ---- */
 
-/* A live GET; the pod's strings live in the request's arena. */
-static enum err_code get_pod(struct ext_app *app, struct arena *arena, struct str ns,
-                             struct str name, struct cluster_pod *ret, struct err *err)
-{
-    struct kube_request req = {
-        .verb = KUBE_GET, .kind = KUBE_POD, .ns = ns, .name = name, .timeout_ms = WRITE_TIMEOUT_MS};
-    struct kube_response resp = {0};
-    enum err_code rc = kube_call(app->kube, &req, &resp, err);
-    if (!rc) {
-        struct str text = arena_str(arena, (struct str){resp.body, resp.body_n});
-        rc = arena_failed(arena) ? err_set(err, ERR_NO_MEMORY, "pod: out of request memory")
-                                 : cluster_pod_decode(&app->cluster, text, false, arena, ret, err);
-    }
-    kube_response_done(&resp);
-    return rc;
-}
-
 static enum err_code find_pod(struct bind *b, struct err *err)
 {
     b->pod = cluster_pod_find(b->app->store, b->args.ns, b->args.pod, b->args.uid);
@@ -142,7 +83,7 @@ static enum err_code find_pod(struct bind *b, struct err *err)
     }
     if (!b->pod) { /* bind may be ahead of our watch; "no such pod" needs a live 404 */
         struct cluster_pod live;
-        enum err_code rc = get_pod(b->app, b->r->arena, b->args.ns, b->args.pod, &live, err);
+        enum err_code rc = ext_pod_get(b->app, b->r->arena, b->args.ns, b->args.pod, &live, err);
         if (rc == ERR_NOT_FOUND)
             return err_set(err, ERR_NOT_FOUND, "pod \"" STR_FMT "\" not found",
                            STR_ARG(b->args.pod));
@@ -222,22 +163,10 @@ static enum err_code decide(struct bind *b, struct err *err)
 
 /* ---- locks ---- */
 
-/* Whether a Binding of that pod may still be sent, or land. What is being settled counts: its lock
- * goes when its outcome is known. */
 static bool in_flight(void *ctx, struct str ns, struct str pod)
 {
     const struct bind *b = ctx;
-    struct ext_binds *binds = b->app->binds;
-    bool found = false;
-    pthread_mutex_lock(&binds->lock);
-    for (const struct flight *f = binds->flights; f && !found; f = f->next)
-        found = str_eq(str_z(f->ns), ns) && str_eq(str_z(f->name), pod);
-    for (const struct settle *e = binds->unsettled; e && !found; e = e->next)
-        found = str_eq(str_z(e->ns), ns) && str_eq(str_z(e->name), pod);
-    const struct settle *now = binds->settling;
-    found = found || (now && str_eq(str_z(now->ns), ns) && str_eq(str_z(now->name), pod));
-    pthread_mutex_unlock(&binds->lock);
-    return found;
+    return ext_flight_is(b->app->binds, ns, pod);
 }
 
 static struct lease_lock_args lock_args(struct bind *b, struct str key)
@@ -270,24 +199,15 @@ static bool is_locked(const struct bind *b)
  * the pod before usually lets go within milliseconds. */
 static bool wait_for_lock(struct bind *b)
 {
-    struct ext_binds *binds = b->app->binds;
-    if (now_ms(b) + LOCK_RETRY_MS + WRITE_TIMEOUT_MS / 2 >= b->deadline_ms)
-        return false;
-    pthread_mutex_lock(&binds->lock);
-    bool room = !binds->stop && binds->lock_waiters < (unsigned)b->app->config.workers_max / 2;
-    if (room)
-        binds->lock_waiters++;
-    pthread_mutex_unlock(&binds->lock);
-    if (!room)
+    if (now_ms(b) + LOCK_RETRY_MS + EXT_WRITE_TIMEOUT_MS / 2 >= b->deadline_ms ||
+        !ext_binds_may_wait(b->app->binds, (unsigned)b->app->config.workers_max / 2))
         return false;
     for (int waited = 0; waited < LOCK_RETRY_MS; waited += LOCK_LOOK_MS) {
         sleep_ms(LOCK_LOOK_MS);
         if (!is_locked(b))
             break;
     }
-    pthread_mutex_lock(&binds->lock);
-    binds->lock_waiters--;
-    pthread_mutex_unlock(&binds->lock);
+    ext_binds_waited(b->app->binds);
     return true;
 }
 
@@ -296,7 +216,7 @@ static bool wait_for_lock(struct bind *b)
 static enum err_code take_locks(struct bind *b, struct err *err)
 {
     const struct score_request *req = &b->pod->request;
-    struct str keys[LOCKS_MAX];
+    struct str keys[EXT_LOCKS_MAX];
     size_t n = 0;
     for (uint16_t i = 0; i < req->asks_n; i++) {
         const struct vendor *v = vendor_at(b->app->vendors, req->asks[i].vendor);
@@ -307,9 +227,9 @@ static enum err_code take_locks(struct bind *b, struct err *err)
             at++;
         if (at < n && str_eq(keys[at], v->node_lock))
             continue;
-        if (n == LOCKS_MAX)
+        if (n == EXT_LOCKS_MAX)
             return err_set(err, ERR_INTERNAL, "more than %d kinds of node locks for one pod",
-                           LOCKS_MAX);
+                           EXT_LOCKS_MAX);
         memmove(&keys[at + 1], &keys[at], (n - at) * sizeof(keys[0]));
         keys[at] = v->node_lock;
         n++;
@@ -329,29 +249,6 @@ static enum err_code take_locks(struct bind *b, struct err *err)
             return rc;
     }
     return ERR_OK;
-}
-
-/* Releases in reverse order; false: some could not be, they stay in the list. */
-static bool release_locks(struct settle *e)
-{
-    while (e->locks_n > 0) {
-        size_t i = e->locks_n - 1;
-        struct lease_lock_args args = {.kube = e->app->kube,
-                                       .clock = e->app->clock,
-                                       .node = str_z(e->node),
-                                       .key = e->locks[i].key,
-                                       .ns = str_z(e->ns),
-                                       .pod = str_z(e->name),
-                                       .uid = str_z(e->uid),
-                                       .timeout_ms = WRITE_TIMEOUT_MS,
-                                       .expire_ms = e->app->config.lock_expire_ms};
-        struct err err;
-        enum err_code rc = lease_lock_release(&args, str_z(e->locks[i].value), &err);
-        if (rc && rc != ERR_NOT_FOUND) /* the node is gone: so is its lock */
-            return false;
-        e->locks_n--;
-    }
-    return true;
 }
 
 /* ---- the Binding ---- */
@@ -567,95 +464,6 @@ static enum err_code post_binding(struct bind *b, struct err *err)
     return rc;
 }
 
-/* ---- what became of a Binding ---- */
-
-enum proof { PROOF_NONE, PROOF_BOUND, PROOF_NEVER };
-
-static enum proof look(struct ext_app *app, struct arena *arena, const struct settle *e,
-                       bool *ret_same_version)
-{
-    struct cluster_pod pod;
-    struct err err;
-    *ret_same_version = false;
-    enum err_code rc = get_pod(app, arena, str_z(e->ns), str_z(e->name), &pod, &err);
-    if (rc == ERR_NOT_FOUND)
-        return PROOF_NEVER;
-    if (rc)
-        return PROOF_NONE;
-    if (!str_eq(pod.uid, str_z(e->uid)))
-        return PROOF_NEVER; /* recreated: the Binding named the old UID */
-    if (pod.node.n)
-        return str_eq(pod.node, str_z(e->node)) ? PROOF_BOUND : PROOF_NEVER;
-    if (!str_eq(pod.resource_version, str_z(e->resource_version)))
-        return PROOF_NEVER; /* the Binding's precondition can't hold any more */
-    *ret_same_version = true;
-    return PROOF_NONE;
-}
-
-/* A status patch under the Binding's resourceVersion, with a value never written before. */
-static enum proof fence(struct ext_app *app, struct arena *arena, const struct settle *e)
-{
-    struct buf body;
-    buf_init(&body, 4096);
-    buf_add(&body, STR("{\"metadata\":{\"uid\":"));
-    buf_json(&body, str_z(e->uid));
-    buf_add(&body, STR(",\"resourceVersion\":"));
-    buf_json(&body, str_z(e->resource_version));
-    buf_fmt(&body, ",\"annotations\":{\"" KEY_POD_FENCE "\":\"%lld\"}}}",
-            (long long)clock_wall_ns(app->clock));
-    struct kube_request req = {.verb = KUBE_PATCH,
-                               .kind = KUBE_POD,
-                               .ns = str_z(e->ns),
-                               .name = str_z(e->name),
-                               .status = true,
-                               .patch_type = KUBE_PATCH_MERGE,
-                               .body = {body.p, body.n},
-                               .timeout_ms = WRITE_TIMEOUT_MS};
-    struct kube_response resp = {0};
-    struct err err;
-    enum err_code rc = kube_call(app->kube, &req, &resp, &err);
-    kube_response_done(&resp);
-    buf_done(&body);
-    if (!rc || rc == ERR_NOT_FOUND)
-        return PROOF_NEVER;
-    bool same;
-    return look(app, arena, e, &same);
-}
-
-/* Acts on a proof; false: locks are left to be released. */
-static bool act(struct settle *e, enum proof proof)
-{
-    if (proof == PROOF_BOUND) {
-        cluster_confirm(e->app->store, str_z(e->uid));
-        return true; /* the lock is the plugin's now */
-    }
-    if (e->binding)
-        cluster_forget(e->app->store, str_z(e->uid));
-    e->binding = false;
-    return release_locks(e);
-}
-
-static void settle_later(struct ext_binds *binds, const struct settle *e)
-{
-    struct settle *copy = malloc(sizeof(*copy));
-    pthread_mutex_lock(&binds->lock);
-    bool kept = copy && binds->unsettled_n < SETTLE_MAX;
-    if (kept) {
-        *copy = *e;
-        copy->next = binds->unsettled;
-        binds->unsettled = copy;
-        binds->unsettled_n++;
-        pthread_cond_broadcast(&binds->moved);
-    }
-    pthread_mutex_unlock(&binds->lock);
-    if (!kept) { /* the charge stays until the watch proves something: room is lost, never given
-                    twice */
-        free(copy);
-        log_error("bind can't be settled", "pod=%s/%s node=%s binding=%d", e->ns, e->name, e->node,
-                  e->binding);
-    }
-}
-
 /* ---- the steps, in order ---- */
 
 static enum err_code send(struct bind *b, struct err *err)
@@ -670,7 +478,7 @@ static enum err_code send(struct bind *b, struct err *err)
             return rc;
         struct cluster_pod live;
         struct err why = *err;
-        rc = get_pod(b->app, b->r->arena, b->args.ns, b->args.pod, &live, err);
+        rc = ext_pod_get(b->app, b->r->arena, b->args.ns, b->args.pod, &live, err);
         if (rc) /* the 409 was definite all the same */
             return rc == ERR_NOT_FOUND
                        ? rc
@@ -719,61 +527,16 @@ static enum err_code bind_pod(struct bind *b, struct err *err)
     if (!b->charged)
         return rc;
     b->undo.binding = true;
-    enum proof proof = rc == ERR_UNKNOWN && b->sent ? PROOF_NONE : PROOF_NEVER;
-    for (int i = 0; proof == PROOF_NONE && i < FENCE_TRIES; i++)
-        proof = fence(b->app, b->r->arena, &b->undo);
-    if (proof == PROOF_NONE || !act(&b->undo, proof))
-        settle_later(b->app->binds, &b->undo);
-    if (proof == PROOF_BOUND)
+    enum ext_proof proof = rc == ERR_UNKNOWN && b->sent ? EXT_PROOF_NONE : EXT_PROOF_NEVER;
+    for (int i = 0; proof == EXT_PROOF_NONE && i < FENCE_TRIES; i++)
+        proof = ext_settle_fence(b->r->arena, &b->undo);
+    if (proof == EXT_PROOF_NONE || !ext_settle_act(&b->undo, proof))
+        ext_settle_later(b->app->binds, &b->undo);
+    if (proof == EXT_PROOF_BOUND)
         return ERR_OK;
-    if (proof == PROOF_NONE)
+    if (proof == EXT_PROOF_NONE)
         ext_metrics_count(b->app->metrics, EXT_BIND_UNKNOWN, 1);
     return rc;
-}
-
-/* ---- joins ---- */
-
-enum entered { ENTERED, JOINED, ELSEWHERE };
-
-static enum entered enter(struct ext_binds *binds, const struct bind *b, struct flight *mine,
-                          struct err *ret)
-{
-    pthread_mutex_lock(&binds->lock);
-    for (struct flight *f = binds->flights; f; f = f->next) {
-        if (!str_eq(str_z(f->uid), b->args.uid))
-            continue;
-        enum entered e = ELSEWHERE;
-        if (str_eq(str_z(f->node), b->args.node)) {
-            e = JOINED;
-            f->waiting++;
-            while (!f->done)
-                pthread_cond_wait(&binds->moved, &binds->lock); /* its own deadlines bound this */
-            *ret = f->result;
-            f->waiting--;
-            pthread_cond_broadcast(&binds->moved);
-        }
-        pthread_mutex_unlock(&binds->lock);
-        return e;
-    }
-    mine->next = binds->flights;
-    binds->flights = mine;
-    pthread_mutex_unlock(&binds->lock);
-    return ENTERED;
-}
-
-static void leave(struct ext_binds *binds, struct flight *mine, const struct err *result)
-{
-    pthread_mutex_lock(&binds->lock);
-    mine->result = *result;
-    mine->done = true;
-    struct flight **at = &binds->flights;
-    while (*at != mine)
-        at = &(*at)->next;
-    *at = mine->next;
-    pthread_cond_broadcast(&binds->moved);
-    while (mine->waiting > 0)
-        pthread_cond_wait(&binds->moved, &binds->lock);
-    pthread_mutex_unlock(&binds->lock);
 }
 
 /* ---- the handler ---- */
@@ -829,7 +592,7 @@ void ext_bind(struct ext_request *r, struct ext_answer *a)
     struct ext_app *app = r->app;
     struct err err = {0};
     struct bind *b = arena_alloc(r->arena, sizeof(*b));
-    struct flight *mine = arena_alloc(r->arena, sizeof(*mine));
+    struct ext_flight *mine = arena_alloc(r->arena, sizeof(*mine));
     if (!b || !mine) {
         answer(a, "bind: out of request memory");
         return;
@@ -841,8 +604,8 @@ void ext_bind(struct ext_request *r, struct ext_answer *a)
         answer(a, err.text);
         return;
     }
-    if (b->args.pod.n >= NAME_MAX_BYTES || b->args.ns.n >= NAME_MAX_BYTES ||
-        b->args.uid.n >= NAME_MAX_BYTES || b->args.node.n >= NAME_MAX_BYTES) {
+    if (b->args.pod.n >= EXT_NAME_MAX || b->args.ns.n >= EXT_NAME_MAX ||
+        b->args.uid.n >= EXT_NAME_MAX || b->args.node.n >= EXT_NAME_MAX) {
         answer(a, "binding args: a name is longer than Kubernetes allows");
         return;
     }
@@ -860,18 +623,18 @@ void ext_bind(struct ext_request *r, struct ext_answer *a)
     copy_z(mine->uid, sizeof(mine->uid), b->args.uid);
     copy_z(mine->node, sizeof(mine->node), b->args.node);
 
-    switch (enter(app->binds, b, mine, &err)) {
-    case JOINED:
+    switch (ext_flight_enter(app->binds, mine, &err)) {
+    case EXT_JOINED:
         ext_metrics_count(app->metrics, EXT_BIND_JOINED, 1);
         answer(a, err.code ? err.text : "");
         return;
-    case ELSEWHERE:
+    case EXT_ELSEWHERE:
         answer(a, "a bind of this pod to another node is under way; try again");
         return;
-    case ENTERED:
+    case EXT_ENTERED:
         break;
     }
-    char charged_on[NAME_MAX_BYTES];
+    char charged_on[EXT_NAME_MAX];
     enum cluster_state state =
         cluster_pod_state(app->store, b->args.uid, charged_on, sizeof(charged_on));
     if (state == CLUSTER_STATE_BOUND && str_eq(str_z(charged_on), b->args.node)) {
@@ -889,101 +652,7 @@ void ext_bind(struct ext_request *r, struct ext_answer *a)
         err = fresh;
     }
     report(b, &err);
-    leave(app->binds, mine, &err);
+    ext_flight_leave(app->binds, mine, &err);
     answer(a, err.code ? err.text : "");
     free(b->pod);
-}
-
-/* ---- the settling thread ---- */
-
-static void *settle_thread(void *ctx)
-{
-    struct ext_binds *binds = ctx;
-    pthread_mutex_lock(&binds->lock);
-    while (!binds->stop) {
-        struct settle *e = binds->unsettled;
-        if (!e) {
-            pthread_cond_wait(&binds->moved, &binds->lock);
-            continue;
-        }
-        binds->unsettled = e->next;
-        binds->settling = e;
-        pthread_mutex_unlock(&binds->lock);
-
-        struct arena *arena = arena_new(16 << 20);
-        enum proof proof = PROOF_NEVER;
-        if (e->binding)
-            proof = arena ? fence(e->app, arena, e) : PROOF_NONE;
-        bool done = proof != PROOF_NONE && act(e, proof);
-        arena_free(arena);
-
-        pthread_mutex_lock(&binds->lock);
-        binds->settling = NULL;
-        if (done) {
-            log_info(0, "bind settled", "pod=%s/%s node=%s bound=%d", e->ns, e->name, e->node,
-                     proof == PROOF_BOUND);
-            free(e);
-            binds->unsettled_n--;
-            continue;
-        }
-        struct settle **last = &binds->unsettled; /* the others first */
-        while (*last)
-            last = &(*last)->next;
-        e->next = NULL;
-        *last = e;
-        struct timespec until;
-        err_ignore(clock_gettime(CLOCK_MONOTONIC, &until) ? ERR_INTERNAL : ERR_OK);
-        until.tv_sec += SETTLE_PAUSE_MS / 1000;
-        pthread_cond_timedwait(&binds->moved, &binds->lock, &until);
-    }
-    pthread_mutex_unlock(&binds->lock);
-    return NULL;
-}
-
-enum err_code ext_binds_new(struct ext_app *app, struct ext_binds **ret, struct err *err)
-{
-    struct ext_binds *binds = calloc(1, sizeof(*binds));
-    if (!binds)
-        return err_set(err, ERR_NO_MEMORY, "binds");
-    binds->app = app;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_mutex_init(&binds->lock, NULL);
-    pthread_cond_init(&binds->moved, &attr);
-    pthread_condattr_destroy(&attr);
-    if (pthread_create(&binds->thread, NULL, settle_thread, binds)) {
-        pthread_cond_destroy(&binds->moved);
-        pthread_mutex_destroy(&binds->lock);
-        free(binds);
-        return err_set(err, ERR_INTERNAL, "binds: no thread");
-    }
-    *ret = binds;
-    return ERR_OK;
-}
-
-size_t ext_binds_unsettled(struct ext_binds *binds)
-{
-    pthread_mutex_lock(&binds->lock);
-    size_t n = binds->unsettled_n;
-    pthread_mutex_unlock(&binds->lock);
-    return n;
-}
-
-void ext_binds_free(struct ext_binds *binds)
-{
-    if (!binds)
-        return;
-    pthread_mutex_lock(&binds->lock);
-    binds->stop = true;
-    pthread_cond_broadcast(&binds->moved);
-    pthread_mutex_unlock(&binds->lock);
-    pthread_join(binds->thread, NULL);
-    for (struct settle *e; (e = binds->unsettled);) {
-        binds->unsettled = e->next;
-        free(e);
-    }
-    pthread_cond_destroy(&binds->moved);
-    pthread_mutex_destroy(&binds->lock);
-    free(binds);
 }

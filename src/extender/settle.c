@@ -1,0 +1,321 @@
+/* What became of a Binding (architecture 5). One rule: a charge whose write was sent ends only by
+ * proof. Where the outcome is unknown the Binding is fenced; what can't be settled while
+ * kube-scheduler waits goes to the thread at the end of this file. And joins: a second bind of the
+ * same pod and node waits for the first. */
+#include "extender/settle.h"
+
+#include "vendor/keys.h"
+
+#include <pthread.h>
+#include <time.h>
+
+#define SETTLE_PAUSE_MS 1000
+#define SETTLE_MAX      4096 /* binds of unknown outcome at once */
+
+struct ext_binds {
+    struct ext_app *app;
+    pthread_mutex_t lock; /* guards everything below; held for memory work only */
+    pthread_cond_t moved;
+    struct ext_flight *flights;
+    struct ext_settle *unsettled;
+    const struct ext_settle *settling; /* out of the list while the thread works on it; or NULL */
+    size_t unsettled_n;
+    unsigned lock_waiters; /* workers that wait for a node's lock */
+    bool stop;
+    pthread_t thread;
+};
+
+/* A live GET; the pod's strings live in the request's arena. */
+enum err_code ext_pod_get(struct ext_app *app, struct arena *arena, struct str ns, struct str name,
+                          struct cluster_pod *ret, struct err *err)
+{
+    struct kube_request req = {.verb = KUBE_GET,
+                               .kind = KUBE_POD,
+                               .ns = ns,
+                               .name = name,
+                               .timeout_ms = EXT_WRITE_TIMEOUT_MS};
+    struct kube_response resp = {0};
+    enum err_code rc = kube_call(app->kube, &req, &resp, err);
+    if (!rc) {
+        struct str text = arena_str(arena, (struct str){resp.body, resp.body_n});
+        rc = arena_failed(arena) ? err_set(err, ERR_NO_MEMORY, "pod: out of request memory")
+                                 : cluster_pod_decode(&app->cluster, text, false, arena, ret, err);
+    }
+    kube_response_done(&resp);
+    return rc;
+}
+
+/* ---- joins ---- */
+
+enum ext_entered ext_flight_enter(struct ext_binds *binds, struct ext_flight *mine, struct err *ret)
+{
+    pthread_mutex_lock(&binds->lock);
+    for (struct ext_flight *f = binds->flights; f; f = f->next) {
+        if (!str_eq(str_z(f->uid), str_z(mine->uid)))
+            continue;
+        enum ext_entered e = EXT_ELSEWHERE;
+        if (str_eq(str_z(f->node), str_z(mine->node))) {
+            e = EXT_JOINED;
+            f->waiting++;
+            while (!f->done)
+                pthread_cond_wait(&binds->moved, &binds->lock); /* its own deadlines bound this */
+            *ret = f->result;
+            f->waiting--;
+            pthread_cond_broadcast(&binds->moved);
+        }
+        pthread_mutex_unlock(&binds->lock);
+        return e;
+    }
+    mine->next = binds->flights;
+    binds->flights = mine;
+    pthread_mutex_unlock(&binds->lock);
+    return EXT_ENTERED;
+}
+
+void ext_flight_leave(struct ext_binds *binds, struct ext_flight *mine, const struct err *result)
+{
+    pthread_mutex_lock(&binds->lock);
+    mine->result = *result;
+    mine->done = true;
+    struct ext_flight **at = &binds->flights;
+    while (*at != mine)
+        at = &(*at)->next;
+    *at = mine->next;
+    pthread_cond_broadcast(&binds->moved);
+    while (mine->waiting > 0)
+        pthread_cond_wait(&binds->moved, &binds->lock);
+    pthread_mutex_unlock(&binds->lock);
+}
+
+/* Whether a Binding of that pod may still be sent, or land. What is being settled counts: its lock
+ * goes when its outcome is known. */
+bool ext_flight_is(struct ext_binds *binds, struct str ns, struct str pod)
+{
+    bool found = false;
+    pthread_mutex_lock(&binds->lock);
+    for (const struct ext_flight *f = binds->flights; f && !found; f = f->next)
+        found = str_eq(str_z(f->ns), ns) && str_eq(str_z(f->name), pod);
+    for (const struct ext_settle *e = binds->unsettled; e && !found; e = e->next)
+        found = str_eq(str_z(e->ns), ns) && str_eq(str_z(e->name), pod);
+    const struct ext_settle *now = binds->settling;
+    found = found || (now && str_eq(str_z(now->ns), ns) && str_eq(str_z(now->name), pod));
+    pthread_mutex_unlock(&binds->lock);
+    return found;
+}
+
+bool ext_binds_may_wait(struct ext_binds *binds, unsigned most)
+{
+    pthread_mutex_lock(&binds->lock);
+    bool room = !binds->stop && binds->lock_waiters < most;
+    binds->lock_waiters += room;
+    pthread_mutex_unlock(&binds->lock);
+    return room;
+}
+
+void ext_binds_waited(struct ext_binds *binds)
+{
+    pthread_mutex_lock(&binds->lock);
+    binds->lock_waiters--;
+    pthread_mutex_unlock(&binds->lock);
+}
+
+/* ---- what became of a Binding ---- */
+
+static enum ext_proof look(struct arena *arena, const struct ext_settle *e)
+{
+    struct cluster_pod pod;
+    struct err err;
+    enum err_code rc = ext_pod_get(e->app, arena, str_z(e->ns), str_z(e->name), &pod, &err);
+    if (rc == ERR_NOT_FOUND)
+        return EXT_PROOF_NEVER;
+    if (rc)
+        return EXT_PROOF_NONE;
+    if (!str_eq(pod.uid, str_z(e->uid)))
+        return EXT_PROOF_NEVER; /* recreated: the Binding named the old UID */
+    if (pod.node.n)
+        return str_eq(pod.node, str_z(e->node)) ? EXT_PROOF_BOUND : EXT_PROOF_NEVER;
+    if (!str_eq(pod.resource_version, str_z(e->resource_version)))
+        return EXT_PROOF_NEVER; /* the Binding's precondition can't hold any more */
+    return EXT_PROOF_NONE;
+}
+
+/* A status patch under the Binding's resourceVersion, with a value never written before. */
+enum ext_proof ext_settle_fence(struct arena *arena, const struct ext_settle *e)
+{
+    struct buf body;
+    buf_init(&body, 4096);
+    buf_add(&body, STR("{\"metadata\":{\"uid\":"));
+    buf_json(&body, str_z(e->uid));
+    buf_add(&body, STR(",\"resourceVersion\":"));
+    buf_json(&body, str_z(e->resource_version));
+    buf_fmt(&body, ",\"annotations\":{\"" KEY_POD_FENCE "\":\"%lld-%llu\"}}}",
+            (long long)clock_wall_ns(e->app->clock),
+            (unsigned long long)atomic_fetch_add(&e->app->request_ids, 1));
+    struct kube_request req = {.verb = KUBE_PATCH,
+                               .kind = KUBE_POD,
+                               .ns = str_z(e->ns),
+                               .name = str_z(e->name),
+                               .status = true,
+                               .patch_type = KUBE_PATCH_MERGE,
+                               .body = {body.p, body.n},
+                               .timeout_ms = EXT_WRITE_TIMEOUT_MS};
+    struct kube_response resp = {0};
+    struct err err;
+    enum err_code rc = kube_call(e->app->kube, &req, &resp, &err);
+    kube_response_done(&resp);
+    buf_done(&body);
+    if (!rc || rc == ERR_NOT_FOUND)
+        return EXT_PROOF_NEVER;
+    return look(arena, e);
+}
+
+/* Releases in reverse order; false: some could not be, they stay in the list. */
+static bool release_locks(struct ext_settle *e)
+{
+    while (e->locks_n > 0) {
+        size_t i = e->locks_n - 1;
+        struct lease_lock_args args = {.kube = e->app->kube,
+                                       .clock = e->app->clock,
+                                       .node = str_z(e->node),
+                                       .key = e->locks[i].key,
+                                       .ns = str_z(e->ns),
+                                       .pod = str_z(e->name),
+                                       .uid = str_z(e->uid),
+                                       .timeout_ms = EXT_WRITE_TIMEOUT_MS,
+                                       .expire_ms = e->app->config.lock_expire_ms};
+        struct err err;
+        enum err_code rc = lease_lock_release(&args, str_z(e->locks[i].value), &err);
+        if (rc && rc != ERR_NOT_FOUND) /* the node is gone: so is its lock */
+            return false;
+        e->locks_n--;
+    }
+    return true;
+}
+
+/* Acts on a proof; false: locks are left to be released. */
+bool ext_settle_act(struct ext_settle *e, enum ext_proof proof)
+{
+    if (proof == EXT_PROOF_BOUND) {
+        cluster_confirm(e->app->store, str_z(e->uid));
+        return true; /* the lock is the plugin's now */
+    }
+    if (e->binding)
+        cluster_forget(e->app->store, str_z(e->uid));
+    e->binding = false;
+    return release_locks(e);
+}
+
+void ext_settle_later(struct ext_binds *binds, const struct ext_settle *e)
+{
+    struct ext_settle *copy = malloc(sizeof(*copy));
+    pthread_mutex_lock(&binds->lock);
+    bool kept = copy && binds->unsettled_n < SETTLE_MAX;
+    if (kept) {
+        *copy = *e;
+        copy->next = binds->unsettled;
+        binds->unsettled = copy;
+        binds->unsettled_n++;
+        pthread_cond_broadcast(&binds->moved);
+    }
+    pthread_mutex_unlock(&binds->lock);
+    if (!kept) { /* the charge stays until the watch proves something: room is lost, never given
+                    twice */
+        free(copy);
+        log_error("bind can't be settled", "pod=%s/%s node=%s binding=%d", e->ns, e->name, e->node,
+                  e->binding);
+    }
+}
+
+/* ---- the settling thread ---- */
+
+static void *settle_thread(void *ctx)
+{
+    struct ext_binds *binds = ctx;
+    pthread_mutex_lock(&binds->lock);
+    while (!binds->stop) {
+        struct ext_settle *e = binds->unsettled;
+        if (!e) {
+            pthread_cond_wait(&binds->moved, &binds->lock);
+            continue;
+        }
+        binds->unsettled = e->next;
+        binds->settling = e;
+        pthread_mutex_unlock(&binds->lock);
+
+        struct arena *arena = arena_new(16 << 20);
+        enum ext_proof proof = EXT_PROOF_NEVER;
+        if (e->binding)
+            proof = arena ? ext_settle_fence(arena, e) : EXT_PROOF_NONE;
+        bool done = proof != EXT_PROOF_NONE && ext_settle_act(e, proof);
+        arena_free(arena);
+
+        pthread_mutex_lock(&binds->lock);
+        binds->settling = NULL;
+        if (done) {
+            log_info(0, "bind settled", "pod=%s/%s node=%s bound=%d", e->ns, e->name, e->node,
+                     proof == EXT_PROOF_BOUND);
+            free(e);
+            binds->unsettled_n--;
+            continue;
+        }
+        struct ext_settle **last = &binds->unsettled; /* the others first */
+        while (*last)
+            last = &(*last)->next;
+        e->next = NULL;
+        *last = e;
+        struct timespec until;
+        err_ignore(clock_gettime(CLOCK_MONOTONIC, &until) ? ERR_INTERNAL : ERR_OK);
+        until.tv_sec += SETTLE_PAUSE_MS / 1000;
+        pthread_cond_timedwait(&binds->moved, &binds->lock, &until);
+    }
+    pthread_mutex_unlock(&binds->lock);
+    return NULL;
+}
+
+enum err_code ext_binds_new(struct ext_app *app, struct ext_binds **ret, struct err *err)
+{
+    struct ext_binds *binds = calloc(1, sizeof(*binds));
+    if (!binds)
+        return err_set(err, ERR_NO_MEMORY, "binds");
+    binds->app = app;
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&binds->lock, NULL);
+    pthread_cond_init(&binds->moved, &attr);
+    pthread_condattr_destroy(&attr);
+    if (pthread_create(&binds->thread, NULL, settle_thread, binds)) {
+        pthread_cond_destroy(&binds->moved);
+        pthread_mutex_destroy(&binds->lock);
+        free(binds);
+        return err_set(err, ERR_INTERNAL, "binds: no thread");
+    }
+    *ret = binds;
+    return ERR_OK;
+}
+
+size_t ext_binds_unsettled(struct ext_binds *binds)
+{
+    pthread_mutex_lock(&binds->lock);
+    size_t n = binds->unsettled_n;
+    pthread_mutex_unlock(&binds->lock);
+    return n;
+}
+
+void ext_binds_free(struct ext_binds *binds)
+{
+    if (!binds)
+        return;
+    pthread_mutex_lock(&binds->lock);
+    binds->stop = true;
+    pthread_cond_broadcast(&binds->moved);
+    pthread_mutex_unlock(&binds->lock);
+    pthread_join(binds->thread, NULL);
+    for (struct ext_settle *e; (e = binds->unsettled);) {
+        binds->unsettled = e->next;
+        free(e);
+    }
+    pthread_cond_destroy(&binds->moved);
+    pthread_mutex_destroy(&binds->lock);
+    free(binds);
+}

@@ -1,0 +1,59 @@
+/* Binds under way: joins, proofs of what became of a Binding, and the thread that settles what could not be proved while
+ * kube-scheduler waited. Used by bind.c alone. */
+#ifndef CARDINAL_EXTENDER_SETTLE_H
+#define CARDINAL_EXTENDER_SETTLE_H
+
+#include "extender/priv.h"
+
+#define EXT_WRITE_TIMEOUT_MS 2000 /* of one write; also its ?timeout= */
+#define EXT_NAME_MAX         256  /* Kubernetes names have at most 253 bytes */
+#define EXT_LOCKS_MAX        4    /* kinds of node locks one pod can need */
+
+/* A live GET; the pod's strings live in `arena`. */
+MUST_USE enum err_code ext_pod_get(struct ext_app *app, struct arena *arena, struct str ns, struct str name,
+                                   struct cluster_pod *ret, struct err *err);
+
+/* ---- one bind between its start and its answer ---- */
+struct ext_flight { /* caller's memory until ext_flight_leave() returns; names filled by the caller */
+    struct ext_flight *next;
+    char ns[EXT_NAME_MAX], name[EXT_NAME_MAX], uid[EXT_NAME_MAX], node[EXT_NAME_MAX];
+    bool done;
+    unsigned waiting;
+    struct err result;
+};
+enum ext_entered {
+    EXT_ENTERED,
+    EXT_JOINED,   /* another call for the same pod and node ended meanwhile: its result */
+    EXT_ELSEWHERE /* a bind of the pod to another node is under way */
+};
+enum ext_entered ext_flight_enter(struct ext_binds *binds, struct ext_flight *mine, struct err *ret);
+void ext_flight_leave(struct ext_binds *binds, struct ext_flight *mine, const struct err *result);
+/* Whether a Binding of that pod may still be sent, or land. What is being settled counts. */
+bool ext_flight_is(struct ext_binds *binds, struct str ns, struct str pod);
+/* Waiting costs a worker, so only `most` may at once; each true is paired with one _waited(). */
+bool ext_binds_may_wait(struct ext_binds *binds, unsigned most);
+void ext_binds_waited(struct ext_binds *binds);
+
+/* ---- what became of it ---- */
+struct ext_settle { /* one bind whose outcome is not known, or locks that could not be released */
+    struct ext_settle *next;
+    struct ext_app *app;
+    char ns[EXT_NAME_MAX], name[EXT_NAME_MAX], uid[EXT_NAME_MAX], node[EXT_NAME_MAX];
+    char resource_version[KUBE_RV_MAX]; /* the Binding's precondition */
+    bool binding;                       /* false: only the locks are left */
+    size_t locks_n;
+    struct {
+        struct str key;
+        char value[LEASE_LOCK_MAX];
+    } locks[EXT_LOCKS_MAX];
+};
+enum ext_proof { EXT_PROOF_NONE, EXT_PROOF_BOUND, EXT_PROOF_NEVER };
+/* A status patch under the Binding's resourceVersion, with a value never written before: if it lands, the Binding never
+ * can. If not, a GET says which came first. */
+enum ext_proof ext_settle_fence(struct arena *arena, const struct ext_settle *e);
+/* Confirms, or forgets and releases the locks; false: locks are left to be released. */
+MUST_USE bool ext_settle_act(struct ext_settle *e, enum ext_proof proof);
+/* Gives a copy to the settling thread. */
+void ext_settle_later(struct ext_binds *binds, const struct ext_settle *e);
+
+#endif
