@@ -1,5 +1,5 @@
-/* Who holds a node: the node lock annotation (contract/core.md 8, node-side.md 2.4). Who leads comes to this folder
- * too, with its Lease objects. */
+/* Who holds a node: the node lock annotation (contract/core.md 8, node-side.md 2.4); and who leads: a Lease object
+ * (contract/kubernetes.md 3, docs/design/leadership.md). */
 #ifndef CARDINAL_LEASE_LEASE_H
 #define CARDINAL_LEASE_LEASE_H
 
@@ -50,5 +50,56 @@ MUST_USE enum err_code lease_lock_take(const struct lease_lock_args *a, char ret
  * Somebody else's or none: ERR_OK, nothing done. `may_write` is not asked: undoing is always right, and the patch tests
  * the value that it removes. */
 MUST_USE enum err_code lease_lock_release(const struct lease_lock_args *a, struct str value, struct err *err);
+
+/* ---- who leads: one Lease, followed or our own (keeper.c) ---- */
+#define LEASE_HOLDER_MAX 400 /* a name of 253 bytes, '_', a UUID; longer ones are nobody's of ours */
+
+struct lease_lead {
+    bool leads;              /* verbs are answered */
+    uint64_t term;           /* of the last leading; grows when anybody else may have led between; 0: never led */
+    int64_t writes_from_ms;  /* monotonic: the writes of whoever led before have landed or never will */
+    int64_t writes_until_ms; /* monotonic: none is started at this time or after it */
+};
+struct lease_view { /* for people, probes and metrics */
+    struct lease_lead lead;
+    bool there;      /* the Lease exists, as far as seen */
+    bool doubt;      /* the watch is silent or was paused: live reads decide */
+    char holder[LEASE_HOLDER_MAX];
+    int64_t transitions, duration_s;
+    int64_t age_ms;  /* since it was last seen to change; -1: never seen */
+    uint64_t reads, writes, failures; /* calls of the keeper */
+};
+struct lease_keeper;
+struct lease_keeper_config {
+    struct kube *kube;
+    const struct clock *clock;
+    struct str ns, name;
+    bool own;            /* false: follow whoever writes it */
+    struct str identity; /* own: our holderIdentity, unique per process; follow: the host name that its holder has in
+                            front of the last '_' */
+    int64_t duration_ms, renew_deadline_ms, retry_ms; /* own: client-go's; follow: retry_ms only */
+    int write_ms;        /* the longest ?timeout= of the writes that the term guards */
+    /* Both may be NULL, are called without a lock from the keeper's thread and must be done within about write_ms.
+     * `prepare` comes before a new term is shown as leading; false: not yet, asked again after retry_ms. */
+    bool (*prepare)(void *ctx, uint64_t term);
+    void (*changed)(void *ctx, const struct lease_view *view);
+    void *ctx;
+};
+/* Copies the strings. Follows at once, in threads of its own. */
+MUST_USE enum err_code lease_keeper_start(const struct lease_keeper_config *cfg, struct lease_keeper **ret, struct err *err);
+/* Never waits. */
+struct lease_lead lease_keeper_lead(struct lease_keeper *k);
+void lease_keeper_view(struct lease_keeper *k, struct lease_view *ret);
+/* Waits for the answer to a GET that was sent after this call, at most the given time and at most one at a time for all
+ * callers; then as lease_keeper_lead(). For whoever is about to refuse. */
+struct lease_lead lease_keeper_look(struct lease_keeper *k, int timeout_ms);
+/* Ends the threads. `release`: gives our own Lease back (nothing that the term guards may be in flight any more); what
+ * can't be released runs out. NULL is fine. */
+void lease_keeper_free(struct lease_keeper *k, bool release);
+/* Does `holder` name this host: equal up to the last '_', or as a whole when it has none? No prefix of it. Pure. */
+bool lease_holder_is_host(struct str holder, struct str host);
+/* A random UUID in its text form (version 4). */
+#define LEASE_UUID_MAX 37
+MUST_USE enum err_code lease_uuid(char ret[LEASE_UUID_MAX], struct err *err);
 
 #endif
