@@ -38,7 +38,7 @@ struct child {
     size_t n;
 };
 static struct child child;
-static char dir[64], cluster_flag[128];
+static char dir[64], cluster_flag[300];
 
 static char *in_dir(const char *name)
 {
