@@ -1,7 +1,7 @@
 /* The ledger, story by story: what counts, what frees, and what others wrote. */
 #include "check_cluster.h"
 
-#include <string.h>
+#include "cluster/priv.h"
 
 static struct world w;
 static void setup(void) { world_open(&w); }
@@ -556,6 +556,37 @@ START_TEST(relists)
 }
 END_TEST
 
+START_TEST(repairs)
+{
+    NODE(&w, "n1", .list = cards(&w, "a", 0, 1));
+    POD(&w, "p1", HAMI);
+    ck_use(&w, "n1", "GPU-a0", "1/4000/10");
+    cluster_relist_begin(w.st, CLUSTER_PODS);
+    POD(&w, "p1", HAMI);
+    /* three bugs that we don't have: a sum, a node, a record's use */
+    ledger_space_find(w.st, STR("ml"))->use[0].mem_mib += 5;
+    ck_assert_uint_eq(cluster_store_verify(w.st), 1);
+    struct entry *e = ledger_entry_find(w.st, STR("n1"));
+    e->cur->devices[0].mem_used_mib += 7;
+    ck_assert_uint_eq(cluster_store_verify(w.st), 2);
+    e->pods[0]->uses[0].cores_pct += 1;
+    ck_assert_uint_ge(cluster_store_verify(w.st), 3);
+    cluster_relist_end(w.st, CLUSTER_PODS);
+    ck_assert_uint_ge(stats(&w).repairs, 3);
+    ck_sound(&w);
+    ck_use(&w, "n1", "GPU-a0", "1/4000/10");
+    ck_assert_str_eq(quota_use(&w, "ml"), "4000/10");
+    /* and one that the fresh reading finds */
+    uint64_t before = stats(&w).repairs;
+    e->pods[0]->shares[0].mem_mib = 1;
+    cluster_relist_begin(w.st, CLUSTER_PODS);
+    POD(&w, "p1", HAMI);
+    cluster_relist_end(w.st, CLUSTER_PODS);
+    ck_assert_uint_gt(stats(&w).repairs, before);
+    ck_use(&w, "n1", "GPU-a0", "1/4000/10");
+}
+END_TEST
+
 START_TEST(cpu_of_all_pods)
 {
     NODE(&w, "n1", .list = cards(&w, "a", 0, 1));
@@ -629,6 +660,7 @@ void check_cluster_ledger(Suite *suite)
     tcase_add_test(tc, generations);
     tcase_add_test(tc, lent);
     tcase_add_test(tc, relists);
+    tcase_add_test(tc, repairs);
     tcase_add_test(tc, cpu_of_all_pods);
     tcase_add_test(tc, bounds);
     suite_add_tcase(suite, tc);

@@ -873,6 +873,8 @@ static void pack_str(struct pack *p, struct str *s)
 
 static void pack_strs(struct pack *p, const struct str **list, size_t n)
 {
+    if (!*list)
+        return;
     struct str *to = pack_bytes(p, *list, n * sizeof(**list), _Alignof(struct str));
     for (size_t i = 0; i < n; i++) {
         struct str s = (*list)[i];
@@ -912,7 +914,7 @@ static size_t pack_pod(const struct cluster_pod *from, struct pack p)
                                         _Alignof(struct score_ask));
     struct cluster_share *shares =
         pack_bytes(&p, pod.shares, pod.shares_n * sizeof(*shares), _Alignof(struct cluster_share));
-    for (uint16_t i = 0; i < pod.shares_n; i++) {
+    for (uint16_t i = 0; pod.shares && i < pod.shares_n; i++) {
         struct str uuid = pod.shares[i].uuid;
         pack_str(&p, &uuid);
         if (shares)
