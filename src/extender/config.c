@@ -73,7 +73,7 @@ static const struct flag FLAGS[] = {
     {"webhook-body-max", TYPE_BYTES, AT(webhook_body_max), "8Mi", 1024, GI, "of an AdmissionReview"},
     {"bodies-max", TYPE_BYTES, AT(bodies_max), "256Mi", 1024, 64 * GI, "of all bodies that a listener holds at once; more is answered with 503"},
     {"connections-max", TYPE_INT, AT(connections_max), "1024", 1, 100000, "connections of a listener; more are answered with 503 and closed"},
-    {"in-flight-max", TYPE_INT, AT(in_flight_max), "256", 1, 100000, "requests of a listener at once; more are answered with 503"},
+    {"in-flight-max", TYPE_INT, AT(in_flight_max), "512", 1, 100000, "requests of a listener at once; more are answered with 503"},
     {"header-timeout", TYPE_MS, AT(header_timeout_ms), "15s", 100, 600000, "total time for a request's header"},
     {"body-timeout", TYPE_MS, AT(body_timeout_ms), "60s", 100, 600000, "total time for a request's body, and for reading the answer"},
     {"idle-timeout", TYPE_S, AT(idle_timeout_s), "200s", 180, 86400, "of an idle connection; above the 90s of kube-scheduler's own end"},

@@ -24,9 +24,9 @@
 #include <unistd.h>
 
 enum {
-    CONNECTIONS_SLACK = 64,         /* connections that are still told 503 */
-    CONNECTION_MEMORY = 128 * 1024, /* the library's: header, and the piece of body in hand */
-    CONNECTION_STEP = 32 * 1024,
+    CONNECTIONS_SLACK = 64,        /* connections that are still told 503 */
+    CONNECTION_MEMORY = 32 * 1024, /* the library's: header, and the piece of body in hand */
+    CONNECTION_STEP = 8 * 1024,
     DROP_MAX = 64 * 1024,        /* body bytes read and thrown away to answer in good order */
     BODY_KEPT_MAX = 1024 * 1024, /* a larger body's memory is given back */
     SPARE_MAX = 64,              /* requests' memory kept for the next */
