@@ -502,12 +502,40 @@ START_TEST(half_sent_body_does_not_hold_up_a_stop)
 }
 END_TEST
 
+/* What the library turns away by itself: an answer of 4xx or none, then the end of the connection.
+ */
+static const struct {
+    const char *name, *request;
+    size_t more; /* so many letters behind it */
+} GARBAGE[] = {
+    {"no HTTP", "\x16\x03\x01\x02 this is no HTTP\r\n\r\n", 0},
+    {"endless request line", "GET /", 100000},
+    {"endless header", "GET /hello HTTP/1.1\r\nHost: t\r\nX: ", 100000},
+    {"negative length", "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: -5\r\n\r\n", 0},
+    {"length that is no number", "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 5x\r\n\r\n", 0},
+    {"length beyond 64 bits",
+     "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 99999999999999999999999\r\n\r\n", 0},
+    {"broken chunk",
+     "POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n", 0},
+    {"endless chunk size", "POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n",
+     100000},
+};
+
 START_TEST(garbage)
 {
     start();
-    client_text(client, "\x16\x03\x01\x02 this is no HTTP\r\n\r\n");
-    ck_assert(client_closed(client, 2000));
+    client_text(client, GARBAGE[_i].request);
+    char letters[1000];
+    memset(letters, 'a', sizeof(letters));
+    for (size_t n = 0; n < GARBAGE[_i].more && client_send(client, letters, sizeof(letters));)
+        n += sizeof(letters);
     struct reply r;
+    client_read(client, false, &r);
+    ck_assert_msg(r.status == 0 || (r.status >= 400 && r.status < 500), "%s: %d", GARBAGE[_i].name,
+                  r.status);
+    reply_done(&r);
+    ck_assert_msg(client_closed(client, 2000), "%s", GARBAGE[_i].name);
+    ck_assert_int_eq(calls, 0);
     client_call_once(ext_server_address(server), "GET", "/hello", NULL, &r);
     expect("lives on", &r, 200, "hello");
 }
@@ -828,7 +856,7 @@ int main(void)
     tcase_add_test(tc, bodies_together);
     tcase_add_test(tc, truncated_body);
     tcase_add_test(tc, half_sent_body_does_not_hold_up_a_stop);
-    tcase_add_test(tc, garbage);
+    tcase_add_loop_test(tc, garbage, 0, sizeof(GARBAGE) / sizeof(GARBAGE[0]));
     tcase_add_test(tc, slow_header);
     tcase_add_test(tc, slow_header_of_a_later_request);
     tcase_add_test(tc, silent_connection);
