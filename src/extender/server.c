@@ -10,6 +10,7 @@
  * ours that end in a 503 before the library's end in silence. */
 #include "extender/priv.h"
 
+#include <assert.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <linux/tcp.h> /* struct tcp_info with tcpi_bytes_received, which the libc's lacks */
@@ -418,7 +419,7 @@ static enum MHD_Result run(struct slot *sl)
 {
     sl->request.body = (struct str){sl->body, sl->body_n};
     buf_init(&sl->answer.body, EXT_ANSWER_MAX);
-    if (sl->route->waits) {
+    if (sl->route->waits || (sl->route->waits_if && sl->route->waits_if(sl->server->app))) {
         suspend(sl);
         return MHD_YES;
     }
@@ -871,6 +872,7 @@ static void reload(struct ext_server *s)
         log_warn("certificate-not-reloaded", "address=%s err=%s", s->address, err.text);
         return;
     }
+    assert(fresh);
     pthread_mutex_lock(&s->lock);
     fresh->older = s->tls;
     s->tls = fresh;
