@@ -179,6 +179,41 @@ START_TEST(takes)
 }
 END_TEST
 
+static bool flies(void *ctx, struct str ns, struct str pod)
+{
+    ck_assert(str_eq(ns, STR("ml")) && str_eq(pod, STR("waits")));
+    return *(bool *)ctx;
+}
+
+/* A lock whose process died before its Binding: given up soon, but not while we may still bind. */
+START_TEST(a_bind_that_died)
+{
+    static const struct {
+        const char *name, *value;
+        bool flies;
+        enum err_code code;
+    } ROWS[] = {
+        {"ten seconds", "2026-09-21T14:13:10Z,ml,waits", false, ERR_BUSY},
+        {"eleven seconds", "2026-09-21T14:13:09Z,ml,waits", false, ERR_OK},
+        {"eleven seconds, in flight", "2026-09-21T14:13:09Z,ml,waits", true, ERR_BUSY},
+        {"from the future", "2026-09-21T14:14:00Z,ml,waits", false, ERR_BUSY},
+    };
+    for (size_t i = 0; i < COUNT(ROWS); i++) {
+        struct fixture f;
+        bool in_flight = ROWS[i].flies;
+        char value[LEASE_LOCK_MAX];
+        struct err err = {0};
+        setup(&f, ROWS[i].value, true);
+        f.args.in_flight = flies;
+        f.args.ctx = &in_flight;
+        enum err_code rc = lease_lock_take(&f.args, value, &err);
+        ck_assert_msg(rc == ROWS[i].code, "%s: %s", ROWS[i].name, err_class(rc)->name);
+        check_value(&f, ROWS[i].name, rc ? ROWS[i].value : MINE);
+        kube_free(f.k);
+    }
+}
+END_TEST
+
 START_TEST(other_annotations_stay)
 {
     struct fixture f;
@@ -494,6 +529,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, takes, 0, (int)COUNT(TAKES));
     tcase_add_loop_test(tc, releases, 0, (int)COUNT(RELEASES));
+    tcase_add_test(tc, a_bind_that_died);
     tcase_add_test(tc, other_annotations_stay);
     tcase_add_test(tc, no_such_node);
     tcase_add_test(tc, durations_as_go_prints_them);
