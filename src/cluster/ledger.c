@@ -242,16 +242,21 @@ enum err_code ledger_entry_get(struct cluster_store *st, struct str name, struct
     return ERR_OK;
 }
 
+void ledger_clean(struct entry *e)
+{
+    assert(e->dirty);
+    *e->dirty_at = e->dirty_next;
+    if (e->dirty_next)
+        e->dirty_next->dirty_at = e->dirty_at;
+    e->dirty = false;
+}
+
 void ledger_entry_release(struct cluster_store *st, struct entry *e)
 {
     if (e->cur || e->pods_n > 0 || e->cpu_pods > 0)
         return;
     if (e->dirty)
-        for (struct entry **p = &st->dirty; *p; p = &(*p)->dirty_next)
-            if (*p == e) {
-                *p = e->dirty_next;
-                break;
-            }
+        ledger_clean(e);
     table_del(&st->nodes, e);
     st->entries[e->slot] = NULL;
     st->free_slots[st->free_n++] = e->slot;
@@ -268,6 +273,9 @@ void ledger_dirty(struct cluster_store *st, struct entry *e)
         return;
     e->dirty = true;
     e->dirty_next = st->dirty;
+    e->dirty_at = &st->dirty;
+    if (st->dirty)
+        st->dirty->dirty_at = &e->dirty_next;
     st->dirty = e;
     st->changed = true;
 }

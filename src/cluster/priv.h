@@ -175,10 +175,10 @@ struct record { /* a pod that asks for cards; one block */
 
 struct entry { /* a node: known (cur), or only named by pods */
     uint32_t hash, slot;
-    struct snode *cur; /* NULL: no object, or one that is ignored */
-    struct entry *dirty_next;
-    bool dirty; /* cur no longer says what its pods use */
-    bool seen;  /* in the relist that goes on */
+    struct snode *cur;                    /* NULL: no object, or one that is ignored */
+    struct entry *dirty_next, **dirty_at; /* the list of dirty ones; what points at this one */
+    bool dirty;                           /* cur no longer says what its pods use */
+    bool seen;                            /* in the relist that goes on */
     struct card *cards;
     uint32_t cards_n, cards_cap;
     struct record **pods;
@@ -325,6 +325,7 @@ void ledger_space_release(struct cluster_store *st, struct space *s);
 /* The node's object is now this one (NULL: none). Takes `to`. */
 void ledger_node_set(struct cluster_store *st, struct entry *e, struct snode *to);
 void ledger_dirty(struct cluster_store *st, struct entry *e);
+void ledger_clean(struct entry *e); /* off the list of dirty ones */
 MUST_USE bool ledger_refresh(struct cluster_store *st, struct entry *e); /* false: no memory */
 /* Differences between what is kept and what follows from the records; with `repair` they are put
  * right. */

@@ -170,8 +170,7 @@ static bool refresh_all(struct cluster_store *st)
         struct entry *e = st->dirty;
         if (e->cur && !ledger_refresh(st, e))
             return false;
-        st->dirty = e->dirty_next;
-        e->dirty = false;
+        ledger_clean(e);
     }
     return true;
 }
