@@ -48,6 +48,10 @@ struct ext_config {
     size_t request_memory_max; /* arena of one request */
     int threads;               /* of a listener; 0: by the number of processors */
     bool legacy_metrics;       /* HAMi's old metric names as well */
+    bool leader_elect, leader_role_label;
+    const char *leader_mode, *leader_name, *leader_namespace, *leader_identity;
+    bool leader_own;           /* --leader-elect-mode=own; false: follow */
+    int64_t leader_duration_ms, leader_renew_ms, leader_retry_ms;
     int verbosity;
     bool help, version;
     struct buf ignored; /* see ext_config_ignored() */
@@ -101,6 +105,7 @@ struct ext_app {
     struct ext_workers *workers;
     struct ext_binds *binds;
     struct ext_wake *wake; /* NULL: nobody is woken */
+    struct ext_leader *leader; /* NULL: leads always */
     struct admission_config admission;
     _Atomic bool synced[EXT_SYNC_COUNT_];
     _Atomic bool stopping;
@@ -149,6 +154,7 @@ struct ext_route {
     unsigned surfaces;
     bool trusted; /* loopback peers and verified client certificates only */
     bool waits;   /* runs on a worker */
+    bool (*waits_if)(struct ext_app *app); /* may be NULL; runs on a worker while this is true */
     bool always;  /* probes: answered beyond the limits of load too, and while stopping */
     enum ext_verb verb;
     ext_handler handle;
@@ -234,6 +240,28 @@ void ext_readyz(struct ext_request *r, struct ext_answer *a);
 void ext_version(struct ext_request *r, struct ext_answer *a);
 /* exposition.c */
 void ext_metrics_get(struct ext_request *r, struct ext_answer *a);
+
+/* ---- leader.c: may this instance act? Everything says yes without --leader-elect. ---- */
+MUST_USE enum err_code ext_leader_start(struct ext_app *app, struct err *err); /* sets app->leader */
+/* `release`: nothing that we wrote can land any more, so our own Lease is given back at once. */
+void ext_leader_stop(struct ext_app *app, bool release);
+bool ext_leading(struct ext_app *app); /* never waits */
+bool ext_not_leading(struct ext_app *app);
+/* Before a refusal: one live GET, since kube-scheduler may be faster than our watch. ERR_UNAVAILABLE says who leads. */
+MUST_USE enum err_code ext_lead_check(struct ext_app *app, struct err *err);
+/* The leading that writes happen under. A new leader's wait until the last one's have landed, at most until deadline_ms
+ * (ERR_BUSY). For workers. */
+struct ext_term {
+    uint64_t number;
+    int64_t until_ms; /* as of the last look: no write is started then or later */
+};
+MUST_USE enum err_code ext_term_enter(struct ext_app *app, int64_t deadline_ms, struct ext_term *ret, struct err *err);
+/* Asked immediately before each write is sent (undoing is always right and does not ask); and told when it is back, which
+ * finds a stop of this process in between. */
+bool ext_may_write(struct ext_app *app, struct ext_term *term);
+void ext_wrote(struct ext_app *app, const struct ext_term *term);
+void ext_leadz(struct ext_request *r, struct ext_answer *a);
+void ext_leader_metrics(struct ext_app *app, struct buf *out);
 
 /* ---- wire.c: the extender's JSON ---- */
 struct ext_args { /* ExtenderArgs; keys in any case, duplicates: the last */
