@@ -172,6 +172,7 @@ static long status_of(CURL *easy)
     return status;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is the library's */
 static size_t on_body(char *p, size_t size, size_t n, void *ctx)
 {
     struct transfer *t = ctx;
@@ -192,6 +193,7 @@ static size_t on_body(char *p, size_t size, size_t n, void *ctx)
     return t->body.failed ? 0 : size * n;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is the library's */
 static size_t on_header(char *p, size_t size, size_t n, void *ctx)
 {
     struct transfer *t = ctx;
@@ -696,11 +698,12 @@ enum err_code kube_http_new(const struct kube_http_config *cfg, const struct clo
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&h->freed, &attr);
     (void)pthread_condattr_destroy(&attr);
-    enum err_code rc =
-        cfg->kubeconfig
-            ? kube_creds_load(cfg->kubeconfig, cfg->context, &h->creds, err)
-            : kube_creds_in_cluster(getenv("KUBERNETES_SERVICE_HOST"),
-                                    getenv("KUBERNETES_SERVICE_PORT"), IN_CLUSTER, &h->creds, err);
+    /* nobody changes the environment */
+    const char *host = getenv("KUBERNETES_SERVICE_HOST"); /* NOLINT(concurrency-mt-unsafe) */
+    const char *port = getenv("KUBERNETES_SERVICE_PORT"); /* NOLINT(concurrency-mt-unsafe) */
+    enum err_code rc = cfg->kubeconfig
+                           ? kube_creds_load(cfg->kubeconfig, cfg->context, &h->creds, err)
+                           : kube_creds_in_cluster(host, port, IN_CLUSTER, &h->creds, err);
     if (!rc) {
         h->loopback = is_loopback(h->creds->server);
         rc = try_settings(h, err);

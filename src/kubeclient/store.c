@@ -311,7 +311,7 @@ static void history_drop_first(struct history *h)
     h->gone_rv = c->rv;
     h->bytes -= c->now->n;
     change_done(c);
-    h->first = (h->first + 1) % h->cap;
+    h->first = h->first + 1 < h->cap ? h->first + 1 : 0;
     h->first_seq++;
     h->n--;
 }
@@ -540,10 +540,10 @@ static struct text *present(struct kube_store *st, enum kube_kind kind, struct s
 
 enum put { PUT_DONE, PUT_RACE, PUT_FULL, PUT_NO_MEMORY };
 
-/* Puts `next` (NULL: removes) where `old` stands, if it still does. `gone`: the state under which a
- * removal is told. */
+/* Puts `next` where `old` stands, if it still does; or removes the object, with `next` as the state
+ * that is told. */
 static enum put put_locked(struct kube_store *st, enum kube_kind kind, struct str key,
-                           struct text *old, struct text *next, struct text *gone)
+                           struct text *old, struct text *next, bool removed)
 {
     struct table *t = &st->tables[kind];
     struct object *o = find_locked(t, key);
@@ -560,15 +560,13 @@ static enum put put_locked(struct kube_store *st, enum kube_kind kind, struct st
     }
     st->rv++;
     st->writes++;
-    if (next) {
-        text_number(next, st->rv);
-        publish_locked(st, t, old ? KUBE_MODIFIED : KUBE_ADDED, text_ref(next), o->now);
-        o->now = text_ref(next);
-    } else {
-        text_number(gone, st->rv);
-        publish_locked(st, t, KUBE_DELETED, text_ref(gone), TAKE(o->now));
+    text_number(next, st->rv);
+    enum kube_event_type type = removed ? KUBE_DELETED : old ? KUBE_MODIFIED : KUBE_ADDED;
+    publish_locked(st, t, type, text_ref(next), TAKE(o->now));
+    if (removed)
         remove_locked(st, t, o);
-    }
+    else
+        o->now = text_ref(next);
     return PUT_DONE;
 }
 
@@ -602,8 +600,7 @@ static struct answer try_write(struct kube_store *st, const struct kube_request 
         return large ? answer_status(413, "RequestEntityTooLarge", "the object is too large")
                      : (struct answer){0};
     pthread_mutex_lock(&st->lock);
-    enum put put = put_locked(st, req->kind, key, old, out == KUBE_REMOVED ? NULL : next,
-                              out == KUBE_REMOVED ? next : NULL);
+    enum put put = put_locked(st, req->kind, key, old, next, out == KUBE_REMOVED);
     pthread_mutex_unlock(&st->lock);
     switch (put) {
     case PUT_RACE:
@@ -1029,9 +1026,7 @@ static enum wait next_changes(struct watching *w, struct change *batch, size_t *
 
 static enum err_code follow(struct watching *w, int64_t end_ms)
 {
-    struct change *batch CLEANUP(free_p) = calloc(WATCH_BATCH, sizeof(*batch));
-    if (!batch)
-        return err_set(w->err, ERR_NO_MEMORY, "watch: no memory");
+    struct change batch[WATCH_BATCH];
     int64_t mark_ms = clock_mono_ms(&w->st->clock) + BOOKMARK_S * 1000;
     for (;;) {
         if (w->stop && *w->stop)
@@ -1186,13 +1181,10 @@ static enum err_code make_texts(struct kube_store_item *items, struct text **tex
     return ERR_OK;
 }
 
-enum err_code kube_store_add_all(struct kube_store *st, struct kube_store_item *items, size_t n,
-                                 struct err *err)
+static enum err_code add_texts(struct kube_store *st, struct kube_store_item *items,
+                               struct text **texts, uint32_t *slots, size_t n, struct err *err)
 {
-    struct text **texts = calloc(n + 1, sizeof(struct text *));
-    uint32_t *slots = calloc(n + 1, sizeof(*slots));
-    enum err_code rc = texts && slots ? make_texts(items, texts, n, err)
-                                      : err_set(err, ERR_NO_MEMORY, "load: no memory");
+    enum err_code rc = make_texts(items, texts, n, err);
     if (!rc) {
         size_t done = 0;
         pthread_mutex_lock(&st->lock);
@@ -1208,8 +1200,18 @@ enum err_code kube_store_add_all(struct kube_store *st, struct kube_store_item *
         }
         pthread_mutex_unlock(&st->lock);
     }
-    for (size_t i = 0; texts && i < n; i++)
+    for (size_t i = 0; i < n; i++)
         text_unref(texts[i]);
+    return rc;
+}
+
+enum err_code kube_store_add_all(struct kube_store *st, struct kube_store_item *items, size_t n,
+                                 struct err *err)
+{
+    struct text **texts = calloc(n + 1, sizeof(struct text *));
+    uint32_t *slots = calloc(n + 1, sizeof(*slots));
+    enum err_code rc = texts && slots ? add_texts(st, items, texts, slots, n, err)
+                                      : err_set(err, ERR_NO_MEMORY, "load: no memory");
     free(texts);
     free(slots);
     return rc;

@@ -292,6 +292,24 @@ static enum err_code library_fault(struct reading *r, const yaml_parser_t *p, st
     return fault_at(r, &at, problem);
 }
 
+/* The value of a \u escape at `at`; 0: there is none. */
+static uint32_t escaped_unit(struct str text, size_t at)
+{
+    uint32_t v = 0;
+    if (at + 6 > text.n || text.p[at] != '\\' || text.p[at + 1] != 'u')
+        return 0;
+    for (size_t i = at + 2; i < at + 6; i++) {
+        char c = text.p[i];
+        if (c >= '0' && c <= '9')
+            v = v << 4 | (uint32_t)(c - '0');
+        else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
+            v = v << 4 | (uint32_t)((c | 0x20) - 'a' + 10);
+        else
+            return 0;
+    }
+    return v;
+}
+
 /* JSON spells characters beyond U+FFFF as two \u escapes, which YAML knows as \U and eight digits.
  * Rewrites them in a text that starts as JSON does; *ret stays NULL when there is nothing to do. */
 static enum err_code join_surrogates(struct str text, char **ret, size_t *ret_n)
@@ -309,18 +327,13 @@ static enum err_code join_surrogates(struct str text, char **ret, size_t *ret_n)
         return ERR_NO_MEMORY;
     size_t n = 0;
     for (i = 0; i < text.n;) {
-        unsigned hi, lo;
-        char esc[13] = "";
         if (text.p[i] != '\\' || text.n - i < 2) {
             out[n++] = text.p[i++];
             continue;
         }
-        size_t len = text.n - i < 12 ? text.n - i : 12;
-        memcpy(esc, text.p + i, len);
-        if (strspn(esc + (len > 2 ? 2 : len), "0123456789abcdefABCDEF") == 4 &&
-            sscanf(esc, "\\u%4x\\u%4x", &hi, &lo) == 2 && hi >= 0xd800 && hi < 0xdc00 &&
-            lo >= 0xdc00 && lo < 0xe000) {
-            unsigned code = 0x10000 + ((hi - 0xd800) << 10) + (lo - 0xdc00);
+        uint32_t hi = escaped_unit(text, i), lo = escaped_unit(text, i + 6);
+        if (hi >= 0xd800 && hi < 0xdc00 && lo >= 0xdc00 && lo < 0xe000) {
+            uint32_t code = 0x10000 + ((hi - 0xd800) << 10) + (lo - 0xdc00);
             n += (size_t)sprintf(out + n, "\\U%08x", code); /* 10 characters for 12 */
             i += 12;
             continue;
@@ -333,17 +346,10 @@ static enum err_code join_surrogates(struct str text, char **ret, size_t *ret_n)
     return ERR_OK;
 }
 
-enum err_code kube_yaml_parse_marked(struct str text, const char *path, json_t **ret,
-                                     struct kube_marks *marks, struct err *err)
+static enum err_code parse_text(struct str text, const char *path, json_t **ret,
+                                struct kube_marks *marks, struct err *err)
 {
     struct reading r = {.path = path, .err = err, .marks = marks};
-    if (text.n > TEXT_MAX)
-        return err_set(err, ERR_TOO_LARGE, "%s: more than 512 MiB", path);
-    char *joined CLEANUP(free_p) = NULL;
-    if (join_surrogates(text, &joined, &text.n))
-        return no_memory(&r);
-    if (joined)
-        text.p = joined;
     yaml_parser_t parser;
     if (!yaml_parser_initialize(&parser))
         return no_memory(&r);
@@ -371,6 +377,21 @@ enum err_code kube_yaml_parse_marked(struct str text, const char *path, json_t *
     }
     *ret = r.documents;
     return ERR_OK;
+}
+
+enum err_code kube_yaml_parse_marked(struct str text, const char *path, json_t **ret,
+                                     struct kube_marks *marks, struct err *err)
+{
+    if (text.n > TEXT_MAX)
+        return err_set(err, ERR_TOO_LARGE, "%s: more than 512 MiB", path);
+    char *joined = NULL;
+    size_t joined_n = 0;
+    if (join_surrogates(text, &joined, &joined_n))
+        return err_set(err, ERR_NO_MEMORY, "%s: no memory", path);
+    enum err_code rc =
+        parse_text(joined ? (struct str){joined, joined_n} : text, path, ret, marks, err);
+    free(joined);
+    return rc;
 }
 
 enum err_code kube_yaml_parse(struct str text, const char *path, json_t **ret_array_of_documents,

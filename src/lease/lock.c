@@ -359,7 +359,8 @@ static enum try take_once(const struct lease_lock_args *a, bool by_version,
         return TRY_OVER;
     *ret_none = seen.value.p == NULL;
     struct lease_lock lock = lease_lock_parse(seen.value);
-    if (lease_lock_owned_by(&lock, a->ns, a->pod) && seen.value.n < LEASE_LOCK_MAX) {
+    if (seen.value.p && lease_lock_owned_by(&lock, a->ns, a->pod) &&
+        seen.value.n < LEASE_LOCK_MAX) {
         memcpy(ret_value, seen.value.p, seen.value.n);
         ret_value[seen.value.n] = '\0';
         return TRY_OVER;

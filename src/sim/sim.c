@@ -208,9 +208,11 @@ static json_t *served_lists(const struct sim *s, struct serving *v)
         v->broken = v->broken || c.broken;
         if (c.full == 0)
             continue;
-        char *left CLEANUP(free_p) = served_list(&c);
-        if (!left || json_object_setn_new(out, row->pod_to_allocate.p, row->pod_to_allocate.n,
-                                          json_string(left)))
+        char *left = served_list(&c);
+        bool good = left && json_object_setn_new(out, row->pod_to_allocate.p,
+                                                 row->pod_to_allocate.n, json_string(left)) == 0;
+        free(left);
+        if (!good)
             return NULL;
     }
     return out ? json_incref(out) : NULL;
