@@ -212,6 +212,23 @@ START_TEST(classes)
             ck_assert(a.fits == b.fits && a.score == b.score && a.reasons == b.reasons &&
                       a.unresolvable == b.unresolvable);
         }
+    /* many at once say the same, known ones, unknown ones and none */
+    const struct cluster_node *list[80] = {NULL};
+    static struct score_verdict all[80];
+    for (uint32_t slot = 0; slot < 70; slot++)
+        list[slot + slot / 8] = cluster_snapshot_at(s, slot);
+    for (int with = 0; with < 2; with++) {
+        memset(all, 0xff, sizeof(all));
+        cluster_class_check_all(with ? c : NULL, &prep, list, 80, all);
+        for (int i = 0; i < 80; i++)
+            if (list[i]) {
+                score_node_check(&prep, &list[i]->score, NULL, &b);
+                ck_assert(all[i].fits == b.fits && all[i].score == b.score &&
+                          all[i].reasons == b.reasons);
+            } else {
+                ck_assert_msg(all[i].score == -1, "skipped");
+            }
+    }
     /* it remembers: a question that would be answered otherwise is not asked */
     const struct cluster_node *node = cluster_snapshot_at(s, 0);
     struct score_device full = node->score.devices[0];
