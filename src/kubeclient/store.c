@@ -305,13 +305,20 @@ static void change_done(struct change *c)
     text_unref(c->before);
 }
 
+/* Where the i-th kept change stands; i may be n. */
+static size_t ring_at(const struct history *h, size_t i)
+{
+    size_t at = h->first + i;
+    return at < h->cap ? at : at - h->cap;
+}
+
 static void history_drop_first(struct history *h)
 {
     struct change *c = &h->v[h->first];
     h->gone_rv = c->rv;
     h->bytes -= c->now->n;
     change_done(c);
-    h->first = h->first + 1 < h->cap ? h->first + 1 : 0;
+    h->first = ring_at(h, 1);
     h->first_seq++;
     h->n--;
 }
@@ -331,7 +338,7 @@ static bool history_reserve_locked(struct history *h, size_t more, size_t kept)
     if (!v)
         return false;
     for (size_t i = 0; i < h->n; i++)
-        v[i] = h->v[(h->first + i) % h->cap];
+        v[i] = h->v[ring_at(h, i)];
     free(h->v);
     h->v = v;
     h->cap = cap;
@@ -346,7 +353,7 @@ static void publish_locked(struct kube_store *st, struct table *t, enum kube_eve
     struct history *h = &t->history;
     while (h->n > 0 && (h->n == h->cap || h->bytes + now->n > HISTORY_BYTES_MAX))
         history_drop_first(h);
-    h->v[(h->first + h->n) % h->cap] = (struct change){type, st->rv, now, before};
+    h->v[ring_at(h, h->n)] = (struct change){type, st->rv, now, before};
     h->n++;
     h->bytes += now->n;
     pthread_cond_broadcast(&t->changed);
@@ -967,7 +974,7 @@ static enum err_code seek(struct watching *w)
     size_t lo = 0, hi = h->n;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
-        if (h->v[(h->first + mid) % h->cap].rv <= w->rv)
+        if (h->v[ring_at(h, mid)].rv <= w->rv)
             lo = mid + 1;
         else
             hi = mid;
@@ -1012,7 +1019,7 @@ static enum wait next_changes(struct watching *w, struct change *batch, size_t *
         if (n > WATCH_BATCH)
             n = WATCH_BATCH;
         for (size_t i = 0; i < n; i++) {
-            batch[i] = h->v[(h->first + at + i) % h->cap];
+            batch[i] = h->v[ring_at(h, at + i)];
             (void)text_ref(batch[i].now);
             (void)text_ref(batch[i].before);
         }
