@@ -179,19 +179,28 @@ static size_t rank_best(const struct ext_question *q, const struct ext_candidate
     return n;
 }
 
+static bool holds_of_others(struct ext_request *r, const struct ext_question *q,
+                            const struct cluster_node *node, bool certain_only,
+                            struct score_extra *ret, uint32_t *ret_likely)
+{
+    const struct cluster_hold_query query = {.except_uid = q->pod.uid,
+                                             .priority = q->pod.priority,
+                                             .certain_only = certain_only,
+                                             .now_ms = clock_mono_ms(r->app->clock)};
+    return cluster_hold_extra_for(r->app->store, node, &query, ret, ret_likely);
+}
+
 /* Does the node still take the pod with the holds of others on top? */
 static bool bears_holds(struct ext_request *r, struct ext_question *q,
                         const struct ext_candidate *c, bool certain_only, uint32_t *ret_likely)
 {
-    struct cluster_store *store = r->app->store;
     if (ret_likely)
         *ret_likely = 0;
     const struct cluster_node *node = cluster_snapshot_find(q->snapshot, c->name);
     if (!node || (q->items && !str_eq(node->uid, c->node->uid)))
         return true; /* simulated: nobody is told that it has room */
     struct score_extra extra[SCORE_DEVICES_MAX];
-    if (!cluster_hold_extra(store, node, q->pod.uid, certain_only, clock_mono_ms(r->app->clock),
-                            extra, ret_likely))
+    if (!holds_of_others(r, q, node, certain_only, extra, ret_likely))
         return true;
     struct score_verdict verdict;
     score_node_check(&q->prepared, &node->score, extra, &verdict);
@@ -269,8 +278,7 @@ static void hold(struct ext_request *r, struct ext_question *q, const size_t *pi
         if (!node || (q->items && !str_eq(node->uid, c->node->uid)))
             continue;
         struct score_extra extra[SCORE_DEVICES_MAX];
-        bool held = cluster_hold_extra(r->app->store, node, q->pod.uid, false,
-                                       clock_mono_ms(r->app->clock), extra, NULL);
+        bool held = holds_of_others(r, q, node, false, extra, NULL);
         struct score_verdict verdict;
         score_node_place(&q->prepared, &node->score, held ? extra : NULL, &verdict, &scratch, NULL);
         if (!verdict.fits && held) /* pinned over likely holds */
