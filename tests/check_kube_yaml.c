@@ -39,6 +39,7 @@ static const struct {
     {"JSON surrogates", "{\"a\":\"\\ud83d\\ude00x\"}", "[{\"a\":\"\\ud83d\\ude00x\"}]"},
     {"JSON: an escaped backslash is no escape", "{\"a\":\"\\\\ud83d\\\\ude00\"}",
      "[{\"a\":\"\\\\ud83d\\\\ude00\"}]"},
+    {"those breaks as escapes", "{\"a\":\"\\u0085\\u2028\"}", "[{\"a\":\"\\u0085\\u2028\"}]"},
     {"an anchor that nobody uses", "a: &x 1\n", "[{\"a\":1}]"},
     {"a quoted merge key is a key", "\"<<\": 1\n", "[{\"<<\":1}]"},
     {"a byte order mark",
@@ -95,6 +96,10 @@ static const struct {
     {"a closing bracket too many", "a: 1]\nb: ]\n", "f:2:4: did not find expected node content"},
     {"not indented", "a:\n  b: 1\n c: 2\n", "f:3:2: did not find expected key"},
     {"bytes that are not UTF-8", "a: 1\nb: \xff\n", "f:2:4: invalid leading UTF-8 octet"},
+    {"a next-line character in JSON", "{\n \"a\": \"x\xc2\x85y\"}",
+     "f:2:9: a line break of other worlds (U+0085, U+2028, U+2029): escape it"},
+    {"a line separator", "a: 1\nb: \"\xe2\x80\xa8\"\n",
+     "f:2:5: a line break of other worlds (U+0085, U+2028, U+2029): escape it"},
     {"a control character", "a: 1\nb: \x01\n", "f:2:4: control characters are not allowed"},
 };
 

@@ -273,6 +273,19 @@ static enum err_code on_event(struct reading *r, const yaml_event_t *ev)
     return rc ? rc : put(r, value, ev);
 }
 
+static yaml_mark_t mark_of(struct str text, size_t offset)
+{
+    yaml_mark_t at = {0};
+    for (size_t i = 0; i < text.n && i < offset; i++) {
+        at.column++;
+        if (text.p[i] == '\n') {
+            at.line++;
+            at.column = 0;
+        }
+    }
+    return at;
+}
+
 /* libyaml's own complaint. Its reader's faults carry a byte offset instead of a mark. */
 static enum err_code library_fault(struct reading *r, const yaml_parser_t *p, struct str text)
 {
@@ -281,14 +294,7 @@ static enum err_code library_fault(struct reading *r, const yaml_parser_t *p, st
     const char *problem = p->problem ? p->problem : "not YAML";
     if (p->error != YAML_READER_ERROR)
         return fault_at(r, &p->problem_mark, problem);
-    yaml_mark_t at = {0};
-    for (size_t i = 0; i < text.n && i < p->problem_offset; i++) {
-        at.column++;
-        if (text.p[i] == '\n') {
-            at.line++;
-            at.column = 0;
-        }
-    }
+    yaml_mark_t at = mark_of(text, p->problem_offset);
     return fault_at(r, &at, problem);
 }
 
@@ -379,11 +385,33 @@ static enum err_code parse_text(struct str text, const char *path, json_t **ret,
     return ERR_OK;
 }
 
+/* YAML 1.1, which the library reads, breaks lines at U+0085, U+2028 and U+2029, and would make
+ * spaces of them within quotes; JSON and YAML 1.2 don't. The first one's offset; text.n: there is
+ * none. */
+static size_t odd_break(struct str text)
+{
+    static const char *const BREAKS[] = {"\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+    size_t first = text.n;
+    for (size_t i = 0; i < sizeof(BREAKS) / sizeof(BREAKS[0]); i++) {
+        const char *p = first ? memmem(text.p, first, BREAKS[i], strlen(BREAKS[i])) : NULL;
+        if (p)
+            first = (size_t)(p - text.p);
+    }
+    return first;
+}
+
 enum err_code kube_yaml_parse_marked(struct str text, const char *path, json_t **ret,
                                      struct kube_marks *marks, struct err *err)
 {
     if (text.n > TEXT_MAX)
         return err_set(err, ERR_TOO_LARGE, "%s: more than 512 MiB", path);
+    size_t odd = odd_break(text);
+    if (odd < text.n) {
+        struct reading r = {.path = path, .err = err};
+        yaml_mark_t at = mark_of(text, odd);
+        return fault_at(&r, &at,
+                        "a line break of other worlds (U+0085, U+2028, U+2029): escape it");
+    }
     char *joined = NULL;
     size_t joined_n = 0;
     if (join_surrogates(text, &joined, &joined_n))
