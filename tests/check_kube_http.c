@@ -654,6 +654,8 @@ static const struct {
     {"a user that is not there", HEAD CLUSTER_PART, "no user \"u\"", NULL},
     {"no server", HEAD "clusters: [{name: k, cluster: {}}]\n", "no http or https URL", NULL},
     {"a server without scheme", HEAD "clusters: [{name: k, cluster: {server: 'h:1'}}]\n", "no http or https URL", NULL},
+    {"a server without host", HEAD "clusters: [{name: k, cluster: {server: 'https:///'}}]\n", "no http or https URL", NULL},
+    {"a server with nothing but a port", HEAD "clusters: [{name: k, cluster: {server: 'https://:1'}}]\n", "no http or https URL", NULL},
     {"a server with a password", HEAD "clusters: [{name: k, cluster: {server: 'https://a:b@h'}}]\n", "no http or https URL", NULL},
     {"insecure with a CA", HEAD "clusters: [{name: k, cluster: {server: 'https://h', insecure-skip-tls-verify: true, certificate-authority-data: LS0tLS1CRUdJTg==}}]\n", "remove one of the two", NULL},
     {"a CA that is no base64", HEAD "clusters: [{name: k, cluster: {server: 'https://h', certificate-authority-data: '!!'}}]\n", "certificate-authority-data is no PEM", NULL},

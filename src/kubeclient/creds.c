@@ -226,7 +226,10 @@ static bool has_pem(const struct kube_pem *p) { return p->data || p->path; }
 static enum err_code take_server(struct kube_creds *c, const char *where, const char *server,
                                  struct err *err)
 {
-    bool good = strncmp(server, "https://", 8) == 0 || strncmp(server, "http://", 7) == 0;
+    size_t scheme = strncmp(server, "https://", 8) == 0  ? 8
+                    : strncmp(server, "http://", 7) == 0 ? 7
+                                                         : 0;
+    bool good = scheme > 0 && strcspn(server + scheme, "/:") > 0; /* a host */
     for (const char *p = server; good && *p; p++)
         good = *p > ' ' && *p < 0x7f && *p != '?' && *p != '#' && *p != '@';
     if (!good)
