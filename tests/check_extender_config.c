@@ -67,6 +67,10 @@ static const char *sample(const struct ext_flag_view *f, const char **ret_bad)
         {"shortlist", "5", "-1"},
         {"score-max", "100", "0"},
         {"bind-timeout", "9s", "100ms"},
+        {"leader-elect-mode", "own", "mine"},
+        {"leader-elect-lease-duration", "30s", "15"},
+        {"leader-elect-renew-deadline", "9s", "10ms"},
+        {"leader-elect-retry-period", "1s", "x"},
         {"listen-webhook", "", NULL},
         {"cert_file", "", NULL},
         {"key_file", "", NULL},
@@ -194,8 +198,10 @@ START_TEST(the_chart)
                      ERR_OK);
     ck_assert_str_eq(c.http_bind, "0.0.0.0:443");
     ck_assert_ptr_null(c.listen_extender);
-    ck_assert_str_eq(ext_config_ignored(&c), "leader-elect, leader-elect-resource-name, "
-                                             "leader-elect-resource-namespace, enable-ascend");
+    ck_assert_str_eq(ext_config_ignored(&c), "enable-ascend");
+    ck_assert(c.leader_elect && !c.leader_own);
+    ck_assert_str_eq(c.leader_name, "n");
+    ck_assert_str_eq(c.leader_namespace, "ns");
     ext_config_done(&c);
 }
 END_TEST

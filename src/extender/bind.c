@@ -35,6 +35,7 @@ struct bind {
     struct str resource_version; /* the Binding's precondition */
     bool reserved_keys;          /* to be cleaned first */
     int64_t deadline_ms;
+    struct ext_term term; /* of the leading that it began in */
     bool charged;
     bool sent;              /* a Binding left: its outcome needs a proof */
     struct ext_settle undo; /* locks taken so far; becomes a settling entry as it is */
@@ -42,11 +43,19 @@ struct bind {
 
 static int64_t now_ms(const struct bind *b) { return clock_mono_ms(b->app->clock); }
 
-/* No lock and no Binding is started after the deadline; undoing is. */
+/* No lock and no Binding is started after the deadline, or when we may not lead; undoing is. */
 static bool may_write(void *ctx)
 {
-    const struct bind *b = ctx;
-    return now_ms(b) < b->deadline_ms;
+    struct bind *b = ctx;
+    return now_ms(b) < b->deadline_ms && ext_may_write(b->app, &b->term);
+}
+
+static enum err_code too_late(const struct bind *b, struct err *err)
+{
+    if (now_ms(b) < b->deadline_ms)
+        return err_set(err, ERR_CANCELLED, "bind: this instance does not lead any more; try again");
+    return err_set(err, ERR_CANCELLED,
+                   "bind: --bind-timeout is over before the Binding was sent; try again");
 }
 
 static int write_timeout(const struct bind *b)
@@ -240,6 +249,7 @@ static enum err_code take_locks(struct bind *b, struct err *err)
             struct lease_lock_args args = lock_args(b, keys[i]);
             b->undo.locks[i].key = keys[i];
             rc = lease_lock_take(&args, b->undo.locks[i].value, err);
+            ext_wrote(b->app, &b->term);
         } while (rc == ERR_BUSY && wait_for_lock(b));
         if (!rc || rc == ERR_UNKNOWN) /* perhaps ours, now or later: to be released */
             b->undo.locks_n = i + 1;
@@ -410,6 +420,8 @@ static enum err_code clean_reserved(struct bind *b, struct err *err)
     buf_add(&body, STR("}}}"));
     if (!rc && body.failed)
         rc = err_set(err, ERR_TOO_LARGE, "bind: too many keys to remove");
+    if (!rc && !may_write(b))
+        rc = too_late(b, err);
     if (rc) {
         buf_done(&body);
         return rc;
@@ -424,6 +436,7 @@ static enum err_code clean_reserved(struct bind *b, struct err *err)
                                .timeout_ms = write_timeout(b)};
     struct kube_response resp = {0};
     rc = kube_call(b->app->kube, &req, &resp, err);
+    ext_wrote(b->app, &b->term);
     if (!rc) {
         struct str text = arena_str(b->r->arena, (struct str){resp.body, resp.body_n});
         struct cluster_pod now;
@@ -446,8 +459,7 @@ static enum err_code post_binding(struct bind *b, struct err *err)
     buf_init(&body, 1 << 20);
     enum err_code rc = binding_body(b, &body, err);
     if (!rc && !may_write(b))
-        rc = err_set(err, ERR_CANCELLED,
-                     "bind: --bind-timeout is over before the Binding was sent; try again");
+        rc = too_late(b, err);
     if (!rc) {
         struct kube_request req = {.verb = KUBE_BIND,
                                    .kind = KUBE_POD,
@@ -458,6 +470,7 @@ static enum err_code post_binding(struct bind *b, struct err *err)
         struct kube_response resp = {0};
         b->sent = true;
         rc = kube_call(b->app->kube, &req, &resp, err);
+        ext_wrote(b->app, &b->term);
         kube_response_done(&resp);
     }
     buf_done(&body);
@@ -499,7 +512,9 @@ static enum err_code send(struct bind *b, struct err *err)
 
 static enum err_code bind_pod(struct bind *b, struct err *err)
 {
-    enum err_code rc = find_pod(b, err);
+    enum err_code rc = ext_term_enter(b->app, b->deadline_ms, &b->term, err);
+    if (!rc)
+        rc = find_pod(b, err);
     if (rc)
         return rc;
     if (b->pod->node.n)

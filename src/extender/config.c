@@ -68,6 +68,16 @@ static const struct flag FLAGS[] = {
     {"bind-timeout", TYPE_MS, AT(bind_timeout_ms), "4s", 200, 600000, "of a whole bind; below the extender's httpTimeout in kube-scheduler's configuration (5s unless set)"},
     {"node-lock-timeout", TYPE_MS64, AT(lock_expire_ms), "5m", 1000, INT64_C(86400000), "age from which a malformed or bare node lock is taken over"},
     {"workers", TYPE_INT, AT(workers_max), "16", 1, 1024, "binds that talk to the API server at once"},
+    /* who leads */
+    {"leader-elect", TYPE_BOOL, AT(leader_elect), "false", 0, 0, "answer the verbs only while this instance leads; needs --leader-elect-resource-name and -namespace; false: leads always"},
+    {"leader-elect-resource-name", TYPE_TEXT, AT(leader_name), "", 0, 0, "the Lease: in follow mode the one of the kube-scheduler beside us"},
+    {"leader-elect-resource-namespace", TYPE_TEXT, AT(leader_namespace), "", 0, 0, "its namespace"},
+    {"leader-elect-mode", TYPE_TEXT, AT(leader_mode), "follow", 0, 0, "follow: lead while the kube-scheduler of our own host name holds the Lease; own: stand for election on a Lease of ours"},
+    {"leader-elect-identity", TYPE_TEXT, AT(leader_identity), "", 0, 0, "name to use instead of the host's: what the holder has in front of its last underscore"},
+    {"leader-elect-lease-duration", TYPE_MS64, AT(leader_duration_ms), "15s", 1000, INT64_C(3600000), "own: others take the Lease over when it was not renewed for so long; whole seconds"},
+    {"leader-elect-renew-deadline", TYPE_MS64, AT(leader_renew_ms), "10s", 100, INT64_C(3600000), "own: no write is started so long after the last renewal"},
+    {"leader-elect-retry-period", TYPE_MS64, AT(leader_retry_ms), "2s", 10, INT64_C(600000), "between renewals, tries and, while the watch is down, reads"},
+    {"leader-elect-role-label", TYPE_BOOL, AT(leader_role_label), "false", 0, 0, "keep HAMi's label hami.io/scheduler-role on the pods of $POD_NAMESPACE in follow mode too; needs $POD_NAME"},
     /* limits */
     {"body-max", TYPE_BYTES, AT(body_max), "8Mi", 1024, GI, "of a verb's body; more is answered with 413"},
     {"webhook-body-max", TYPE_BYTES, AT(webhook_body_max), "8Mi", 1024, GI, "of an AdmissionReview"},
@@ -91,9 +101,6 @@ static const struct flag FLAGS[] = {
     {"profiling", TYPE_NONE_BOOL, 0, "false", 0, 0, NO_EFFECT},
     {"debug", TYPE_NONE_BOOL, 0, "false", 0, 0, NO_EFFECT},
     {"node-lock-retry-timeout", TYPE_NONE, 0, "28s", 0, 0, NO_EFFECT},
-    {"leader-elect", TYPE_NONE_BOOL, 0, "false", 0, 0, NO_EFFECT},
-    {"leader-elect-resource-name", TYPE_NONE, 0, "", 0, 0, NO_EFFECT},
-    {"leader-elect-resource-namespace", TYPE_NONE, 0, "", 0, 0, NO_EFFECT},
     VENDOR_HAMI_FLAGS(VENDOR_TEXT)
     VENDOR_HAMI_FLAGS_BOOL(VENDOR_BOOL)
     /* klog's */
@@ -323,6 +330,30 @@ static enum err_code check(const struct ext_config *c, struct err *err)
     return ERR_OK;
 }
 
+static enum err_code check_leader(struct ext_config *c, struct err *err)
+{
+    struct str mode = str_z(c->leader_mode);
+    c->leader_own = str_eq(mode, STR("own"));
+    if (!c->leader_own && !str_eq(mode, STR("follow")))
+        return err_set(err, ERR_BAD_REQUEST, "--leader-elect-mode=%.64s: neither follow nor own",
+                       c->leader_mode ? c->leader_mode : "");
+    if (!c->leader_elect || !c->leader_own)
+        return ERR_OK;
+    if (c->leader_duration_ms % 1000 != 0)
+        return err_set(err, ERR_BAD_REQUEST,
+                       "--leader-elect-lease-duration: a Lease counts whole seconds");
+    if (c->leader_duration_ms <= c->leader_renew_ms ||
+        c->leader_renew_ms * 10 <= c->leader_retry_ms * 12)
+        return err_set(err, ERR_BAD_REQUEST,
+                       "--leader-elect-lease-duration must be longer than "
+                       "--leader-elect-renew-deadline, and that longer than 1.2 times "
+                       "--leader-elect-retry-period");
+    if (c->leader_duration_ms < 3000)
+        return err_set(err, ERR_BAD_REQUEST,
+                       "--leader-elect-lease-duration: less than 3 s leaves no time for writes");
+    return ERR_OK;
+}
+
 static void note_ignored(struct ext_config *c, const struct flag *f)
 {
     char *at = c->ignored.p ? strstr(c->ignored.p, f->name) : NULL;
@@ -409,6 +440,8 @@ enum err_code ext_config_parse(int argc, char **argv, struct ext_config *ret, st
     }
     if (!rc && !c.help && !c.version)
         rc = check(&c, err);
+    if (!rc && !c.help && !c.version)
+        rc = check_leader(&c, err);
     if (rc) {
         ext_config_done(&c);
         return rc;

@@ -216,6 +216,8 @@ static enum err_code start_clients(struct program *p, struct err *err)
     if (!rc)
         rc = ext_binds_new(app, &app->binds, err);
     if (!rc)
+        rc = ext_leader_start(app, err);
+    if (!rc)
         rc = ext_wake_new(app, &app->wake, err);
     if (!rc && app->file_store)
         rc = sim_start(app->kube, app->vendors, app->clock, &p->sim, err);
@@ -301,8 +303,10 @@ static void stop(struct program *p)
         ext_reflector_stop(p->reflector);
     ext_wake_free(app->wake);
     ext_workers_free(app->workers);
+    bool settled = !app->binds || ext_binds_unsettled(app->binds) == 0;
     if (app->binds)
         ext_binds_free(app->binds);
+    ext_leader_stop(app, /* release= */ settled);
     sim_stop(p->sim);
     if (app->events)
         kube_events_free(app->events);

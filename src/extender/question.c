@@ -73,6 +73,9 @@ enum err_code ext_question_open(struct ext_request *r, struct ext_question *q, e
     if (!ext_ready(app))
         return err_set(err, ERR_UNAVAILABLE,
                        "not ready: nodes, pods or quotas of the cluster are not read yet");
+    rc = ext_lead_check(app, err);
+    if (rc)
+        return rc;
     q->snapshot = cluster_store_snapshot(app->store);
     rc = q->args.node_names.p ? read_names(r, q, err) : read_items(r, q, err);
     if (rc)

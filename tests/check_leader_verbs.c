@@ -1,0 +1,472 @@
+/* What following and leading mean for the verbs: who follows refuses them after one live look, a
+ * new leader filters at once and writes when the last one's writes have landed, and nothing is
+ * written once the term or its deadline is over (docs/design/leadership.md). */
+#include "verbs_fixture.h"
+
+#include <check.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- a cluster, and the Lease of its kube-scheduler ---- */
+
+#define CLUSTER                                                                                    \
+    "---\n{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"node-a\",\"uid\":"     \
+    "\"uid-node-a\",\"annotations\":{\"hami.io/node-nvidia-register\":'[{\"id\":\"GPU-a\","        \
+    "\"index\":0,\"count\":10,\"devmem\":24576,\"devcore\":100,\"type\":\"NVIDIA A10\",\"mode\":"  \
+    "\"hami-core\",\"health\":true}]'}},\"status\":{\"allocatable\":{\"cpu\":\"32\","              \
+    "\"memory\":\"128Gi\",\"nvidia.com/gpu\":\"10\"}}}\n"                                          \
+    "---\napiVersion: v1\nkind: Pod\nmetadata:\n  name: train-0\n  namespace: ml\n  uid: "         \
+    "uid-train-0\nspec:\n  schedulerName: cardinal-scheduler\n  containers:\n  - name: main\n"     \
+    "    image: x\n    resources:\n      limits:\n        nvidia.com/gpu: \"1\"\n        "         \
+    "nvidia.com/gpumem: \"4000\"\nstatus:\n  phase: Pending\n"                                     \
+    "---\napiVersion: v1\nkind: Pod\nmetadata:\n  name: plain\n  namespace: ml\n  uid: "           \
+    "uid-plain\nspec:\n  containers:\n  - name: main\n    image: x\nstatus:\n  phase: Pending\n"
+#define REPLICA(name, role)                                                                        \
+    "---\napiVersion: v1\nkind: Pod\nmetadata:\n  name: " name                                     \
+    "\n  namespace: ks\n  uid: uid-" name                                                          \
+    "\n  labels: {app.kubernetes.io/component: hami-scheduler" role "}\nspec:\n  "                 \
+    "containers:\n  - name: main\n    image: x\nstatus:\n  phase: Running\n"
+
+static const char *const NODES[] = {"node-a", NULL};
+
+static void lease_call(struct fx *fx, enum kube_verb verb, const char *body)
+{
+    struct kube_request req = {.verb = verb,
+                               .kind = KUBE_LEASE,
+                               .ns = STR("ks"),
+                               .name = verb == KUBE_CREATE ? STR("") : STR("sched"),
+                               .patch_type = KUBE_PATCH_MERGE,
+                               .body = str_z(body),
+                               .timeout_ms = 1000};
+    struct kube_response resp = {0};
+    struct err err = {0};
+    enum err_code rc = kube_call(fx->app.kube, &req, &resp, &err);
+    kube_response_done(&resp);
+    ck_assert_msg(rc == ERR_OK, "lease: %s", err.text);
+}
+
+static void lease_set(struct fx *fx, const char *holder, int transitions, int second)
+{
+    char body[512];
+    (void)snprintf(body, sizeof(body),
+                   "{\"metadata\":{\"name\":\"sched\",\"namespace\":\"ks\"},\"spec\":{"
+                   "\"holderIdentity\":\"%s\",\"leaseDurationSeconds\":15,\"leaseTransitions\":%d,"
+                   "\"renewTime\":\"2026-11-22T03:44:%02d.000000Z\"}}",
+                   holder, transitions, second);
+    lease_call(fx, second == 0 ? KUBE_CREATE : KUBE_PATCH, body);
+}
+
+static void pause_ms(int ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&t, NULL);
+}
+
+static void elect(struct fx *fx, bool own)
+{
+    struct ext_config *c = &fx->app.config;
+    c->leader_elect = true;
+    c->leader_own = own;
+    c->leader_name = "sched";
+    c->leader_namespace = "ks";
+    c->leader_identity = "node1";
+    struct err err = {0};
+    ck_assert_msg(ext_leader_start(&fx->app, &err) == ERR_OK, "%s", err.text);
+}
+
+static void wait_leading(struct fx *fx, bool want)
+{
+    for (int i = 0; i < 2000 && ext_leading(&fx->app) != want; i++)
+        pause_ms(2);
+    ck_assert_int_eq(ext_leading(&fx->app), want);
+}
+
+/* Leads, and the writes of whoever led before have landed. */
+static void lead(struct fx *fx)
+{
+    lease_set(fx, "node2_x", 1, 0);
+    elect(fx, false);
+    wait_leading(fx, false);
+    pause_ms(50);
+    lease_set(fx, "node1_x", 2, 1);
+    wait_leading(fx, true);
+    fx->mono_skew_ms += 1000; /* shorter than what counts as a stop */
+    pause_ms(700);
+    fx->mono_skew_ms += 500;
+    struct ext_term term;
+    struct err err;
+    ck_assert_msg(ext_term_enter(&fx->app, clock_mono_ms(fx->app.clock) + 3000, &term, &err) ==
+                      ERR_OK,
+                  "%s", err.text);
+}
+
+static void done(struct fx *fx)
+{
+    ext_leader_stop(&fx->app, false);
+    fx_close(fx);
+}
+
+static unsigned get(struct fx *fx, const char *path)
+{
+    unsigned status;
+    json_decref(fx_call(fx, "GET", path, "", &status));
+    return status;
+}
+
+static unsigned post(struct fx *fx, const char *verb, const char *pod)
+{
+    unsigned status;
+    json_decref(fx_call(fx, "POST", verb, fx_args(fx, "ml", pod, NODES), &status));
+    return status;
+}
+
+/* The answer's Error, at most 255 bytes. */
+static void bind_args(struct fx *fx, const char *args, char error[256])
+{
+    unsigned status;
+    json_t *got = fx_call(fx, "POST", "/bind", args, &status);
+    ck_assert_uint_eq(status, 200);
+    const char *text = json_string_value(json_object_get(got, "Error"));
+    (void)snprintf(error, 256, "%s", text ? text : "(none)");
+    json_decref(got);
+}
+static void bind(struct fx *fx, char error[256])
+{
+    bind_args(fx, fx_bind_args(fx, "ml", "train-0", "node-a"), error);
+}
+
+static void ck_untouched(struct fx *fx)
+{
+    json_t *pod = fx_object(fx, "pods/ml/train-0"), *node = fx_object(fx, "nodes/node-a");
+    ck_assert_ptr_null(json_object_get(json_object_get(pod, "spec"), "nodeName"));
+    ck_assert_ptr_null(json_object_get(json_object_get(pod, "metadata"), "annotations"));
+    ck_assert_ptr_null(json_object_get(
+        json_object_get(json_object_get(node, "metadata"), "annotations"), "hami.io/mutex.lock"));
+    json_decref(pod);
+    json_decref(node);
+    char where[256];
+    ck_assert_int_ne(cluster_pod_state(fx->app.store, STR("uid-train-0"), where, sizeof(where)),
+                     CLUSTER_STATE_ASSUMED);
+}
+
+/* ---- following ---- */
+
+START_TEST(without_election_leads_always)
+{
+    struct fx fx;
+    char error[256];
+    fx_open(&fx, CLUSTER, NULL);
+    ck_assert(ext_leading(&fx.app));
+    ck_assert_uint_eq(get(&fx, "/leadz"), 200);
+    ck_assert_uint_eq(post(&fx, "/filter", "train-0"), 200);
+    bind(&fx, error);
+    ck_assert_str_eq(error, "");
+    done(&fx);
+}
+END_TEST
+
+/* C26: the holder's host only begins like ours. */
+START_TEST(a_follower_refuses_the_verbs)
+{
+    static const char *const HOLDERS[] = {"node2_x", "node10_x", "", "node1x_y"};
+    struct fx fx;
+    char error[256];
+    fx_open(&fx, CLUSTER, NULL);
+    lease_set(&fx, HOLDERS[_i], 1, 0);
+    elect(&fx, false);
+    ck_assert_uint_eq(post(&fx, "/filter", "train-0"), 503);
+    ck_assert_uint_eq(post(&fx, "/prioritize", "train-0"), 503);
+    bind(&fx, error);
+    ck_assert_msg(strstr(error, "not leading") != NULL, "%s", error);
+    ck_untouched(&fx);
+    ck_assert_uint_eq(post(&fx, "/filter", "plain"), 200); /* none of our business */
+    ck_assert_uint_eq(get(&fx, "/livez"), 200);            /* alive, ready, not leading */
+    ck_assert_uint_eq(get(&fx, "/readyz"), 200);
+    ck_assert_uint_eq(get(&fx, "/leadz"), 503);
+    ck_assert_uint_eq(get(&fx, "/v1/summary"), 200);
+    done(&fx);
+}
+END_TEST
+
+/* kube-scheduler calls as soon as it holds the Lease; our watch tells us later, here never. */
+START_TEST(a_refusal_needs_a_live_look)
+{
+    struct fx fx;
+    fx_open(&fx, CLUSTER, NULL);
+    struct kube_fault_rule deaf = {
+        .fault = KUBE_FAULT_REFUSED, .verb = KUBE_WATCH, .kind = KUBE_LEASE, .times = 100000};
+    kube_store_fault(fx.store, &deaf);
+    lease_set(&fx, "node2_x", 1, 0);
+    elect(&fx, false);
+    ck_assert_uint_eq(post(&fx, "/filter", "train-0"), 503);
+    lease_set(&fx, "node1_x", 2, 1);
+    ck_assert_uint_eq(post(&fx, "/filter", "train-0"), 200);
+    lease_set(&fx, "node2_x", 3, 2);
+    wait_leading(&fx, false); /* by the reads that replace the watch */
+    lease_set(&fx, "node1_x", 4, 3);
+    ck_assert_uint_eq(post(&fx, "/prioritize", "train-0"), 200);
+    kube_store_fault_clear(fx.store);
+    done(&fx);
+}
+END_TEST
+
+/* ---- a new leader ---- */
+
+START_TEST(a_new_leader_filters_at_once_and_binds_later)
+{
+    struct fx fx;
+    char error[256];
+    fx_open(&fx, CLUSTER, NULL);
+    lease_set(&fx, "node2_x", 1, 0);
+    elect(&fx, false);
+    ck_assert_uint_eq(post(&fx, "/filter", "train-0"), 503);
+    pause_ms(200); /* the watch is up */
+    int64_t before = clock_mono_ms(&CLOCK_SYSTEM);
+    lease_set(&fx, "node1_x", 2, 1);
+    ck_assert_uint_eq(post(&fx, "/filter", "train-0"), 200);
+    int64_t filtered = clock_mono_ms(&CLOCK_SYSTEM) - before;
+    bind(&fx, error);
+    int64_t bound = clock_mono_ms(&CLOCK_SYSTEM) - before;
+    ck_assert_str_eq(error, "");
+    printf("a new leader: filters after %lld ms, has bound after %lld ms\n", (long long)filtered,
+           (long long)bound);
+    ck_assert_int_lt(filtered, 1000);
+    ck_assert_int_ge(bound, 2000);
+    ck_assert_int_lt(bound, 3900);
+    done(&fx);
+}
+END_TEST
+
+START_TEST(the_wait_is_bounded_by_the_budget)
+{
+    struct fx fx;
+    char error[256];
+    const struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = 900};
+    fx_open(&fx, CLUSTER, &opt);
+    lease_set(&fx, "node2_x", 1, 0);
+    elect(&fx, false);
+    ck_assert_uint_eq(post(&fx, "/filter", "train-0"), 503);
+    pause_ms(200);
+    lease_set(&fx, "node1_x", 2, 1);
+    wait_leading(&fx, true);
+    bind(&fx, error);
+    ck_assert_msg(strstr(error, "leading just began") != NULL, "%s", error);
+    ck_untouched(&fx);
+    done(&fx);
+}
+END_TEST
+
+/* ---- the end of a term ---- */
+
+struct caller {
+    struct fx *fx;
+    char args[1024], error[256];
+};
+static void *call_bind(void *ctx)
+{
+    struct caller *c = ctx;
+    bind_args(c->fx, c->args, c->error);
+    return NULL;
+}
+
+/* A bind that waits for a node's lock while the Lease goes to another host writes nothing more. */
+START_TEST(nothing_is_written_after_the_term)
+{
+    struct fx fx;
+    const struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = 9000};
+    fx_open(&fx, CLUSTER, &opt);
+    lead(&fx);
+    fx_patch(&fx, "nodes/node-a",
+             "{\"metadata\":{\"annotations\":{\"hami.io/"
+             "mutex.lock\":\"2026-09-21T14:13:19Z,ml,plain\"}}}");
+    struct caller c = {.fx = &fx};
+    (void)snprintf(c.args, sizeof(c.args), "%s", fx_bind_args(&fx, "ml", "train-0", "node-a"));
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, call_bind, &c), 0);
+    pause_ms(400);
+    lease_set(&fx, "node2_x", 3, 3);
+    wait_leading(&fx, false);
+    fx_patch(&fx, "nodes/node-a", "{\"metadata\":{\"annotations\":{\"hami.io/mutex.lock\":null}}}");
+    pthread_join(thread, NULL);
+    ck_assert_msg(c.error[0], "bound by one that follows");
+    ck_untouched(&fx);
+    done(&fx);
+}
+END_TEST
+
+/* Stopped, or cut off from the API server, until after two thirds of the Lease's duration. */
+START_TEST(nothing_is_written_after_the_deadline)
+{
+    struct fx fx;
+    char error[256];
+    const struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = 500};
+    fx_open(&fx, CLUSTER, &opt);
+    lead(&fx);
+    struct ext_term term;
+    struct err err;
+    ck_assert(ext_term_enter(&fx.app, clock_mono_ms(fx.app.clock), &term, &err) == ERR_OK);
+    ck_assert(ext_may_write(&fx.app, &term));
+    ext_wrote(&fx.app, &term);
+    fx.mono_skew_ms += 9000;
+    ck_assert(!ext_may_write(&fx.app, &term));
+    bind(&fx, error);
+    ck_assert_msg(error[0], "bound after the deadline");
+    ck_untouched(&fx);
+    fx.mono_skew_ms += 2000; /* a write that was on its way all the time is noticed */
+    ext_wrote(&fx.app, &term);
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    ext_leader_metrics(&fx.app, &text);
+    buf_char(&text, '\0');
+    ck_assert_ptr_nonnull(strstr(text.p, "\ncardinald_writes_late_total 1\n"));
+    buf_done(&text);
+    lease_set(&fx, "node1_x", 2, 5); /* the same holder goes on: two renewals, and all is well */
+    pause_ms(700);
+    lease_set(&fx, "node1_x", 2, 6);
+    pause_ms(100);
+    bind(&fx, error);
+    ck_assert_str_eq(error, "");
+    done(&fx);
+}
+END_TEST
+
+/* Another process of the same host is another term: what began under the old one is over. */
+START_TEST(a_term_ends_with_its_holder)
+{
+    struct fx fx;
+    fx_open(&fx, CLUSTER, NULL);
+    lead(&fx);
+    struct ext_term term;
+    struct err err;
+    ck_assert(ext_term_enter(&fx.app, clock_mono_ms(fx.app.clock), &term, &err) == ERR_OK);
+    lease_set(&fx, "node1_y", 3, 3);
+    for (int i = 0; i < 1000 && ext_may_write(&fx.app, &term); i++)
+        pause_ms(2);
+    ck_assert(ext_leading(&fx.app) && !ext_may_write(&fx.app, &term));
+    fx.mono_skew_ms += 1000;
+    pause_ms(700);
+    fx.mono_skew_ms += 500;
+    ck_assert(!ext_may_write(&fx.app, &term));
+    ck_assert(ext_term_enter(&fx.app, clock_mono_ms(fx.app.clock) + 3000, &term, &err) == ERR_OK);
+    done(&fx);
+}
+END_TEST
+
+/* ---- our own Lease ---- */
+
+static const char *label_of(struct fx *fx, const char *path, json_t **ret_pod)
+{
+    *ret_pod = fx_object(fx, path);
+    const char *role = json_string_value(
+        json_object_get(json_object_get(json_object_get(*ret_pod, "metadata"), "labels"),
+                        "hami.io/scheduler-role"));
+    return role ? role : "(none)";
+}
+
+START_TEST(the_role_label_moves_first)
+{
+    struct fx fx;
+    json_t *me, *other, *stranger;
+    fx_open(&fx,
+            CLUSTER REPLICA("me", "") REPLICA(
+                "other",
+                ", hami.io/scheduler-role: leader") "---\napiVersion: v1\nkind: Pod\nmetadata:\n  "
+                                                    "name: stranger\n  namespace: ks\n  "
+                                                    "uid: uid-stranger\nspec:\n  containers:\n  - "
+                                                    "name: main\n    image: x\nstatus:\n"
+                                                    "  phase: Running\n",
+            NULL);
+    setenv("POD_NAMESPACE", "ks", 1); // NOLINT(concurrency-mt-unsafe): nobody reads it now
+    setenv("POD_NAME", "me", 1);      // NOLINT(concurrency-mt-unsafe): nobody reads it now
+    struct kube_fault_rule once = {
+        .fault = KUBE_FAULT_STATUS, .verb = KUBE_PATCH, .kind = KUBE_POD, .status = 409};
+    kube_store_fault(fx.store, &once);
+    elect(&fx, true);
+    wait_leading(&fx, true);
+    ck_assert_str_eq(label_of(&fx, "pods/ks/me", &me), "leader");
+    ck_assert_str_eq(label_of(&fx, "pods/ks/other", &other), "follower");
+    ck_assert_str_eq(label_of(&fx, "pods/ks/stranger", &stranger), "(none)");
+    json_decref(me);
+    json_decref(other);
+    json_decref(stranger);
+    done(&fx);
+    unsetenv("POD_NAME");      // NOLINT(concurrency-mt-unsafe): nobody reads it now
+    unsetenv("POD_NAMESPACE"); // NOLINT(concurrency-mt-unsafe): nobody reads it now
+}
+END_TEST
+
+static void lease_holder(struct fx *fx, char holder[256])
+{
+    struct kube_request req = {.verb = KUBE_GET,
+                               .kind = KUBE_LEASE,
+                               .ns = STR("ks"),
+                               .name = STR("sched"),
+                               .timeout_ms = 1000};
+    struct kube_response resp = {0};
+    struct err err;
+    ck_assert(kube_call(fx->app.kube, &req, &resp, &err) == ERR_OK);
+    json_t *lease = json_loadb(resp.body, resp.body_n, 0, NULL);
+    const char *text =
+        json_string_value(json_object_get(json_object_get(lease, "spec"), "holderIdentity"));
+    (void)snprintf(holder, 256, "%s", text ? text : "(none)");
+    json_decref(lease);
+    kube_response_done(&resp);
+}
+
+START_TEST(released_when_nothing_is_in_flight)
+{
+    struct fx fx;
+    char holder[256];
+    fx_open(&fx, CLUSTER, NULL);
+    elect(&fx, true);
+    wait_leading(&fx, true);
+    lease_holder(&fx, holder);
+    ck_assert_msg(strncmp(holder, "node1_", 6) == 0 && strlen(holder) == 6 + 36, "%s", holder);
+    ext_leader_stop(&fx.app, /* release= */ _i == 1);
+    lease_holder(&fx, holder);
+    ck_assert_int_eq(holder[0] == '\0', _i == 1);
+    done(&fx);
+}
+END_TEST
+
+START_TEST(bad_flags)
+{
+    struct fx fx;
+    fx_open(&fx, CLUSTER, NULL);
+    struct ext_config *c = &fx.app.config;
+    struct err err = {0};
+    c->leader_elect = true;
+    ck_assert_int_eq(ext_leader_start(&fx.app, &err), ERR_BAD_REQUEST);
+    ck_assert_ptr_nonnull(strstr(err.text, "--leader-elect-resource-name"));
+    ck_assert_ptr_null(fx.app.leader);
+    done(&fx);
+}
+END_TEST
+
+int main(void)
+{
+    json_object_seed(1);
+    Suite *suite = suite_create("leader verbs");
+    TCase *tc = tcase_create("verbs");
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, without_election_leads_always);
+    tcase_add_loop_test(tc, a_follower_refuses_the_verbs, 0, 4);
+    tcase_add_test(tc, a_refusal_needs_a_live_look);
+    tcase_add_test(tc, a_new_leader_filters_at_once_and_binds_later);
+    tcase_add_test(tc, the_wait_is_bounded_by_the_budget);
+    tcase_add_test(tc, nothing_is_written_after_the_term);
+    tcase_add_test(tc, nothing_is_written_after_the_deadline);
+    tcase_add_test(tc, a_term_ends_with_its_holder);
+    tcase_add_test(tc, the_role_label_moves_first);
+    tcase_add_loop_test(tc, released_when_nothing_is_in_flight, 0, 2);
+    tcase_add_test(tc, bad_flags);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}
