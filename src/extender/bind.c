@@ -125,43 +125,48 @@ static enum err_code remember_uuids(struct bind *b, const struct cluster_node *n
                                      : ERR_OK;
 }
 
+static enum err_code decide_on(struct bind *b, const struct cluster_snapshot *snap, struct err *err)
+{
+    struct cluster_store *store = b->app->store;
+    const struct cluster_node *node = cluster_snapshot_find(snap, b->args.node);
+    if (!node)
+        return err_set(err, ERR_NOT_FOUND, "node \"" STR_FMT "\" is not known",
+                       STR_ARG(b->args.node));
+    struct score_quota quotas[SCORE_VENDORS_MAX];
+    struct score_request req = b->pod->request;
+    req.quotas = quotas;
+    req.quotas_n = cluster_quota_left(store, b->pod->ns, b->pod->uid, now_ms(b), quotas);
+    uint32_t types_n = 0;
+    const struct str *types = cluster_snapshot_types(snap, &types_n);
+    struct score_prepared prepared;
+    enum err_code rc = score_prepare(&req, types, types_n, b->r->arena, &prepared, err);
+    if (rc)
+        return rc;
+    struct score_verdict verdict;
+    struct score_detail detail = {0};
+    score_node_place(&prepared, &node->score, NULL, &verdict, &b->placement, &detail);
+    if (!verdict.fits) {
+        struct buf why;
+        buf_init(&why, 1024);
+        ext_detail_text(&detail, &why);
+        rc = err_set(err, ERR_INVALID, "node \"" STR_FMT "\" has no room any more: %.*s",
+                     STR_ARG(b->args.node), (int)why.n, why.p ? why.p : "");
+        buf_done(&why);
+        return rc;
+    }
+    struct cluster_decision d = {.pod = b->pod, .node = node, .placement = &b->placement};
+    rc = cluster_assume(store, snap, &d, err);
+    if (rc)
+        return rc;
+    b->charged = true;
+    return remember_uuids(b, node, err);
+}
+
 static enum err_code decide(struct bind *b, struct err *err)
 {
-    struct ext_app *app = b->app;
     for (int i = 0; i < DECIDE_TRIES; i++) {
-        struct cluster_snapshot *snap = cluster_store_snapshot(app->store);
-        const struct cluster_node *node = cluster_snapshot_find(snap, b->args.node);
-        struct score_quota quotas[SCORE_VENDORS_MAX];
-        struct score_request req = b->pod->request;
-        req.quotas = quotas;
-        req.quotas_n = cluster_quota_left(app->store, b->pod->ns, b->pod->uid, now_ms(b), quotas);
-        uint32_t types_n = 0;
-        const struct str *types = cluster_snapshot_types(snap, &types_n);
-        struct score_prepared prepared;
-        enum err_code rc = node ? score_prepare(&req, types, types_n, b->r->arena, &prepared, err)
-                                : err_set(err, ERR_NOT_FOUND, "node \"" STR_FMT "\" is not known",
-                                          STR_ARG(b->args.node));
-        if (!rc) {
-            struct score_verdict verdict;
-            struct score_detail detail = {0};
-            score_node_place(&prepared, &node->score, NULL, &verdict, &b->placement, &detail);
-            if (verdict.fits) {
-                struct cluster_decision d = {
-                    .pod = b->pod, .node = node, .placement = &b->placement};
-                rc = cluster_assume(app->store, snap, &d, err);
-                if (!rc) { /* remember the cards by UUID: the snapshot goes */
-                    b->charged = true;
-                    rc = remember_uuids(b, node, err);
-                }
-            } else {
-                struct buf why;
-                buf_init(&why, 1024);
-                ext_detail_text(&detail, &why);
-                rc = err_set(err, ERR_INVALID, "node \"" STR_FMT "\" has no room any more: %.*s",
-                             STR_ARG(b->args.node), (int)why.n, why.p ? why.p : "");
-                buf_done(&why);
-            }
-        }
+        struct cluster_snapshot *snap = cluster_store_snapshot(b->app->store);
+        enum err_code rc = decide_on(b, snap, err);
         cluster_snapshot_unref(snap);
         if (rc != ERR_CONFLICT)
             return rc;
@@ -517,6 +522,7 @@ static enum err_code bind_pod(struct bind *b, struct err *err)
         rc = find_pod(b, err);
     if (rc)
         return rc;
+    assert(b->pod);
     if (b->pod->node.n)
         return str_eq(b->pod->node, b->args.node)
                    ? ERR_OK

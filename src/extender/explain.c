@@ -6,7 +6,7 @@
 
 void ext_reasons_text(score_reasons set, struct buf *out)
 {
-    const char *codes[SCORE_REASON_COUNT_];
+    const char *codes[SCORE_REASON_COUNT_] = {NULL};
     size_t n = 0;
     for (unsigned reason = SCORE_FITS + 1; reason < SCORE_REASON_COUNT_; reason++) {
         if (!(set & SCORE_BIT(reason)))

@@ -123,7 +123,7 @@ void ext_binds_waited(struct ext_binds *binds)
 
 static enum ext_proof look(struct arena *arena, const struct ext_settle *e)
 {
-    struct cluster_pod pod;
+    struct cluster_pod pod = {0};
     struct err err;
     enum err_code rc = ext_pod_get(e->app, arena, str_z(e->ns), str_z(e->name), &pod, &err);
     if (rc == ERR_NOT_FOUND)

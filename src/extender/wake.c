@@ -157,6 +157,7 @@ size_t ext_wake_waiting(struct ext_wake *w)
 /* ---- does it fit now ---- */
 
 struct round {
+    struct ext_term term;
     struct ext_wake *w;
     struct arena *arena;
     struct cluster_snapshot *snapshot;
@@ -169,10 +170,13 @@ struct round {
 };
 
 static const struct cluster_node *look(struct round *r, struct cluster_class *class,
-                                       const struct score_prepared *prepared, struct str uid)
+                                       const struct score_prepared *prepared,
+                                       const struct cluster_pod *pod)
 {
     struct cluster_store *store = r->w->app->store;
     bool held = cluster_holds_count(store) > 0;
+    const struct cluster_hold_query query = {
+        .except_uid = pod->uid, .priority = pod->priority, .now_ms = r->now_ms};
     uint32_t slots = cluster_snapshot_slots(r->snapshot);
     for (uint32_t slot = 0; slot < slots; slot++) {
         const struct cluster_node *node = cluster_snapshot_at(r->snapshot, slot);
@@ -181,8 +185,7 @@ static const struct cluster_node *look(struct round *r, struct cluster_class *cl
         if (!node)
             continue;
         cluster_class_check(class, prepared, node, &verdict);
-        if (verdict.fits && held &&
-            cluster_hold_extra(store, node, uid, false, r->now_ms, extra, NULL))
+        if (verdict.fits && held && cluster_hold_extra_for(store, node, &query, extra, NULL))
             score_node_check(prepared, &node->score, extra, &verdict);
         if (verdict.fits)
             return node;
@@ -208,7 +211,7 @@ static const struct cluster_node *fits_where(struct round *r, struct cluster_pod
     const struct str *types = cluster_snapshot_types(r->snapshot, &types_n);
     const struct cluster_node *node = NULL;
     if (!score_prepare(&pod->request, types, types_n, r->arena, &prepared, &err))
-        node = look(r, class, &prepared, pod->uid);
+        node = look(r, class, &prepared, pod);
     if (class && r->known_n < sizeof(r->known) / sizeof(r->known[0]))
         r->known[r->known_n++] = (struct answered){class, node}; /* the reference goes with it */
     else
@@ -305,9 +308,12 @@ static bool consider(struct round *r, const struct waiting *seen, bool may_touch
         note(w, seen, since, false, r->now_ms);
         return false;
     }
+    if (!ext_may_write(app, &r->term))
+        return false;
     struct err err;
     enum err_code rc =
         touch(app, pod, seen->touched && seen->sampled ? node->score.name : (struct str){0}, &err);
+    ext_wrote(app, &r->term);
     note(w, seen, since, rc == ERR_OK, r->now_ms);
     if (rc == ERR_NOT_FOUND)
         ext_wake_done(w, seen->uid);
@@ -355,9 +361,11 @@ void ext_wake_round(struct ext_wake *w, struct arena *arena)
     arena_reset(arena);
     struct waiting **pods;
     size_t n = collect(w, arena, &pods), touched = 0;
-    if (n == 0 || !ext_ready(app))
+    struct ext_term term;
+    if (n == 0 || !ext_ready(app) || ext_term_enter(app, /* don't wait */ 0, &term, NULL))
         return;
     struct round r = {.w = w,
+                      .term = term,
                       .arena = arena,
                       .snapshot = cluster_store_snapshot(app->store),
                       .now_ms = clock_mono_ms(app->clock)};

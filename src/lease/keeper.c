@@ -168,9 +168,10 @@ static enum err_code write_lease(struct lease_keeper *k, enum kube_verb verb, st
     struct kube_request req = {.verb = verb,
                                .kind = KUBE_LEASE,
                                .ns = str_z(k->ns),
-                               .name = verb == KUBE_CREATE ? (struct str){0} : str_z(k->name),
                                .body = body,
                                .timeout_ms = call_timeout(k)};
+    if (verb != KUBE_CREATE)
+        req.name = str_z(k->name);
     struct kube_response resp CLEANUP(response_done) = {0};
     int64_t start_ms = now_ms(k);
     enum err_code rc = kube_call(k->cfg.kube, &req, &resp, err);
