@@ -61,7 +61,7 @@ def best_card(shapes, memory, cores, shares):
     return best
 
 
-def mixed_pods(seed, capacity, factor=1.1):
+def mixed_pods(seed, capacity, factor=1.2):
     """Sizes drawn at random until they ask for more than there is."""
     rng, out, asked = random.Random(seed), [], 0
     while asked < factor * capacity:
@@ -86,11 +86,13 @@ def fill_mixed(options):
             """Every pod runs or was refused, and nothing has moved for a while."""
             return sum(1 for p in w.pods() if p["status"].get("phase") == "Running" or _unschedulable(p)) == len(shapes)
         w.wait(decided, 240, lambda: "%d pods decided; %d run" % (len(shapes), w.count_running()))
+        # At rest, nobody waits who would fit: what was held for others has been used or given up by then.
         last, still = -1, time.monotonic()
-        while time.monotonic() - still < 4:
+        while time.monotonic() - still < 4 or _waits_in_vain(w):
             now = w.count_bound()
             if now != last:
                 last, still = now, time.monotonic()
+            expect(time.monotonic() - still < 30, "nothing moves for 30 s, and yet these fit: %s", ", ".join(_waits_in_vain(w)[:5]))
             expect(time.monotonic() - began < 300, "still moving after 300 s")
             time.sleep(0.2)
         placed = sum(reader.quantity(p["spec"]["containers"][0], reader.GPUMEM) for p in w.pods() if p["spec"].get("nodeName"))
@@ -101,6 +103,20 @@ def fill_mixed(options):
         for pod in w.pods():
             if not pod["spec"].get("nodeName"):
                 w.delete(pod["metadata"]["name"])
+
+
+def _waits_in_vain(w):
+    """Pods without a node that some card has room for, by the API objects alone."""
+    pods = w.pods()
+    cards = [c for cards in reader.ledger(pods, w.recorder.objects("node")).values() for c in cards.values()]
+    out = []
+    for pod in pods:
+        if not pod["spec"].get("nodeName"):
+            container = pod["spec"]["containers"][0]
+            ask = (1, reader.quantity(container, reader.GPUMEM), reader.quantity(container, reader.GPUCORES))
+            if any(all(u + a <= t for u, a, t in zip(c["used"], ask, c["total"])) for c in cards):
+                out.append(pod["metadata"]["name"])
+    return out
 
 
 def _unschedulable(pod):

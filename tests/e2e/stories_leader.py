@@ -1,0 +1,225 @@
+"""Stories of leadership: several cardinalds, one Lease, and others who want it too."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import cluster
+from harness import Failure, World, expect, gpu, make_node, pod_object
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/"
+FLAGS = ("--leader-elect", "--leader-elect-resource-namespace=kube-system")
+
+
+class Replica:
+    """One more cardinald with ports of its own."""
+
+    def __init__(self, plane, name, *flags):
+        self.plane, self.name = plane, name
+        log = os.path.join(plane.logs, "cardinald-%s.log" % name)
+        self.process = cluster.Process(plane.options, "cardinald-" + name, [
+            plane.options.cardinald, "--kubeconfig=" + plane.kubeconfig("cardinald"), "--listen-extender=127.0.0.1:0",
+            "--metrics-bind-address=127.0.0.1:0", "--bind-timeout=20s", "--scheduler-name=" + cluster.SCHEDULER_NAME,
+            "-v=2", *FLAGS, "--leader-elect-identity=" + name, *flags], log)
+        plane._processes.append(self.process)   # ended with the rest
+        self.ports = {}
+
+        def listening():
+            with open(log, encoding="utf-8", errors="replace") as f:
+                self.ports.update(cluster.parse_listening(f.read()))
+            return {"extender", "metrics"} <= set(self.ports)
+        cluster.wait_for(self.process, "log line msg=listening", 30, listening)
+        cluster.wait_for(self.process, "/readyz", 30,
+                         lambda: cluster.http_get(self.ports["metrics"], "/readyz")[0] == 200)
+
+    def leads(self):
+        return cluster.http_get(self.ports["metrics"], "/leadz")[0] == 200
+
+    def metric(self, name):
+        text = cluster.http_get(self.ports["metrics"], "/metrics")[1]
+        found = re.search(r"^%s (\S+)$" % name, text, re.M)
+        return float(found.group(1)) if found else None
+
+
+def until(what, seconds, probe):
+    """Seconds until `probe` is true."""
+    began = time.monotonic()
+    while not probe():
+        if time.monotonic() - began > seconds:
+            raise Failure("%s: not within %g s" % (what, seconds))
+        time.sleep(0.005)
+    return time.monotonic() - began
+
+
+def go_leader(plane, identity, *flags):
+    """client-go's own election, built once into the cache of the control plane's binaries."""
+    program = os.path.join(plane.options.bin_dir, "e2e-leader")
+    source = os.path.join(HERE, "leader")
+    newest = max(os.path.getmtime(os.path.join(source, f)) for f in os.listdir(source))
+    if not os.path.exists(program) or os.path.getmtime(program) < newest:
+        go = shutil.which("go") or "/usr/local/go/bin/go"
+        done = subprocess.run([go, "build", "-trimpath", "-o", program, "."], cwd=source, capture_output=True,
+                              timeout=400, check=False)
+        if done.returncode != 0:
+            raise Failure("go build of tests/e2e/leader: %s" % done.stderr.decode()[-500:])
+    log = os.path.join(plane.logs, "leader-%s.log" % identity)
+    process = cluster.Process(plane.options, "leader-" + identity, [
+        program, "--kubeconfig=" + plane.kubeconfig("admin"), "--namespace=kube-system", "--name=turns",
+        "--identity=" + identity, *flags], log)
+    plane._processes.append(process)
+    return process
+
+
+def leads_in_log(process):
+    lines = re.findall(r"^(leading|lost) ", process.tail(400), re.M)
+    return bool(lines) and lines[-1] == "leading"
+
+
+def elections(options):
+    """Own Lease: two cardinalds and a program with client-go's leaderelection take turns, by release and by kill -9."""
+    times = ("--leader-elect-lease-duration=6s", "--leader-elect-renew-deadline=4s", "--leader-elect-retry-period=1s")
+    theirs = ("--lease-duration=6s", "--renew-deadline=4s", "--retry-period=1s")
+    own = ("--leader-elect-mode=own", "--leader-elect-resource-name=turns", *times)
+    with World(options, "elections", check_ledger=False) as w:
+        plane = w.plane
+        a = Replica(plane, "a", *own)
+        until("a leads", 10, a.leads)
+        b = Replica(plane, "b", *own)
+        expect(not b.leads(), "both lead")
+        lease = w.api.get(LEASE + "turns")
+        expect(re.fullmatch(r"a_[0-9a-f-]{36}", lease["spec"]["holderIdentity"]), "holder %s", lease["spec"])
+        expect(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", lease["spec"]["renewTime"]), "%s", lease["spec"])
+        a.process.stop(signal.SIGTERM, 15)
+        # From the end of the process, which is after its release.
+        w.notes.append("release to replica %.2f s" % until("b leads after a's release", 1, b.leads))
+        a = Replica(plane, "a", *own)
+        b.process.kill()
+        w.notes.append("kill -9 to replica %.2f s" % until("a leads after b's end", 7, a.leads))
+        # Now somebody who is not ours.
+        go = go_leader(plane, "go-1", *theirs)
+        time.sleep(3)
+        expect(a.leads() and not leads_in_log(go), "client-go took it from a living leader")
+        before = w.api.get(LEASE + "turns")["spec"]["leaseTransitions"]
+        a.process.stop(signal.SIGTERM, 15)
+        w.notes.append("release to client-go %.2f s" % until("client-go leads", 6, lambda: leads_in_log(go)))
+        a = Replica(plane, "a", *own)
+        time.sleep(8)
+        expect(leads_in_log(go) and not a.leads(), "we took it from a living client-go")
+        go.stop(signal.SIGTERM, 15)
+        w.notes.append("client-go's release to us %.2f s" % until("a leads", 1, a.leads))
+        go = go_leader(plane, "go-2", *theirs)
+        a.process.kill()
+        w.notes.append("kill -9 to client-go %.2f s" % until("client-go leads", 12, lambda: leads_in_log(go)))
+        a = Replica(plane, "a", *own)
+        go.kill()
+        w.notes.append("client-go's kill -9 to us %.2f s" % until("a leads", 7, a.leads))
+        after = w.api.get(LEASE + "turns")["spec"]["leaseTransitions"]
+        expect(after - before == 4, "transitions went from %s to %s", before, after)
+        # A leader that stands still beyond its deadline does not come back as one.
+        b = Replica(plane, "b", *own)
+        os.kill(a.process.pid, signal.SIGSTOP)
+        until("b leads while a stands still", 8, b.leads)
+        os.kill(a.process.pid, signal.SIGCONT)
+        for _ in range(100):
+            expect(not a.leads(), "the stopped leader is back beside the new one")
+            time.sleep(0.01)
+        expect(b.leads(), "the new leader gave way")
+        expect(a.metric("cardinald_writes_late_total") == 0, "late writes")
+
+
+class Pair:
+    """A kube-scheduler and the cardinald beside it, as in one pod: they share a host name of their own."""
+
+    LEASE = "pairs"
+
+    def __init__(self, plane, name, *flags):
+        self.plane, self.name = plane, name
+        self.cardinald = Replica(plane, name, "--leader-elect-resource-name=" + self.LEASE, "--score-max=100",
+                                 "--device-config-file=" + plane._write("device-config.yaml", cluster.DEVICE_CONFIG), *flags)
+        config = {
+            "apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration",
+            "clientConnection": {"kubeconfig": plane.kubeconfig("kube-scheduler"), "qps": 200, "burst": 400},
+            "leaderElection": {"leaderElect": True, "resourceName": self.LEASE, "resourceNamespace": "kube-system",
+                               "resourceLock": "leases", "leaseDuration": "6s", "renewDeadline": "4s", "retryPeriod": "1s"},
+            "profiles": [{"schedulerName": cluster.SCHEDULER_NAME}],
+            "extenders": [{"urlPrefix": "http://127.0.0.1:%d" % self.cardinald.ports["extender"],
+                           "filterVerb": "filter", "prioritizeVerb": "prioritize", "bindVerb": "bind",
+                           "nodeCacheCapable": True, "weight": 1, "httpTimeout": "30s",
+                           "managedResources": [{"name": r, "ignoredByScheduler": True} for r in cluster.RESOURCES]}],
+        }
+        path = plane._write("scheduler-%s.json" % name, json.dumps(config, indent=1))
+        log = os.path.join(plane.logs, "kube-scheduler-%s.log" % name)
+        certs = plane.options.certs
+        # A UTS namespace: kube-scheduler takes the host name for its identity and has no flag for it.
+        self.scheduler = cluster.Process(plane.options, "kube-scheduler-" + name, [
+            "unshare", *UNSHARE, "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name,
+            os.path.join(plane.options.bin_dir, "kube-scheduler"), "--config=" + path, "--bind-address=127.0.0.1",
+            "--secure-port=%d" % cluster.free_port(), "--tls-cert-file=" + certs["cert"],
+            "--tls-private-key-file=" + certs["key"], "-v=1"], log)
+        plane._processes.append(self.scheduler)
+
+    def kill(self):
+        self.scheduler.kill()
+        self.cardinald.process.kill()
+
+
+UNSHARE = () if os.geteuid() == 0 else ("--user", "--map-root-user")
+
+
+def bound_after(w, batch, count, began):
+    """Creates pods and waits until all of them are bound; seconds until the first was, and all were."""
+    names = ["%s-%d" % (batch, i) for i in range(count)]
+    w.create_all([pod_object(n, gpu(mem=1000, cores=5)) for n in names])
+
+    def bound():
+        return sum(1 for n in names if ((w.now(n) or {}).get("spec") or {}).get("nodeName"))
+    first = until("a pod of %s is bound" % batch, 60, lambda: bound() > 0) + time.monotonic() - began
+    until("all of %s are bound" % batch, 60, lambda: bound() == count)
+    return first
+
+
+def pairs(options):
+    """Two pairs of kube-scheduler and cardinald: only the pair whose scheduler holds the Lease places pods, through kills and stops."""
+    with World(options, "pairs", check_ledger=False) as w:
+        w.nodes(*[make_node("node-%d" % i, cards=4) for i in range(4)])
+        plane = w.plane
+        a = Pair(plane, "host-1")       # host-1 and host-10: no prefix counts (C26)
+        until("host-1 leads", 20, a.cardinald.leads)
+        b = Pair(plane, "host-10")
+        bound_after(w, "one", 20, time.monotonic())
+        expect(a.cardinald.leads() and not b.cardinald.leads(), "both lead, or none")
+        expect(b.cardinald.metric("cardinald_ready") == 1, "the follower is not ready")
+        # The whole pair dies.
+        began = time.monotonic()
+        a.kill()
+        first = bound_after(w, "two", 20, began)
+        expect(b.cardinald.leads(), "pods were bound and host-10 does not lead")
+        w.notes.append("kill -9 of a pair to the next Binding %.1f s" % first)
+        # kube-scheduler dies, its cardinald lives: it has nobody to lead with.
+        a = Pair(plane, "host-1")
+        began = time.monotonic()
+        b.scheduler.kill()
+        first = bound_after(w, "three", 20, began)
+        expect(a.cardinald.leads() and not b.cardinald.leads(), "the cardinald of a dead scheduler leads")
+        w.notes.append("kill -9 of its scheduler %.1f s" % first)
+        b.cardinald.process.kill()
+        # The leading pair stands still in the middle of binds, beyond its deadline, and goes on.
+        b = Pair(plane, "host-10")
+        names = ["four-%d" % i for i in range(30)]
+        w.create_all([pod_object(n, gpu(mem=1000, cores=5)) for n in names])
+        until("some are bound", 30, lambda: sum(1 for n in names if (w.now(n) or {"spec": {}})["spec"].get("nodeName")) > 2)
+        for process in (a.cardinald.process, a.scheduler):
+            os.kill(process.pid, signal.SIGSTOP)
+        until("host-10 leads", 15, b.cardinald.leads)
+        os.kill(a.cardinald.process.pid, signal.SIGCONT)
+        os.kill(a.scheduler.pid, signal.SIGCONT)
+        w.settled(90, seconds=90)
+        expect(b.cardinald.leads() and not a.cardinald.leads(), "the stopped pair leads again")
+        for replica in (a.cardinald, b.cardinald):
+            expect(replica.metric("cardinald_writes_late_total") == 0, "late writes of %s", replica.name)
+            expect(replica.metric("cardinald_ledger_repairs_total") == 0, "repairs of %s", replica.name)
