@@ -220,6 +220,18 @@ def two_schedulers(options):
                 w.delete(pod["metadata"]["name"])
 
 
+def sample(options):
+    """One node of 300 has cards, and kube-scheduler asks about a part of them at a time: the pods get there at once."""
+    with World(options, "sample") as w:
+        w.nodes(*[make_node("plain-%03d" % i, cards=0) for i in range(299)], make_node("cards", cards=2))
+        w.start()
+        count = 6
+        began = time.monotonic()
+        w.create_all([pod_object("p-%d" % i, gpu(mem=1000, cores=5)) for i in range(count)])
+        w.settled(count, seconds=40)
+        w.notes.append("%d pods in %.1f s, %d filter calls" % (count, time.monotonic() - began, w.verb_count("filter")))
+
+
 QUIET_SECONDS, QUIET_SECONDS_DEFAULT = 60, 20
 MOST_FILTERS, MOST_PATCHES = 10, 3
 
