@@ -254,6 +254,30 @@ START_TEST(starts_without_api_server)
 }
 END_TEST
 
+/* What can't be read of objects that are taken is said, with what is wrong. */
+START_TEST(tells_what_can_not_be_read)
+{
+    write_file("cluster.yaml",
+               "apiVersion: v1\nkind: Node\n"
+               "metadata: {name: node-2, annotations: {hami.io/node-nvidia-register: '[null]'}}\n"
+               "status: {allocatable: {nvidia.com/gpu: 10}}\n"
+               "---\napiVersion: v1\nkind: ResourceQuota\nmetadata: {name: q, namespace: team}\n"
+               "spec: {hard: {limits.nvidia.com/gpumem: much}}\n");
+    spawn((const char *[]){cluster_flag, "--listen-extender=127.0.0.1:0", "--metrics-bind-address=",
+                           "-v=2", NULL});
+    char address[64];
+    (void)snprintf(address, sizeof(address), "%s", listening("extender"));
+    ck_assert_msg(read_until("registration not taken\" node=node-2 vendor=NVIDIA err="), "%s",
+                  child.text);
+    ck_assert_msg(read_until("quota counts as 0\" quota=team/q"), "%s", child.text);
+    wait_ready(address);
+    ck_assert_int_eq(call(address, "GET", "/v1/nodes/node-2", NULL, "\"brokenRegistrations\":1"),
+                     200);
+    kill(child.pid, SIGTERM);
+    ck_assert_int_eq(exit_status(), 0);
+}
+END_TEST
+
 static const struct {
     const char *name;
     const char *args[4];
@@ -333,6 +357,7 @@ int main(void)
     tcase_add_test(tc, serves_a_file_and_stops);
     tcase_add_test(tc, http_bind_has_both);
     tcase_add_test(tc, starts_without_api_server);
+    tcase_add_test(tc, tells_what_can_not_be_read);
     tcase_add_loop_test(tc, ends_at_the_start, 0, sizeof(STARTS) / sizeof(STARTS[0]));
     tcase_add_test(tc, an_address_in_use);
     suite_add_tcase(s, tc);

@@ -46,6 +46,27 @@ static const struct {
 
 /* ---- one object ---- */
 
+/* A registration that can't be read takes the node's cards away: said once, not at each of the
+ * plugin's rewrites. Called before the object is applied. */
+static void tell_registrations(struct ext_app *app, const struct cluster_node_object *node)
+{
+    uint16_t n = 0;
+    for (uint16_t i = 0; i < node->cards_n; i++)
+        n = (uint16_t)(n + (node->cards[i].broken.p != NULL));
+    if (n == 0 || node->ignored)
+        return;
+    struct cluster_snapshot *snap = cluster_store_snapshot(app->store);
+    const struct cluster_node *known = cluster_snapshot_find(snap, node->name);
+    bool told = known && known->broken_n >= n;
+    cluster_snapshot_unref(snap);
+    for (uint16_t i = 0; i < node->cards_n && !told; i++)
+        if (node->cards[i].broken.p)
+            log_warn("registration not taken",
+                     "node=" STR_FMT " vendor=" STR_FMT " err=\"" STR_FMT "\"", STR_ARG(node->name),
+                     STR_ARG(vendor_at(app->cluster.vendors, node->cards[i].vendor)->core.key),
+                     STR_ARG(node->cards[i].broken));
+}
+
 static enum err_code apply(struct watcher *w, struct str object, struct err *err)
 {
     struct ext_app *app = w->app;
@@ -54,7 +75,10 @@ static enum err_code apply(struct watcher *w, struct str object, struct err *err
     case KUBE_NODE: {
         struct cluster_node_object node;
         rc = cluster_node_decode(&app->cluster, object, false, w->arena, &node, err);
-        return rc ? rc : cluster_apply_node(app->store, &node, err);
+        if (rc)
+            return rc;
+        tell_registrations(app, &node);
+        return cluster_apply_node(app->store, &node, err);
     }
     case KUBE_POD: {
         struct cluster_pod pod;
@@ -64,6 +88,10 @@ static enum err_code apply(struct watcher *w, struct str object, struct err *err
     case KUBE_QUOTA: {
         struct cluster_quota_object quota;
         rc = cluster_quota_decode(&app->cluster, object, w->arena, &quota, err);
+        if (!rc && quota.broken) /* at a level: quotas change with every pod of their namespace */
+            log_info(2, "quota counts as 0",
+                     "quota=" STR_FMT "/" STR_FMT " err=\"a limit can't be read\"",
+                     STR_ARG(quota.ns), STR_ARG(quota.name));
         return rc ? rc : cluster_apply_quota(app->store, &quota, err);
     }
     default:
