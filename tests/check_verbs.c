@@ -352,9 +352,10 @@ END_TEST
 #define LAST_SHARE                                                                                 \
     NODE("node-a", CARD("GPU-a", 0, 10000))                                                        \
     NODE("node-b", CARD("GPU-b", 0, 10000))                                                        \
-        RUNNING("ml", "old-0", "node-a", "GPU-a,NVIDIA,5000,10:;", 1, 5000, 10)                    \
-            WAITING("ml", "p-0", 1, 4000, 10) WAITING("ml", "p-1", 1, 4000, 10)                    \
-                WAITING("ml", "p-2", 1, 4000, 10) WAITING("ml", "p-3", 1, 4000, 10)
+    RUNNING("ml", "old-0", "node-a", "GPU-a,NVIDIA,5000,10:;", 1, 5000, 10)                        \
+    WAITING("ml", "p-0", 1, 4000, 10)                                                              \
+    WAITING("ml", "p-1", 1, 4000, 10) WAITING("ml", "p-2", 1, 4000, 10)                            \
+        WAITING("ml", "p-3", 1, 4000, 10)
 static const char *const AB[] = {"node-a", "node-b", NULL};
 #define ANSWER(names)                                                                              \
     "{\"Nodes\":null,\"NodeNames\":" names                                                         \
@@ -745,6 +746,73 @@ START_TEST(a_relist_and_a_restart_find_the_same_use)
 }
 END_TEST
 
+/* ---- the audit ---- */
+
+static json_t *audit(struct fx *fx, bool consistent)
+{
+    unsigned status;
+    json_t *got = fx_call(fx, "GET", "/v1/audit", NULL, &status);
+    ck_assert_uint_eq(status, 200);
+    char *text = json_dumps(got, 0);
+    ck_assert_msg(json_is_true(json_object_get(got, "consistent")) == consistent, "%s", text);
+    free(text);
+    return got;
+}
+
+START_TEST(audit_finds_what_disagrees)
+{
+    struct fx fx;
+    fx_open(&fx, TRACE, NULL);
+    ck_assert(fx_wait_used(&fx, "node-a", "GPU-a", 2, 12288));
+    want_bind(&fx, "bind", "train-0", "node-a", "");
+    ck_assert(fx_wait_state(&fx, "uid-train-0", CLUSTER_STATE_BOUND));
+    json_t *got = audit(&fx, true);
+    ck_assert_uint_eq(json_array_size(json_object_get(got, "differences")), 0);
+    json_t *locks = json_object_get(got, "locks");
+    ck_assert_uint_eq(json_array_size(locks), 1);
+    ck_assert_str_eq(str_at(json_array_get(locks, 0), "node", NULL, NULL), "node-a");
+    json_decref(got);
+
+    /* somebody edits a running pod's annotation: the decision stays charged, and is told */
+    fx_patch(&fx, "pods/ml/train-0",
+             "{\"metadata\":{\"annotations\":{\"hami.io/"
+             "vgpu-devices-allocated\":\"GPU-b,NVIDIA,5000,20:;\"}}}");
+    got = audit(&fx, false);
+    const json_t *first = json_array_get(json_object_get(got, "differences"), 0);
+    ck_assert_str_eq(str_at(first, "what", NULL, NULL), "pod");
+    ck_assert_str_eq(str_at(first, "name", NULL, NULL), "train-0");
+    json_decref(got);
+    fx_patch(&fx, "pods/ml/train-0",
+             "{\"metadata\":{\"annotations\":{\"hami.io/"
+             "vgpu-devices-allocated\":\"GPU-b,NVIDIA,4000,20:;\"}}}");
+    json_decref(audit(&fx, true));
+
+    /* the watches are away: a deletion and a pod that we have not heard of */
+    ext_reflector_stop(fx.reflector);
+    fx_patch(&fx, "pods/ml/old-0", NULL);
+    got = audit(&fx, false);
+    first = json_array_get(json_object_get(got, "differences"), 0);
+    ck_assert_str_eq(str_at(first, "name", NULL, NULL), "old-0");
+    ck_assert_ptr_nonnull(strstr(str_at(first, "why", NULL, NULL), "no such pod"));
+    json_decref(got);
+    struct err err;
+    ck_assert(!ext_reflector_start(&fx.app, &fx.reflector, &err));
+    ck_assert(fx_wait_used(&fx, "node-a", "GPU-a", 1, 6144));
+    json_decref(audit(&fx, true));
+
+    /* the API server is away: an answer, no verdict */
+    struct kube_fault_rule away = {KUBE_FAULT_REFUSED, .verb = KUBE_LIST, .kind = -1};
+    kube_store_fault(fx.store, &away);
+    unsigned status;
+    got = fx_call(&fx, "GET", "/v1/audit", NULL, &status);
+    ck_assert_uint_eq(status, 503);
+    json_decref(got);
+    kube_store_fault_clear(fx.store);
+    json_decref(audit(&fx, true));
+    fx_close(&fx);
+}
+END_TEST
+
 int main(void)
 {
     json_object_seed(1);
@@ -769,6 +837,7 @@ int main(void)
     tcase_add_loop_test(tc, bind_faults, 0, sizeof(FAULTS) / sizeof(FAULTS[0]));
     tcase_add_test(tc, no_write_after_the_bind_timeout);
     tcase_add_test(tc, a_relist_and_a_restart_find_the_same_use);
+    tcase_add_test(tc, audit_finds_what_disagrees);
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);

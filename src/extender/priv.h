@@ -109,6 +109,7 @@ struct ext_app {
     struct admission_config admission;
     _Atomic bool synced[EXT_SYNC_COUNT_];
     _Atomic bool stopping;
+    _Atomic bool auditing; /* one audit at a time */
     _Atomic uint64_t request_ids;
 };
 bool ext_ready(struct ext_app *app); /* everything synced and not stopping */
@@ -233,6 +234,8 @@ void ext_v1_node(struct ext_request *r, struct ext_answer *a);    /* /v1/nodes/N
 void ext_v1_pods(struct ext_request *r, struct ext_answer *a);    /* /v1/pods */
 void ext_v1_summary(struct ext_request *r, struct ext_answer *a); /* /v1/summary */
 void ext_v1_object(struct ext_request *r, struct ext_answer *a);  /* /v1/objects/pods/NS/NAME, /v1/objects/nodes/NAME; file mode */
+/* audit.c */
+void ext_v1_audit(struct ext_request *r, struct ext_answer *a); /* /v1/audit */
 /* health.c */
 void ext_healthz(struct ext_request *r, struct ext_answer *a);
 void ext_livez(struct ext_request *r, struct ext_answer *a);

@@ -14,6 +14,7 @@ const struct ext_route EXT_ROUTES[] = {
     {.method = "GET", .path = "/v1/nodes/", .prefix = true, .surfaces = EXT_ON_EXTENDER, .trusted = true, .verb = EXT_VERB_API, .handle = ext_v1_node},
     {.method = "GET", .path = "/v1/pods", .surfaces = EXT_ON_EXTENDER, .trusted = true, .verb = EXT_VERB_API, .handle = ext_v1_pods},
     {.method = "GET", .path = "/v1/summary", .surfaces = EXT_ON_EXTENDER, .trusted = true, .verb = EXT_VERB_API, .handle = ext_v1_summary},
+    {.method = "GET", .path = "/v1/audit", .surfaces = EXT_ON_EXTENDER, .trusted = true, .waits = true, .verb = EXT_VERB_API, .handle = ext_v1_audit},
     {.method = "GET", .path = "/v1/objects/", .prefix = true, .surfaces = EXT_ON_EXTENDER, .trusted = true, .waits = true, .verb = EXT_VERB_API, .handle = ext_v1_object},
     /* probes, on every listener */
     {.method = "GET", .path = "/healthz", .surfaces = EXT_ON_ALL, .always = true, .verb = EXT_VERB_PROBE, .handle = ext_healthz},
