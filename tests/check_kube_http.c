@@ -152,6 +152,9 @@ static const struct {
     {"hangs up within a chunk", {.status = 200, .body = OBJECT, .chunked = true, .cut = 110}, ERR_UNAVAILABLE, ERR_UNKNOWN, 200, 0, true, "cut"},
     {"hangs up before the last chunk", {.status = 200, .body = OBJECT, .chunked = true, .piece = 10, .cut = 150}, ERR_UNAVAILABLE, ERR_UNKNOWN, 200, 0, true, "cut"},
     {"hangs up within the body of a refusal", {.status = 409, .body = STATUS(409, "modified"), .cut = 85}, ERR_CONFLICT, ERR_CONFLICT, 409, 0, true, "cut"},
+    {"hangs up after a word in between", {.status = 100, .close = true}, ERR_UNAVAILABLE, ERR_UNKNOWN, 0, 0, true, ""},
+    {"an answer behind a word in between", {.status = 103, .headers = "\r\nHTTP/1.1 201 X\r\n", .body = OBJECT}, ERR_OK, ERR_OK, 201, 0, true, ""},
+    {"hangs up within the head behind a word in between", {.status = 103, .headers = "\r\nHTTP/1.1 201 X\r\n", .body = OBJECT, .cut = 75}, ERR_UNAVAILABLE, ERR_UNKNOWN, 201, 0, true, "cut"},
     {"too late", {.status = 200, .body = OBJECT, .delay_ms = 1500}, ERR_UNAVAILABLE, ERR_UNKNOWN, 0, 0, true, ""},
 };
 /* clang-format on */

@@ -203,6 +203,8 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx)
     int64_t s;
     if (line.n == 2 && line.p[0] == '\r')
         t->head_done = true;
+    else if (str_has_prefix(line, STR("HTTP/"))) /* what came before was a word in between (1xx) */
+        t->head_done = false;
     if (line.n > len && strncasecmp(line.p, NAME, len) == 0 &&
         str_int(str_trim((struct str){line.p + len, line.n - len}), 0, RETRY_AFTER_MAX_S, &s))
         t->out->retry_after_ms = (int)s * 1000;
@@ -483,11 +485,11 @@ static CURLcode perform(struct conn *c, const _Atomic bool *stop)
 
 static void look_back(const struct transfer *t, CURLcode result)
 {
-    long bytes = 0;
+    long bytes = 0, status = status_of(t->easy);
     struct kube_exchanged *out = t->out;
     (void)curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &bytes);
-    out->status = (int)status_of(t->easy);
-    out->sent = bytes > 0 || out->status > 0;
+    out->status = status < 200 ? 0 : (int)status; /* 1xx: the answer was still to come */
+    out->sent = bytes > 0 || status > 0;
     out->whole = result == CURLE_OK && t->head_done;
     out->cancelled = result == CURLE_ABORTED_BY_CALLBACK;
     if (result && !out->cancelled)
