@@ -328,28 +328,32 @@ START_TEST(help_says_what_the_table_says)
     (void)snprintf(want, sizeof(want), f.ignored ? " --%s" : "  --%s", f.name);
     ck_assert_msg(strstr(help.p, want), "--help has --%s", f.name);
     ck_assert(f.ignored || strstr(help.p, f.help));
+    (void)snprintf(want, sizeof(want), "%s (default %s; %s)", f.help, f.value, f.bounds);
+    ck_assert_msg(!*f.bounds || strstr(help.p, want), "--help lacks: %s", want);
     buf_done(&help);
 }
 END_TEST
 
-/* A row of the table in flags.md: | `--name` | type | `default` | help | */
+/* A row of the table in flags.md: | `--name` | type | bounds | `default` | help | */
 START_TEST(flags_md_says_what_the_table_says)
 {
     struct ext_flag_view f = flag_at(_i);
     char *doc = read_doc("operations/flags.md"), want[1024];
+    const char *space = *f.bounds ? " " : "";
     if (f.ignored)
         (void)snprintf(want, sizeof(want), "`--%s`", f.name);
     else if (*f.value)
-        (void)snprintf(want, sizeof(want), "| `--%s` | %s | `%s` | %s |", f.name, f.type, f.value,
-                       f.help);
+        (void)snprintf(want, sizeof(want), "| `--%s` | %s |%s%s | `%s` | %s |", f.name, f.type,
+                       space, f.bounds, f.value, f.help);
     else
-        (void)snprintf(want, sizeof(want), "| `--%s` | %s | | %s |", f.name, f.type, f.help);
+        (void)snprintf(want, sizeof(want), "| `--%s` | %s |%s%s | | %s |", f.name, f.type, space,
+                       f.bounds, f.help);
     ck_assert_msg(strstr(doc, want), "flags.md lacks: %s", want);
     free(doc);
 }
 END_TEST
 
-/* .TP / .BR or .B \-\-name=TYPE, the help, the default */
+/* .TP / .BR or .B \-\-name=TYPE, the help, the default, the bounds */
 START_TEST(man_page_says_what_the_table_says)
 {
     struct ext_flag_view f = flag_at(_i);
@@ -376,6 +380,8 @@ START_TEST(man_page_says_what_the_table_says)
         *end = '\0';
         (void)snprintf(want, sizeof(want), "Default: %s.", f.value);
         ck_assert_msg(strstr(at, want), "cardinald.8, %s lacks: %s", f.name, want);
+        (void)snprintf(want, sizeof(want), "Bounds: %s.", f.bounds);
+        ck_assert_msg(!*f.bounds || strstr(at, want), "cardinald.8, %s lacks: %s", f.name, want);
     }
     free(doc);
 }

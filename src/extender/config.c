@@ -90,7 +90,7 @@ static const struct flag FLAGS[] = {
     {"request-memory-max", TYPE_BYTES, AT(request_memory_max), "64Mi", MI, 16 * GI, "working memory of one request"},
     {"server-threads", TYPE_INT, AT(threads), "0", 0, 8, "threads of a listener; 0: by the number of processors"},
     /* looking at it */
-    {"v", TYPE_INT, AT(verbosity), "0", 0, 10, "log level: 2 what changed, 4 per node, 5 per card"},
+    {"v", TYPE_INT, AT(verbosity), "0", 0, 10, "log level: 2 what changed, 4 each filter call, 5 why nothing fits"},
     {"legacy-metrics", TYPE_BOOL, AT(legacy_metrics), "false", 0, 0, "HAMi's old metric names beside the new ones"},
     {"help", TYPE_BOOL, AT(help), "false", 0, 0, "print this and exit"},
     {"version", TYPE_BOOL, AT(version), "false", 0, 0, "print the version and exit"},
@@ -463,6 +463,33 @@ const char *ext_config_ignored(const struct ext_config *c)
     return c->ignored.p ? c->ignored.p : "";
 }
 
+/* A bound as one would write it on the command line. */
+static void bound_text(const struct flag *f, int64_t n, char *ret, size_t max)
+{
+    static const struct unit {
+        const char *name;
+        int64_t size;
+    } TIMES[] = {{"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}},
+      BYTES[] = {{"Gi", GI}, {"Mi", MI}, {"Ki", KI}, {"", 1}}, COUNT[] = {{"", 1}};
+    const struct unit *u = f->type == TYPE_INT ? COUNT : f->type == TYPE_BYTES ? BYTES : TIMES;
+    if (f->type == TYPE_S)
+        n *= 1000;
+    while (u->size > 1 && (n == 0 || n % u->size != 0))
+        u++;
+    (void)snprintf(ret, max, "%lld%s", (long long)(n / u->size), u->name);
+}
+
+static void bounds_text(const struct flag *f, char *ret, size_t max)
+{
+    char low[20], high[20];
+    ret[0] = '\0';
+    if (f->min >= f->max)
+        return;
+    bound_text(f, f->min, low, sizeof(low));
+    bound_text(f, f->max, high, sizeof(high));
+    (void)snprintf(ret, max, "%s to %s", low, high);
+}
+
 bool ext_config_flag(size_t i, struct ext_flag_view *ret)
 {
     if (i >= FLAGS_N)
@@ -473,6 +500,7 @@ bool ext_config_flag(size_t i, struct ext_flag_view *ret)
                                   .value = f->value,
                                   .help = f->help,
                                   .ignored = f->type == TYPE_NONE || f->type == TYPE_NONE_BOOL};
+    bounds_text(f, ret->bounds, sizeof(ret->bounds));
     return true;
 }
 
@@ -488,8 +516,10 @@ void ext_config_help(struct buf *out)
         if (takes_value(f))
             buf_fmt(out, "=%s", TYPE_NAMES[f->type]);
         buf_fmt(out, "\n        %s", f->help);
+        char limits[48];
+        bounds_text(f, limits, sizeof(limits));
         if (*f->value && takes_value(f))
-            buf_fmt(out, " (default %s)", f->value);
+            buf_fmt(out, " (default %s%s%s)", f->value, *limits ? "; " : "", limits);
         else if (f->type == TYPE_BOOL && strcmp(f->value, "true") == 0)
             buf_add(out, STR(" (default true)"));
         buf_char(out, '\n');
