@@ -746,6 +746,37 @@ START_TEST(a_relist_and_a_restart_find_the_same_use)
 }
 END_TEST
 
+/* A list or a streaming list that breaks off proves no absence: what it did not come to stays
+ * charged. */
+START_TEST(a_cut_relist_ends_nobody)
+{
+    struct fx fx;
+    struct fx_options opt = {.shortlist = -1, .old_server = _i == 0};
+    fx_open(&fx, TRACE, &opt);
+    ck_assert(fx_wait_used(&fx, "node-a", "GPU-a", 2, 12288));
+    struct kube_fault_rule cut = {.fault = KUBE_FAULT_CUT_DONE,
+                                  .verb = opt.old_server ? KUBE_LIST : KUBE_WATCH,
+                                  .kind = KUBE_POD,
+                                  .times = opt.old_server ? 1 : 2}; /* one meets the resumed watch */
+    kube_store_fault(fx.store, &cut);
+    kube_store_drop_watches(fx.store, true);
+    fx_patch(&fx, "pods/ml/old-0", NULL);
+    bool seen = false;
+    for (int i = 0; i < 10000 && !seen; i++) {
+        struct cluster_snapshot *snap = cluster_store_snapshot(fx.app.store);
+        const struct cluster_node *node = cluster_snapshot_find(snap, STR("node-a"));
+        int used = (int)node->score.devices[0].shares_used;
+        cluster_snapshot_unref(snap);
+        ck_assert_msg(used > 0, "old-1 runs all the time");
+        seen = used == 1;
+        struct timespec t = {.tv_nsec = 1000000};
+        nanosleep(&t, NULL);
+    }
+    ck_assert_msg(seen, "the whole list at last shows what is gone");
+    fx_close(&fx);
+}
+END_TEST
+
 /* ---- the audit ---- */
 
 static json_t *audit(struct fx *fx, bool consistent)
@@ -837,6 +868,7 @@ int main(void)
     tcase_add_loop_test(tc, bind_faults, 0, sizeof(FAULTS) / sizeof(FAULTS[0]));
     tcase_add_test(tc, no_write_after_the_bind_timeout);
     tcase_add_test(tc, a_relist_and_a_restart_find_the_same_use);
+    tcase_add_loop_test(tc, a_cut_relist_ends_nobody, 0, 2);
     tcase_add_test(tc, audit_finds_what_disagrees);
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);
