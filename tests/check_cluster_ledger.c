@@ -609,6 +609,13 @@ START_TEST(cpu_of_all_pods)
     cluster_snapshot_unref(s);
     cluster_delete_pod(w.st, STR("not-a-uuid"));
     ck_assert_uint_eq(stats(&w).pods, 1);
+    static const char ZEROS[] = "00000000-0000-0000-0000-000000000000";
+    for (int i = 0; i < 3; i++)
+        POD(&w, ZEROS, .node = "n2", .cpu = "1");
+    ck_sound(&w);
+    ck_assert_uint_eq(stats(&w).pods, 2);
+    cluster_delete_pod(w.st, str_z(ZEROS));
+    ck_assert_uint_eq(stats(&w).pods, 1);
 }
 END_TEST
 

@@ -747,7 +747,7 @@ static void cpu_key(const struct cluster_store *st, struct str uid, uint64_t key
         key[digits / 16] = key[digits / 16] << 4 | v;
         digits++;
     }
-    if (digits == 32 && (key[0] >> 12 & 15) != 15)
+    if (digits == 32 && (key[0] >> 12 & 15) != 15 && (key[0] | key[1]) != 0) /* 0: a free place */
         return;
     key[0] = hash_text(st->cfg.hash_seed, uid) | 15 << 12;
     key[1] = hash_text(~st->cfg.hash_seed, uid);
