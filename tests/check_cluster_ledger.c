@@ -503,6 +503,20 @@ START_TEST(lent)
 }
 END_TEST
 
+/* A bind that comes after the pod's deletion was seen leaves nothing behind. */
+START_TEST(forgotten_after_the_end)
+{
+    struct err err;
+    NODE(&w, "n1", .list = cards(&w, "a", 0, 1));
+    struct cluster_pod p = waiting("p1", "4000", "10");
+    cluster_delete_pod(w.st, STR("p1"));
+    ck_assert(!assume(&w, &p, "n1", &err));
+    cluster_forget(w.st, STR("p1"));
+    ck_use(&w, "n1", "GPU-a0", "0/0/0");
+    ck_assert_uint_eq(stats(&w).pods, 0);
+}
+END_TEST
+
 START_TEST(relists)
 {
     struct err err;
@@ -666,6 +680,7 @@ void check_cluster_ledger(Suite *suite)
     tcase_add_test(tc, percent_follows_the_card);
     tcase_add_test(tc, generations);
     tcase_add_test(tc, lent);
+    tcase_add_test(tc, forgotten_after_the_end);
     tcase_add_test(tc, relists);
     tcase_add_test(tc, repairs);
     tcase_add_test(tc, cpu_of_all_pods);

@@ -152,7 +152,7 @@ enum record_state { REC_WAITING, REC_ASSUMED, REC_CONFIRMED, REC_BOUND };
 enum record_flag {
     REC_OURS = 1 << 0,     /* the shares are a decision of ours, not read from annotations */
     REC_TAMPERED = 1 << 1, /* its annotations no longer say what is charged */
-    REC_SEEN = 1 << 2,     /* in the relist that goes on */
+    REC_SEEN = 1 << 2,     /* shown by the watch since the last relist began, or by that relist */
     REC_FRESH = 1 << 3,    /* assumed or confirmed since the last relist began */
     REC_DELETING = 1 << 4,
 };

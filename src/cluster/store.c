@@ -574,7 +574,7 @@ static void draft_decision(struct cluster_store *st, const struct cluster_decisi
                             .name = pod->name,
                             .node = d->node->score.name,
                             .state = REC_ASSUMED,
-                            .flags = REC_OURS | REC_SEEN | REC_FRESH,
+                            .flags = REC_OURS | REC_FRESH,
                             .cpu_milli = pod->cpu_milli,
                             .memory_mib = pod->memory_mib,
                             .priority = pod->priority,
@@ -662,6 +662,7 @@ static enum err_code assume_locked(struct cluster_store *st, const struct cluste
         return err_set(err, ERR_CONFLICT,
                        "node " STR_FMT " or the namespace's quota has changed meanwhile",
                        STR_ARG(d->node->score.name));
+    draft.flags |= r ? r->flags & REC_SEEN : 0;
     draft.clone = cluster_pod_clone(r && r->clone && is_newer(r->clone, pod) ? r->clone : pod);
     if (!draft.clone)
         return err_set(err, ERR_NO_MEMORY, "ledger: no memory for a pod");
@@ -705,8 +706,12 @@ void cluster_forget(struct cluster_store *st, struct str uid)
 {
     pthread_mutex_lock(&st->lock);
     struct record *r = ledger_find(st, uid);
-    if (r && r->state == REC_ASSUMED)
-        ledger_uncharge(st, r);
+    if (r && r->state == REC_ASSUMED) {
+        if (r->flags & REC_SEEN)
+            ledger_uncharge(st, r);
+        else /* the watch will show it, or has shown its end already */
+            ledger_remove(st, r);
+    }
     ledger_check(st);
     pthread_mutex_unlock(&st->lock);
 }
