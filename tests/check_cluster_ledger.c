@@ -209,6 +209,71 @@ START_TEST(the_watch_was_faster)
 }
 END_TEST
 
+/* Another process of ours, before a restart or a change of leaders, was first on the same node. */
+START_TEST(bound_by_others_on_our_node)
+{
+    struct err err;
+    NODE(&w, "n1", .list = cards(&w, "a", 0, 2));
+    struct cluster_pod p = waiting("p1", "4000", "10");
+    ck_assert(!assume(&w, &p, "n1", &err));
+    ck_use(&w, "n1", "GPU-a0", "1/4000/10");
+    POD(&w, "p1", .node = "n1", .gpu = "1", .mem = "4000", .cores = "10",
+        .allocated = "GPU-a1,NVIDIA,4000,10:;");
+    ck_use(&w, "n1", "GPU-a0", "0/0/0");
+    ck_use(&w, "n1", "GPU-a1", "1/4000/10");
+    ck_assert_uint_eq(stats(&w).tampered, 0);
+    cluster_confirm(w.st, STR("p1"));
+    cluster_forget(w.st, STR("p1"));
+    ck_use(&w, "n1", "GPU-a1", "1/4000/10");
+    /* without a list nobody knows which */
+    p = waiting("p2", "4000", "10");
+    ck_assert(!assume(&w, &p, "n1", &err));
+    POD(&w, "p2", .node = "n1", .gpu = "1", .mem = "4000", .cores = "10");
+    ck_assert(view_of(&w, "p2").fail_closed);
+    ck_assert_uint_eq(stats(&w).tampered + stats(&w).repairs, 0);
+}
+END_TEST
+
+/* The same, told by a GET before the watch does. */
+START_TEST(adopted)
+{
+    struct err err;
+    NODE(&w, "n1", .list = cards(&w, "a", 0, 2));
+    struct cluster_pod bound =
+        pod_of(&w, (struct t_pod){"p1", .node = "n1", .gpu = "1", .mem = "4000", .cores = "10",
+                                  .allocated = "GPU-a1,NVIDIA,4000,10:;"});
+    ck_assert(!cluster_adopt(w.st, &bound, &err));
+    ck_assert_msg(stats(&w).pods == 0, "no decision of ours: the watch tells");
+    struct cluster_pod p = waiting("p1", "4000", "10");
+    ck_assert(!cluster_adopt(w.st, &bound, &err));
+    ck_use(&w, "n1", "GPU-a1", "0/0/0");
+    ck_assert(!assume(&w, &p, "n1", &err));
+    cluster_relist_begin(w.st, CLUSTER_PODS);
+    ck_assert(!cluster_adopt(w.st, &bound, &err));
+    cluster_relist_end(w.st, CLUSTER_PODS); /* older than the pod */
+    cluster_confirm(w.st, STR("p1"));
+    ck_use(&w, "n1", "GPU-a0", "0/0/0");
+    ck_use(&w, "n1", "GPU-a1", "1/4000/10");
+    ck_assert_int_eq(cluster_pod_state(w.st, STR("p1"), NULL, 0), CLUSTER_STATE_BOUND);
+    /* ours after all */
+    p = waiting("p2", "100", "0");
+    ck_assert(!assume(&w, &p, "n1", &err));
+    struct cluster_share s = view_of(&w, "p2").shares[0];
+    const char *on = use(&w, "n1", fmt(&w, STR_FMT, STR_ARG(s.uuid)));
+    bound =
+        pod_of(&w, (struct t_pod){"p2", .node = "n1", .gpu = "1", .mem = "100", .cores = "0",
+                                  .allocated = fmt(&w, STR_FMT ",NVIDIA,%lld,%d:;", STR_ARG(s.uuid),
+                                                   (long long)s.mem_mib, s.cores_pct)});
+    ck_assert(!cluster_adopt(w.st, &bound, &err));
+    cluster_forget(w.st, STR("p2"));
+    ck_use(&w, "n1", fmt(&w, STR_FMT, STR_ARG(s.uuid)), on);
+    cluster_delete_pod(w.st, STR("p1"));
+    ck_assert(!cluster_adopt(w.st, &bound, &err));
+    ck_use(&w, "n1", "GPU-a1", str_eq(s.uuid, STR("GPU-a1")) ? "1/100/0" : "0/0/0");
+    ck_assert_uint_eq(stats(&w).tampered + stats(&w).repairs, 0);
+}
+END_TEST
+
 START_TEST(bound_elsewhere)
 {
     struct err err;
@@ -670,6 +735,8 @@ void check_cluster_ledger(Suite *suite)
     tcase_add_loop_test(tc, fail_closed, 0, COUNT(CLOSED));
     tcase_add_test(tc, decisions);
     tcase_add_test(tc, the_watch_was_faster);
+    tcase_add_test(tc, bound_by_others_on_our_node);
+    tcase_add_test(tc, adopted);
     tcase_add_test(tc, bound_elsewhere);
     tcase_add_test(tc, refused_decisions);
     tcase_add_test(tc, quotas_are_checked);

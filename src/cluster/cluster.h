@@ -196,6 +196,9 @@ MUST_USE enum err_code cluster_assume(struct cluster_store *st, const struct clu
                                       const struct cluster_decision *d, struct err *err);
 /* The Binding was answered with success: the charge stays until the watch shows the pod's end. */
 void cluster_confirm(struct cluster_store *st, struct str uid);
+/* A GET shows the pod bound to a node, and nobody has said by whose Binding. If a decision of ours for it is still open,
+ * what the pod says is charged: the decision if its annotations name it, else as for a pod that others bound. */
+MUST_USE enum err_code cluster_adopt(struct cluster_store *st, const struct cluster_pod *pod, struct err *err);
 /* Surely not bound: the charge ends. Nothing when the watch has shown the pod bound meanwhile. */
 void cluster_forget(struct cluster_store *st, struct str uid);
 

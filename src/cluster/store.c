@@ -264,6 +264,19 @@ static enum err_code apply_known(struct cluster_store *st, struct record *r,
     return ledger_put(st, r, &draft, err);
 }
 
+/* Whether the Binding that the pod shows is not the one of our decision, which nobody has answered
+ * yet: another process of ours, before a restart or a change of leaders, or another scheduler was
+ * first on the same node, with other cards. */
+static bool is_anothers(struct cluster_store *st, const struct record *r,
+                        const struct cluster_pod *pod)
+{
+    struct draft draft;
+    if (r->state != REC_ASSUMED)
+        return false;
+    ledger_read_truth(st, pod, false, &draft);
+    return draft.mark != r->mark;
+}
+
 static enum err_code apply_bound(struct cluster_store *st, const struct cluster_pod *pod,
                                  struct err *err)
 {
@@ -273,7 +286,7 @@ static enum err_code apply_bound(struct cluster_store *st, const struct cluster_
             ledger_remove(st, r); /* a pod's cards are immutable: something else had its UID */
         return ledger_cpu_put(st, pod, err);
     }
-    if (is_charged_on(st, r, pod->node))
+    if (is_charged_on(st, r, pod->node) && !is_anothers(st, r, pod))
         return apply_known(st, r, pod, err);
     bool moved = r && r->state == REC_BOUND;
     struct draft draft;
@@ -700,6 +713,23 @@ void cluster_confirm(struct cluster_store *st, struct str uid)
     }
     ledger_check(st);
     pthread_mutex_unlock(&st->lock);
+}
+
+enum err_code cluster_adopt(struct cluster_store *st, const struct cluster_pod *pod,
+                            struct err *err)
+{
+    enum err_code rc = ERR_OK;
+    pthread_mutex_lock(&st->lock);
+    struct record *r = ledger_find(st, pod->uid);
+    if (r && r->state == REC_ASSUMED && pod->node.n > 0 && !has_ended(pod)) {
+        rc = apply_bound(st, pod, err);
+        r = ledger_find(st, pod->uid);
+        if (r)
+            r->flags |= REC_FRESH; /* a list that goes on may be older */
+    }
+    ledger_check(st);
+    pthread_mutex_unlock(&st->lock);
+    return rc;
 }
 
 void cluster_forget(struct cluster_store *st, struct str uid)

@@ -504,8 +504,11 @@ static enum err_code send(struct bind *b, struct err *err)
         if (!str_eq(live.uid, b->args.uid))
             return err_set(err, ERR_NOT_FOUND, "pod \"" STR_FMT "\" has another UID now",
                            STR_ARG(b->args.pod));
-        if (live.node.n && str_eq(live.node, b->args.node))
-            return ERR_OK; /* our own earlier write */
+        if (live.node.n && str_eq(live.node, b->args.node)) /* our own earlier write; perhaps of a
+                                                               process before this one */
+            return cluster_adopt(b->app->store, &live, err)
+                       ? err_prefix(err, ERR_UNKNOWN, "bound, and not charged")
+                       : ERR_OK;
         if (live.node.n || live.deleting || live.gated)
             return err_set(err, ERR_INVALID, "%s", why.text);
         b->resource_version = live.resource_version;

@@ -132,8 +132,10 @@ static enum ext_proof look(struct arena *arena, const struct ext_settle *e)
         return EXT_PROOF_NONE;
     if (!str_eq(pod.uid, str_z(e->uid)))
         return EXT_PROOF_NEVER; /* recreated: the Binding named the old UID */
-    if (pod.node.n)
-        return str_eq(pod.node, str_z(e->node)) ? EXT_PROOF_BOUND : EXT_PROOF_NEVER;
+    if (pod.node.n && !str_eq(pod.node, str_z(e->node)))
+        return EXT_PROOF_NEVER;
+    if (pod.node.n) /* perhaps by a process of ours before this one, with other cards */
+        return cluster_adopt(e->app->store, &pod, &err) ? EXT_PROOF_NONE : EXT_PROOF_BOUND;
     if (!str_eq(pod.resource_version, str_z(e->resource_version)))
         return EXT_PROOF_NEVER; /* the Binding's precondition can't hold any more */
     return EXT_PROOF_NONE;
