@@ -511,6 +511,38 @@ START_TEST(bind_again_is_bind_once)
 }
 END_TEST
 
+/* A Binding that a process before this one had sent landed behind our back, with another card: that
+ * card is charged, not the one that was decided now. */
+START_TEST(bound_by_the_process_before)
+{
+    struct fx fx;
+    fx_open(&fx, TRACE, NULL);
+    ck_assert(fx_wait_state(&fx, "uid-train-0", CLUSTER_STATE_WAITING));
+    ext_reflector_stop(fx.reflector);
+    fx.reflector = NULL;
+    struct kube_request req = {
+        .verb = KUBE_BIND,
+        .kind = KUBE_POD,
+        .ns = STR("ml"),
+        .name = STR("train-0"),
+        .body =
+            STR("{\"apiVersion\":\"v1\",\"kind\":\"Binding\",\"metadata\":{\"name\":\"train-0\","
+                "\"annotations\":{\"hami.io/vgpu-devices-allocated\":\"GPU-a,NVIDIA,4000,20:;\"}},"
+                "\"target\":{\"kind\":\"Node\",\"name\":\"node-a\"}}"),
+        .timeout_ms = 1000};
+    struct kube_response resp;
+    struct err err;
+    ck_assert_msg(!kube_call(fx.app.kube, &req, &resp, &err), "%s", err.text);
+    kube_response_done(&resp);
+    want_bind(&fx, "bind", "train-0", "node-a", "");
+    ck_assert(fx_wait_used(&fx, "node-a", "GPU-a", 3, 16288));
+    ck_assert(fx_wait_used(&fx, "node-a", "GPU-b", 0, 0));
+    ck_assert(!ext_reflector_start(&fx.app, &fx.reflector, &err));
+    ck_assert(fx_wait_used(&fx, "node-a", "GPU-a", 3, 16288));
+    fx_close(&fx);
+}
+END_TEST
+
 START_TEST(stale_allocation_keys_are_cleaned_first)
 {
     struct fx fx;
@@ -863,6 +895,7 @@ int main(void)
     tcase_add_test(tc, a_sample_carries_one_text);
     tcase_add_test(tc, quota_is_a_step_of_the_decision);
     tcase_add_test(tc, bind_again_is_bind_once);
+    tcase_add_test(tc, bound_by_the_process_before);
     tcase_add_test(tc, stale_allocation_keys_are_cleaned_first);
     tcase_add_test(tc, a_held_lock_is_a_retriable_refusal);
     tcase_add_loop_test(tc, bind_faults, 0, sizeof(FAULTS) / sizeof(FAULTS[0]));
