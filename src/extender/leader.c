@@ -107,13 +107,15 @@ bool ext_may_write(struct ext_app *app, struct ext_term *term)
     if (lead.term != term->number || !may_write(&lead, now_ms(app)))
         return false;
     term->until_ms = lead.writes_until_ms;
+    term->writing = true;
     return true;
 }
 
-void ext_wrote(struct ext_app *app, const struct ext_term *term)
+void ext_wrote(struct ext_app *app, struct ext_term *term)
 {
-    if (!app->leader)
+    if (!app->leader || !term->writing)
         return;
+    term->writing = false;
     int64_t over_ms = now_ms(app) - term->until_ms - EXT_WRITE_TIMEOUT_MS;
     if (over_ms <= 0)
         return;

@@ -258,12 +258,13 @@ MUST_USE enum err_code ext_lead_check(struct ext_app *app, struct err *err);
 struct ext_term {
     uint64_t number;
     int64_t until_ms; /* as of the last look: no write is started then or later */
+    bool writing;     /* a write was allowed, and its end is not told yet */
 };
 MUST_USE enum err_code ext_term_enter(struct ext_app *app, int64_t deadline_ms, struct ext_term *ret, struct err *err);
 /* Asked immediately before each write is sent (undoing is always right and does not ask); and told when it is back, which
  * finds a stop of this process in between. */
 bool ext_may_write(struct ext_app *app, struct ext_term *term);
-void ext_wrote(struct ext_app *app, const struct ext_term *term);
+void ext_wrote(struct ext_app *app, struct ext_term *term);
 void ext_leadz(struct ext_request *r, struct ext_answer *a);
 void ext_leader_metrics(struct ext_app *app, struct buf *out);
 
