@@ -218,6 +218,89 @@ START_TEST(read_only)
 }
 END_TEST
 
+/* ---- the verbs ---- */
+#define CARDS                                                                                      \
+    "'[{\"id\":\"GPU-a\",\"index\":0,\"count\":10,\"devmem\":24576,\"devcore\":100,"               \
+    "\"type\":\"NVIDIA A10\",\"mode\":\"hami-core\",\"health\":true}]'"
+static const char VERBS_CLUSTER[] =
+    "---\n{apiVersion: v1, kind: Node, metadata: {name: n1, uid: u1, annotations: "
+    "{hami.io/node-nvidia-register: " CARDS "}}, status: {allocatable: {nvidia.com/gpu: 10}}}\n"
+    "---\n{apiVersion: v1, kind: Node, metadata: {name: n2, uid: u2}}\n"
+    "---\n{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: team, uid: up}, spec: "
+    "{schedulerName: s, containers: [{name: c, image: x, resources: {limits: {nvidia.com/gpu: 1, "
+    "nvidia.com/gpumem: 1000}}}]}, status: {phase: Pending}}\n"
+    "---\n{apiVersion: v1, kind: Pod, metadata: {name: big, namespace: team, uid: ub}, spec: "
+    "{schedulerName: s, containers: [{name: c, image: x, resources: {limits: {nvidia.com/gpu: 1, "
+    "nvidia.com/gpumem: 90000}}}]}, status: {phase: Pending}}\n";
+#define REVIEW                                                                                     \
+    "{\"apiVersion\":\"admission.k8s.io/"                                                          \
+    "v1\",\"kind\":\"AdmissionReview\",\"request\":{\"uid\":\"r\","                                \
+    "\"kind\":{\"group\":\"\",\"version\":\"v1\",\"kind\":\"Pod\"},\"resource\":{\"group\":\"\","  \
+    "\"version\":\"v1\",\"resource\":\"pods\"},\"namespace\":\"team\",\"operation\":\"CREATE\","   \
+    "\"object\":{\"metadata\":{\"name\":\"w\"},\"spec\":{\"containers\":[{\"name\":\"c\","         \
+    "\"resources\":{\"limits\":{\"nvidia.com/gpumem\":\"1000\"}}}]}}}}"
+static const struct {
+    const char *target, *pod; /* pod NULL: the review */
+    const char *want;         /* in the answer, when nothing failed */
+} VERBS[] = {
+    {"/filter", "p", "\"NodeNames\":[\"n1\"]"},   {"/filter?reasons=all", "p", "NodeUnregistered"},
+    {"/filter", "big", "CardInsufficientMemory"}, {"/prioritize", "p", "\"Host\":\"n1\""},
+    {"/webhook", NULL, "\"allowed\":true"},
+};
+
+/* Whatever fails, there is an answer, and the next one is whole: nothing is remembered by halves.
+ */
+START_TEST(verbs)
+{
+    struct fx fx;
+    fx_open(&fx, VERBS_CLUSTER, NULL);
+    fx.app.admission =
+        (struct admission_config){.vendors = fx.app.vendors, .scheduler_name = STR("s")};
+    const char *const names[] = {"n1", "n2", NULL};
+    char *body = strdup(VERBS[_i].pod ? fx_args(&fx, "team", VERBS[_i].pod, names) : REVIEW);
+    struct arena *paths = arena_new(1 << 16);
+    struct str path, query;
+    const char *allow = NULL;
+    ck_assert(ext_route_target(str_z(VERBS[_i].target), paths, &path, &query));
+    const struct ext_route *route =
+        ext_route_find(EXT_ROUTES, STR("POST"), path, EXT_ON_ALL, &allow);
+    ck_assert_ptr_nonnull(route);
+    bool failed = true;
+    for (unsigned n = 1; failed; n++) {
+        ck_assert_uint_lt(n, 2000);
+        for (int again = 0; again < 2; again++) {
+            struct arena *arena = arena_new(64 << 20);
+            struct ext_request r = {.app = &fx.app,
+                                    .method = STR("POST"),
+                                    .path = path,
+                                    .query = query,
+                                    .body = str_z(body),
+                                    .content_type = STR("application/json"),
+                                    .arena = arena};
+            struct ext_answer a = {0};
+            buf_init(&a.body, EXT_ANSWER_MAX);
+            if (again == 0)
+                fail_alloc_at(n);
+            route->handle(&r, &a);
+            if (again == 0)
+                failed = fail_alloc_off();
+            ck_assert_msg(a.status != 0, "%s, allocation %u", VERBS[_i].target, n);
+            if (again || !failed) {
+                buf_char(&a.body, '\0');
+                ck_assert_msg(a.status == 200 && !a.body.failed &&
+                                  strstr(a.body.p, VERBS[_i].want) != NULL,
+                              "%s, allocation %u: %s", VERBS[_i].target, n, a.body.p);
+            }
+            buf_done(&a.body);
+            arena_free(arena);
+        }
+    }
+    free(body);
+    arena_free(paths);
+    fx_close(&fx);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("extender, memory");
@@ -227,6 +310,7 @@ int main(void)
     tcase_add_test(tc, server_start);
     tcase_add_test(tc, flags);
     tcase_add_test(tc, read_only);
+    tcase_add_loop_test(tc, verbs, 0, sizeof(VERBS) / sizeof(VERBS[0]));
     suite_add_tcase(s, tc);
     SRunner *runner = srunner_create(s);
     srunner_run_all(runner, CK_ENV);
