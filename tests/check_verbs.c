@@ -2,6 +2,8 @@
  * of contract/core.md 17, refusals, holds, and every outcome that each write of a bind can have. */
 #include "verbs_fixture.h"
 
+#include "extender/settle.h"
+
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -876,6 +878,55 @@ START_TEST(audit_finds_what_disagrees)
 }
 END_TEST
 
+/* A lock that could not be given back is given back later, and must not be the next call's then. */
+START_TEST(a_late_release_leaves_the_next_lock_alone)
+{
+    struct fx fx;
+    fx_open(&fx, TRACE, NULL);
+    const struct kube_fault_rule cut = {KUBE_FAULT_CUT_DONE, .verb = KUBE_PATCH, .kind = KUBE_NODE};
+    const struct kube_fault_rule refused = {KUBE_FAULT_REFUSED, .verb = KUBE_PATCH,
+                                            .kind = KUBE_NODE, .times = 2};
+    kube_store_fault(fx.store, &cut);
+    kube_store_fault(fx.store, &refused); /* the release, and the settling thread's first */
+    want_bind(&fx, "the lock's outcome is unknown", "train-0", "node-a", "connection");
+    ck_assert_uint_eq(ext_binds_unsettled(fx.app.binds), 1);
+    unsigned status;
+    json_t *got = NULL;
+    for (int i = 0; i < 100; i++) { /* kube-scheduler tries again and again */
+        json_decref(got);
+        got = fx_call(&fx, "POST", "/bind", fx_bind_args(&fx, "ml", "train-0", "node-a"), &status);
+        if (str_at(got, "Error", NULL, NULL)[0] == '\0')
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    }
+    ck_assert_str_eq(str_at(got, "Error", NULL, NULL), "");
+    json_decref(got);
+    for (int i = 0; i < 3000 && ext_binds_unsettled(fx.app.binds) > 0; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    ck_assert_uint_eq(ext_binds_unsettled(fx.app.binds), 0);
+    json_t *node = fx_object(&fx, "nodes/node-a");
+    ck_assert_msg(str_at(node, "metadata", "annotations", "hami.io/mutex.lock") != NULL,
+                  "the bound pod's lock is its plugin's");
+    json_decref(node);
+    fx_close(&fx);
+}
+END_TEST
+
+/* A pod of the same name comes while the bind of the one before is under way. */
+START_TEST(binds_of_namesakes_follow_one_another)
+{
+    struct fx fx;
+    fx_open(&fx, TRACE, NULL);
+    struct ext_flight old = {.ns = "ml", .name = "train-0", .uid = "uid-old", .node = "node-a"};
+    struct err err = {0};
+    ck_assert_int_eq(ext_flight_enter(fx.app.binds, &old, &err), EXT_ENTERED);
+    want_bind(&fx, "the lock could be the old one's", "train-0", "node-a", "try again");
+    want_bind(&fx, "locks of another node", "train-0", "node-b", "");
+    ext_flight_leave(fx.app.binds, &old, &err);
+    fx_close(&fx);
+}
+END_TEST
+
 int main(void)
 {
     json_object_seed(1);
@@ -903,6 +954,8 @@ int main(void)
     tcase_add_test(tc, a_relist_and_a_restart_find_the_same_use);
     tcase_add_loop_test(tc, a_cut_relist_ends_nobody, 0, 2);
     tcase_add_test(tc, audit_finds_what_disagrees);
+    tcase_add_test(tc, a_late_release_leaves_the_next_lock_alone);
+    tcase_add_test(tc, binds_of_namesakes_follow_one_another);
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);

@@ -655,6 +655,9 @@ void ext_bind(struct ext_request *r, struct ext_answer *a)
     case EXT_ELSEWHERE:
         answer(a, "a bind of this pod to another node is under way; try again");
         return;
+    case EXT_NAMESAKE:
+        answer(a, "a bind of an earlier pod of this name is under way; try again");
+        return;
     case EXT_ENTERED:
         break;
     }
@@ -670,6 +673,11 @@ void ext_bind(struct ext_request *r, struct ext_answer *a)
             err_set(&err, ERR_BUSY,
                     "the outcome of an earlier bind to node \"%s\" is not known yet; try again",
                     charged_on));
+    } else if (ext_settle_is(app->binds, b->args.ns, b->args.pod, b->args.node)) {
+        /* its lock would be taken for ours, and ours be released for its */
+        err_ignore(err_set(&err, ERR_BUSY,
+                           "an earlier bind to node \"" STR_FMT "\" is not settled yet; try again",
+                           STR_ARG(b->args.node)));
     } else {
         struct err fresh = {0};
         fresh.code = bind_pod(b, &fresh);

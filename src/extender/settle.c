@@ -51,10 +51,14 @@ enum ext_entered ext_flight_enter(struct ext_binds *binds, struct ext_flight *mi
 {
     pthread_mutex_lock(&binds->lock);
     for (struct ext_flight *f = binds->flights; f; f = f->next) {
-        if (!str_eq(str_z(f->uid), str_z(mine->uid)))
+        bool here = str_eq(str_z(f->node), str_z(mine->node));
+        bool same = str_eq(str_z(f->uid), str_z(mine->uid));
+        bool namesake = here && str_eq(str_z(f->name), str_z(mine->name)) &&
+                        str_eq(str_z(f->ns), str_z(mine->ns));
+        if (!same && !namesake)
             continue;
-        enum ext_entered e = EXT_ELSEWHERE;
-        if (str_eq(str_z(f->node), str_z(mine->node))) {
+        enum ext_entered e = same ? EXT_ELSEWHERE : EXT_NAMESAKE;
+        if (same && here) {
             e = EXT_JOINED;
             f->waiting++;
             while (!f->done)
@@ -99,6 +103,18 @@ bool ext_flight_is(struct ext_binds *binds, struct str ns, struct str pod)
         found = str_eq(str_z(e->ns), ns) && str_eq(str_z(e->name), pod);
     const struct ext_settle *now = binds->settling;
     found = found || (now && str_eq(str_z(now->ns), ns) && str_eq(str_z(now->name), pod));
+    pthread_mutex_unlock(&binds->lock);
+    return found;
+}
+
+bool ext_settle_is(struct ext_binds *binds, struct str ns, struct str pod, struct str node)
+{
+    bool found = false;
+    pthread_mutex_lock(&binds->lock);
+    const struct ext_settle *now = binds->settling, *e = now ? now : binds->unsettled;
+    for (; e && !found; e = e == now ? binds->unsettled : e->next)
+        found =
+            str_eq(str_z(e->ns), ns) && str_eq(str_z(e->name), pod) && str_eq(str_z(e->node), node);
     pthread_mutex_unlock(&binds->lock);
     return found;
 }
@@ -268,7 +284,8 @@ static void *settle_thread(void *ctx)
         struct timespec until;
         err_ignore(clock_gettime(CLOCK_MONOTONIC, &until) ? ERR_INTERNAL : ERR_OK);
         until.tv_sec += SETTLE_PAUSE_MS / 1000;
-        pthread_cond_timedwait(&binds->moved, &binds->lock, &until);
+        while (!binds->stop && !pthread_cond_timedwait(&binds->moved, &binds->lock, &until))
+            ; /* every bind that ends says so: no reason to ask again at once */
     }
     pthread_mutex_unlock(&binds->lock);
     return NULL;

@@ -24,12 +24,15 @@ struct ext_flight { /* caller's memory until ext_flight_leave() returns; names f
 enum ext_entered {
     EXT_ENTERED,
     EXT_JOINED,   /* another call for the same pod and node ended meanwhile: its result */
-    EXT_ELSEWHERE /* a bind of the pod to another node is under way */
+    EXT_ELSEWHERE, /* a bind of the pod to another node is under way */
+    EXT_NAMESAKE   /* one of another pod of that name to the node: locks know names only */
 };
 enum ext_entered ext_flight_enter(struct ext_binds *binds, struct ext_flight *mine, struct err *ret);
 void ext_flight_leave(struct ext_binds *binds, struct ext_flight *mine, const struct err *result);
 /* Whether a Binding of that pod may still be sent, or land. What is being settled counts. */
 bool ext_flight_is(struct ext_binds *binds, struct str ns, struct str pod);
+/* Whether a bind of a pod of that name to the node is being settled: locks may be released under that name. */
+bool ext_settle_is(struct ext_binds *binds, struct str ns, struct str pod, struct str node);
 /* Waiting costs a worker, so only `most` may at once; each true is paired with one _waited(). */
 bool ext_binds_may_wait(struct ext_binds *binds, unsigned most);
 void ext_binds_waited(struct ext_binds *binds);
