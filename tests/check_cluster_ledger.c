@@ -712,9 +712,14 @@ START_TEST(bounds)
     POD(&w, "p1", HAMI);
     POD(&w, "c1", .node = "n1");
     waiting("p2", "1", "1");
-    struct cluster_pod p = pod_of(&w, (struct t_pod){"p3", HAMI});
+    struct cluster_pod p = pod_of(&w, (struct t_pod){"p3", .gpu = "1"});
     ck_assert_int_eq(cluster_apply_pod(w.st, &p, &err), ERR_TOO_LARGE);
     p = pod_of(&w, (struct t_pod){"c2", .node = "n1"});
+    ck_assert_int_eq(cluster_apply_pod(w.st, &p, &err), ERR_TOO_LARGE);
+    for (int i = 3; i < 6; i++) /* cards in use are charged, to twice as many */
+        POD(&w, fmt(&w, "p%d", i), HAMI);
+    ck_use(&w, "n1", "GPU-a0", "4/16000/40");
+    p = pod_of(&w, (struct t_pod){"p6", HAMI});
     ck_assert_int_eq(cluster_apply_pod(w.st, &p, &err), ERR_TOO_LARGE);
     POD(&w, "p1", HAMI, .phase = "Running"); /* who is there already may change */
     p.uid = STR("");

@@ -544,8 +544,10 @@ enum err_code ledger_put(struct cluster_store *st, struct record *old, struct dr
 {
     if (draft->uid.n > UINT16_MAX / 4 || draft->name.n > UINT16_MAX / 4)
         return err_set(err, ERR_TOO_LARGE, "a pod's name or UID is too long");
-    if (!old && st->records.n + st->cpu.n >= st->cfg.pods_max)
-        return err_set(err, ERR_TOO_LARGE, "more than %u pods", st->cfg.pods_max);
+    /* A bound pod's cards are in use whether we have room for it or not: as many again. */
+    const uint64_t pods_max = (draft->node.n > 0 ? 2 : 1) * (uint64_t)st->cfg.pods_max;
+    if (!old && (uint64_t)st->records.n + st->cpu.n >= pods_max)
+        return err_set(err, ERR_TOO_LARGE, "more than %llu pods", (unsigned long long)pods_max);
     struct entry *e = NULL;
     if (draft->node.n > 0) {
         enum err_code rc = ledger_entry_get(st, draft->node, &e, err);
