@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- the server ---- */
@@ -301,6 +302,52 @@ START_TEST(verbs)
 }
 END_TEST
 
+/* An event that there was no memory for comes again: no charge is lost. Which allocations are the
+ * watcher's is not known here, so each in turn fails. */
+START_TEST(watching)
+{
+    enum { ROUNDS = 60 };
+    struct fx fx;
+    fx_open(&fx, VERBS_CLUSTER, NULL);
+    int charged = 0;
+    for (unsigned n = 1; n <= ROUNDS; n++) {
+        char name[16], body[700];
+        (void)snprintf(name, sizeof(name), "q%u", n);
+        (void)snprintf(body, sizeof(body),
+                       "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"%s\","
+                       "\"namespace\":\"team\",\"annotations\":{\"hami.io/vgpu-node\":\"n1\","
+                       "\"hami.io/vgpu-devices-allocated\":\"GPU-a,NVIDIA,100,1:;\"}},\"spec\":{"
+                       "\"nodeName\":\"n1\",\"containers\":[{\"name\":\"c\",\"image\":\"x\","
+                       "\"resources\":{\"limits\":{\"nvidia.com/gpu\":\"1\","
+                       "\"nvidia.com/gpumem\":\"100\",\"nvidia.com/gpucores\":\"1\"}}}]}}",
+                       name);
+        struct kube_request create = {.verb = KUBE_CREATE,
+                                      .kind = KUBE_POD,
+                                      .ns = STR("team"),
+                                      .body = str_z(body),
+                                      .timeout_ms = 1000};
+        struct kube_response resp = {0};
+        fail_alloc_at(n);
+        err_ignore(kube_call(fx.app.kube, &create, &resp, NULL));
+        struct timespec t = {.tv_nsec = 20000000};
+        nanosleep(&t, NULL);
+        (void)fail_alloc_off();
+        kube_response_done(&resp);
+        (void)snprintf(body, sizeof(body), "pods/team/%s", name);
+        json_t *stored = fx_object(&fx, body);
+        charged += stored != NULL;
+        json_decref(stored);
+        ck_assert_msg(fx_wait_used(&fx, "n1", "GPU-a", charged, 100 * charged), "allocation %u", n);
+        if (charged == 10) { /* the card is full: begin anew */
+            fx_close(&fx);
+            fx_open(&fx, VERBS_CLUSTER, NULL);
+            charged = 0;
+        }
+    }
+    fx_close(&fx);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("extender, memory");
@@ -311,6 +358,7 @@ int main(void)
     tcase_add_test(tc, flags);
     tcase_add_test(tc, read_only);
     tcase_add_loop_test(tc, verbs, 0, sizeof(VERBS) / sizeof(VERBS[0]));
+    tcase_add_test(tc, watching);
     suite_add_tcase(s, tc);
     SRunner *runner = srunner_create(s);
     srunner_run_all(runner, CK_ENV);

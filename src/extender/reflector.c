@@ -67,7 +67,8 @@ static void tell_registrations(struct ext_app *app, const struct cluster_node_ob
                      STR_ARG(node->cards[i].broken));
 }
 
-static enum err_code apply(struct watcher *w, struct str object, struct err *err)
+/* *ret_read: the object was understood, and what failed is the ledger. */
+static enum err_code apply(struct watcher *w, struct str object, bool *ret_read, struct err *err)
 {
     struct ext_app *app = w->app;
     enum err_code rc;
@@ -77,12 +78,14 @@ static enum err_code apply(struct watcher *w, struct str object, struct err *err
         rc = cluster_node_decode(&app->cluster, object, false, w->arena, &node, err);
         if (rc)
             return rc;
+        *ret_read = true;
         tell_registrations(app, &node);
         return cluster_apply_node(app->store, &node, err);
     }
     case KUBE_POD: {
         struct cluster_pod pod;
         rc = cluster_pod_decode(&app->cluster, object, false, w->arena, &pod, err);
+        *ret_read = !rc;
         return rc ? rc : cluster_apply_pod(app->store, &pod, err);
     }
     case KUBE_QUOTA: {
@@ -92,6 +95,7 @@ static enum err_code apply(struct watcher *w, struct str object, struct err *err
             log_info(2, "quota counts as 0",
                      "quota=" STR_FMT "/" STR_FMT " err=\"a limit can't be read\"",
                      STR_ARG(quota.ns), STR_ARG(quota.name));
+        *ret_read = !rc;
         return rc ? rc : cluster_apply_quota(app->store, &quota, err);
     }
     default:
@@ -109,17 +113,22 @@ static enum err_code delete (struct watcher *w, struct str object, struct err *e
     return ERR_OK;
 }
 
-/* One bad object must not stop the others: it is told, counted and left out. */
-static void take(struct watcher *w, enum kube_event_type type, struct str object)
+/* One bad object must not stop the others: it is told, counted and left out. But one that the
+ * ledger has no memory for is not its fault: ERR_NO_MEMORY ends the list or watch, and it comes
+ * again. */
+static enum err_code take(struct watcher *w, enum kube_event_type type, struct str object,
+                          struct err *err)
 {
-    struct err err;
+    bool read = false;
     arena_reset(w->arena);
-    enum err_code rc = type == KUBE_DELETED ? delete (w, object, &err) : apply(w, object, &err);
+    enum err_code rc =
+        type == KUBE_DELETED ? delete (w, object, err) : apply(w, object, &read, err);
     ext_metrics_count(w->app->metrics, EXT_WATCH_EVENTS, 1);
-    if (!rc)
-        return;
+    if (!rc || (rc == ERR_NO_MEMORY && read))
+        return rc;
     ext_metrics_count(w->app->metrics, EXT_DECODE_ERRORS, 1);
-    log_error("object not taken", "kind=%s err=\"%s\"", KINDS[w->sync].name, err.text);
+    log_error("object not taken", "kind=%s err=\"%s\"", KINDS[w->sync].name, err->text);
+    return ERR_OK;
 }
 
 /* ---- list ---- */
@@ -148,9 +157,7 @@ static void relist_abort(struct watcher *w)
 
 static enum err_code on_item(void *ctx, struct str object, struct err *err)
 {
-    (void)err;
-    take(ctx, KUBE_ADDED, object);
-    return ERR_OK;
+    return take(ctx, KUBE_ADDED, object, err);
 }
 
 static enum err_code list(struct watcher *w, const _Atomic bool *stop, struct err *err)
@@ -175,11 +182,13 @@ static enum err_code on_event(void *ctx, enum kube_event_type type, struct str o
                               struct str resource_version, struct err *err)
 {
     struct watcher *w = ctx;
-    (void)err;
+    enum err_code rc = ERR_OK;
     if (type == KUBE_INITIAL_END)
         relist_end(w);
     else if (type != KUBE_BOOKMARK)
-        take(w, type, object);
+        rc = take(w, type, object, err);
+    if (rc) /* resumed in front of this event */
+        return rc;
     /* the initial ADDED events come in no order: only the bookmark behind them can be resumed from
      */
     if (!w->relisting && resource_version.n && resource_version.n < sizeof(w->resource_version)) {
