@@ -927,6 +927,29 @@ START_TEST(binds_of_namesakes_follow_one_another)
 }
 END_TEST
 
+START_TEST(a_sample_says_held_whichever_nodes_it_has)
+{
+    struct fx fx;
+    struct fx_options opt = {.shortlist = 1};
+    fx_open(&fx, LAST_SHARE, &opt);
+    ck_assert(fx_wait_used(&fx, "node-a", "GPU-a", 1, 5000));
+    static const char *const A[] = {"node-a", NULL}, *const B[] = {"node-b", NULL};
+    want_bind(&fx, "node-a is full", "p-3", "node-a", "");
+    unsigned status;
+    json_decref(fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-0", AB), &status));
+    json_decref(fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-1", AB), &status));
+    json_t *a = fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-2", A), &status);
+    json_t *b = fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-2", B), &status);
+    const char *of_a = str_at(a, "FailedNodes", "node-a", NULL),
+               *of_b = str_at(b, "FailedNodes", "node-b", NULL);
+    ck_assert_msg(of_a && of_b && !strcmp(of_a, of_b), "\"%s\" and \"%s\"", of_a ? of_a : "-",
+                  of_b ? of_b : "-");
+    json_decref(a);
+    json_decref(b);
+    fx_close(&fx);
+}
+END_TEST
+
 int main(void)
 {
     json_object_seed(1);
@@ -956,6 +979,7 @@ int main(void)
     tcase_add_test(tc, audit_finds_what_disagrees);
     tcase_add_test(tc, a_late_release_leaves_the_next_lock_alone);
     tcase_add_test(tc, binds_of_namesakes_follow_one_another);
+    tcase_add_test(tc, a_sample_says_held_whichever_nodes_it_has);
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);

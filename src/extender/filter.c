@@ -302,9 +302,10 @@ static void hold(struct ext_request *r, struct ext_question *q, const size_t *pi
 /* What the ask meets in the whole cluster: one text for all nodes, so that kube-scheduler's
  * rotating sample does not change the pod's condition from call to call
  * (contract/kubernetes.md 1.8). Cheap: the class remembers each node. */
-static score_reasons cluster_reasons(const struct ext_question *q)
+static score_reasons cluster_reasons(struct ext_request *r, struct ext_question *q)
 {
     score_reasons set = 0;
+    bool held = cluster_holds_count(r->app->store) > 0;
     uint32_t slots = cluster_snapshot_slots(q->snapshot);
     for (uint32_t slot = 0; slot < slots; slot++) {
         const struct cluster_node *node = cluster_snapshot_at(q->snapshot, slot);
@@ -312,8 +313,12 @@ static score_reasons cluster_reasons(const struct ext_question *q)
             continue;
         struct score_verdict verdict;
         cluster_class_check(q->class, &q->prepared, node, &verdict);
+        const struct ext_candidate c = {.name = node->score.name, .node = node};
         if (!verdict.fits)
             set |= verdict.reasons;
+        else if (held && !(set & SCORE_BIT(SCORE_NODE_HELD)) &&
+                 !bears_holds(r, q, &c, /* certain_only= */ true, NULL))
+            set |= SCORE_BIT(SCORE_NODE_HELD);
     }
     return set;
 }
@@ -398,7 +403,7 @@ static void refuse(struct ext_request *r, struct ext_question *q, bool held, str
     struct str all;
     bool each = ext_query(r, "reasons", r->arena, &all) && str_eq(all, STR("all"));
     if (!each && is_sample(q)) {
-        text = text_of(&texts, cluster_reasons(q) | (held ? SCORE_BIT(SCORE_NODE_HELD) : 0));
+        text = text_of(&texts, cluster_reasons(r, q) | (held ? SCORE_BIT(SCORE_NODE_HELD) : 0));
         same = &text;
     }
     a->status = 200;
