@@ -950,6 +950,25 @@ START_TEST(a_sample_says_held_whichever_nodes_it_has)
 }
 END_TEST
 
+START_TEST(a_bind_beats_holds_on_the_quota)
+{
+    struct fx fx;
+    struct fx_options opt = {.shortlist = 1};
+    fx_open(&fx,
+            LAST_SHARE "---\napiVersion: v1\nkind: ResourceQuota\nmetadata:\n  name: q\n  "
+                       "namespace: ml\nspec:\n  hard:\n    limits.nvidia.com/gpumem: \"9000\"\n",
+            &opt);
+    ck_assert(fx_wait_used(&fx, "node-a", "GPU-a", 1, 5000));
+    unsigned status;
+    json_t *got = fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-0", AB), &status);
+    ck_assert_uint_eq(json_array_size(json_object_get(got, "NodeNames")), 1);
+    json_decref(got);
+    want_bind(&fx, "p-0 only holds", "p-1", "node-b", "");
+    want_bind(&fx, "nothing left", "p-0", "node-a", "ResourceQuotaNotFit");
+    fx_close(&fx);
+}
+END_TEST
+
 int main(void)
 {
     json_object_seed(1);
@@ -980,6 +999,7 @@ int main(void)
     tcase_add_test(tc, a_late_release_leaves_the_next_lock_alone);
     tcase_add_test(tc, binds_of_namesakes_follow_one_another);
     tcase_add_test(tc, a_sample_says_held_whichever_nodes_it_has);
+    tcase_add_test(tc, a_bind_beats_holds_on_the_quota);
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);

@@ -135,7 +135,8 @@ static enum err_code decide_on(struct bind *b, const struct cluster_snapshot *sn
     struct score_quota quotas[SCORE_VENDORS_MAX];
     struct score_request req = b->pod->request;
     req.quotas = quotas;
-    req.quotas_n = cluster_quota_left(store, b->pod->ns, b->pod->uid, now_ms(b), quotas);
+    const int64_t without_holds = INT64_MAX; /* none is alive then: the bind at hand goes first */
+    req.quotas_n = cluster_quota_left(store, b->pod->ns, b->pod->uid, without_holds, quotas);
     uint32_t types_n = 0;
     const struct str *types = cluster_snapshot_types(snap, &types_n);
     struct score_prepared prepared;
