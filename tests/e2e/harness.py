@@ -96,7 +96,7 @@ class World:
 
     def __enter__(self):
         try:
-            self.plane.start()
+            self._start_plane()
             self.api = self.plane.api("admin")
             self.recorder = reader.Recorder(self.plane.api("reader")).start()
             self.plugin = FakePlugin(self.plane.api("plugin"), self._rescan).start()
@@ -105,6 +105,15 @@ class World:
             self._end()
             raise
         return self
+
+    def _start_plane(self):
+        """Twice if need be: between finding a free port and using it another run may have taken it."""
+        try:
+            self.plane.start()
+        except cluster.StartError:
+            self.plane.stop()
+            self.plane = cluster.ControlPlane(self.plane.options, self.name + "-again")
+            self.plane.start()
 
     def __exit__(self, kind, error, trace):
         try:
