@@ -267,8 +267,28 @@ static int by_index(const void *a, const void *b)
     return str_cmp(x->id, y->id);
 }
 
-/* Keeps the first of each id. At most 256 cards: the plain double loop is the quickest to read and
- * to run. */
+static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
+
+/* Of two entries of one card the lesser of each: plugins write their lists in any order, and a card
+ * must not change with it. */
+static void merge(struct vendor_device *to, const struct vendor_device *from)
+{
+    const bool mode = str_cmp(from->mode, to->mode) < 0;
+    if (from->mig != to->mig ? from->mig : mode)
+        to->mode = from->mode;
+    if (str_cmp(from->type, to->type) < 0)
+        to->type = from->type;
+    to->mem_mib = from->mem_mib < to->mem_mib ? from->mem_mib : to->mem_mib;
+    to->count = least(from->count, to->count);
+    to->cores_pct = least(from->cores_pct, to->cores_pct);
+    to->index = least(from->index, to->index);
+    to->numa = least(from->numa, to->numa);
+    to->healthy = from->healthy && to->healthy;
+    to->mig = from->mig || to->mig;
+}
+
+/* Keeps one of each id. At most 256 cards: the plain double loop is the quickest to read and to
+ * run. */
 static uint16_t drop_duplicates(struct list *l)
 {
     size_t kept = 0;
@@ -278,6 +298,8 @@ static uint16_t drop_duplicates(struct list *l)
             j++;
         if (j == kept)
             l->dev[kept++] = l->dev[i];
+        else
+            merge(&l->dev[j], &l->dev[i]);
     }
     uint16_t dropped = (uint16_t)(l->n - kept);
     l->n = kept;

@@ -134,8 +134,8 @@ struct vendor_device {
     int32_t index, count, cores_pct, numa;
     bool healthy, mig;
 };
-/* Decodes the vendor's register annotation. Duplicate ids: the first counts, later ones are dropped and told in
- * *ret_dropped. Empty ids, ids with one of ",:;" (they would tear an allocation list), negative amounts, `[null]`, more
+/* Decodes the vendor's register annotation. Duplicate ids: one card, with the lesser of each amount; how many were
+ * too many is told in *ret_dropped. Empty ids, ids with one of ",:;" (they would tear an allocation list), negative amounts, `[null]`, more
  * than SCORE_DEVICES_MAX, broken or wrongly typed JSON: ERR_INVALID, nothing decoded. `[]` and `null`: no devices.
  * Result sorted by (index, id). */
 MUST_USE enum err_code vendor_register_decode(const struct vendor *v, struct str text, struct arena *arena,
