@@ -183,9 +183,9 @@ enum err_code kube_no_answer(const struct kube_request *req, bool sent, const ch
                              struct err *err)
 {
     bool unknown = sent && kube_verb_writes(req->verb);
-    return err_set(err, unknown ? ERR_UNKNOWN : ERR_UNAVAILABLE, "%s %s " STR_FMT ": %s",
+    return err_set(err, unknown ? ERR_UNKNOWN : ERR_UNAVAILABLE, "%s %s%s" STR_FMT ": %s",
                    kube_verb_name(req->verb), kube_kind_row(req->kind)->resource,
-                   STR_ARG(req->name), why);
+                   req->name.n ? " " : "", STR_ARG(req->name), why);
 }
 
 /* ---- waiting before the next try ---- */
