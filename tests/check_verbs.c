@@ -969,6 +969,38 @@ START_TEST(a_bind_beats_holds_on_the_quota)
 }
 END_TEST
 
+static long relists(struct fx *fx)
+{
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    ext_metrics_text(fx->app.metrics, &text);
+    buf_char(&text, '\0');
+    const char *at = strstr(text.p, "\ncardinald_relists_total ");
+    ck_assert_ptr_nonnull(at);
+    long n = strtol(strchr(at, ' '), NULL, 10);
+    buf_done(&text);
+    return n;
+}
+
+/* Every watch is too old from its beginning on: lists must not follow each other without a pause. */
+START_TEST(watches_that_are_always_too_old)
+{
+    struct fx fx;
+    fx_open(&fx, TRACE, NULL);
+    long before = relists(&fx);
+    const struct kube_fault_rule gone = {
+        KUBE_FAULT_STATUS, .verb = KUBE_WATCH, .kind = KUBE_POD, .status = 410, .times = 1000000};
+    kube_store_fault(fx.store, &gone);
+    kube_store_drop_watches(fx.store, true);
+    for (int i = 0; i < 500 && relists(&fx) == before; i++) /* it pauses after the cut */
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
+    kube_store_fault_clear(fx.store);
+    ck_assert_msg(relists(&fx) - before <= 6, "%ld lists in half a second", relists(&fx) - before);
+    fx_close(&fx);
+}
+END_TEST
+
 int main(void)
 {
     json_object_seed(1);
@@ -1000,6 +1032,7 @@ int main(void)
     tcase_add_test(tc, binds_of_namesakes_follow_one_another);
     tcase_add_test(tc, a_sample_says_held_whichever_nodes_it_has);
     tcase_add_test(tc, a_bind_beats_holds_on_the_quota);
+    tcase_add_test(tc, watches_that_are_always_too_old);
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);

@@ -244,6 +244,7 @@ struct watcher_start {
 static void run(struct ext_reflector *rf, struct watcher *w)
 {
     struct kube_backoff backoff = {0};
+    bool gone = false; /* the time before; a server whose every watch is too old must not spin us */
     while (!atomic_load(&rf->stop)) {
         struct err err = {0};
         enum err_code rc = ERR_OK;
@@ -262,8 +263,12 @@ static void run(struct ext_reflector *rf, struct watcher *w)
         if (rc == ERR_GONE) {
             w->resource_version[0] = '\0';
             log_info(2, "watch too old", "kind=%s: list again", KINDS[w->sync].name);
-            continue;
+            if (!gone) {
+                gone = true;
+                continue;
+            }
         }
+        gone = rc == ERR_GONE;
         if (rc)
             log_warn("watch failed", "kind=%s err=\"%s\"", KINDS[w->sync].name, err.text);
         int64_t lasted = clock_mono_ms(w->app->clock) - since;
