@@ -16,7 +16,7 @@
         uuid, health) "'}},\"status\":{\"allocatable\":{\"nvidia.com/gpu\":\"10\"}}}\n"
 #define REGISTER(uuid, health)                                                                     \
     "[{\"id\":\"" uuid "\",\"count\":10,\"devmem\":10000,\"devcore\":100,\"type\":\"NVIDIA "       \
-                       "A10\",\"mode\":\"hami-core\",\"health\":" health "}]"
+    "A10\",\"mode\":\"hami-core\",\"health\":" health "}]"
 #define LIMITS(mem)                                                                                \
     "    resources:\n      limits:\n        nvidia.com/gpu: \"1\"\n        nvidia.com/gpumem: "    \
     "\"" mem "\"\n        nvidia.com/gpucores: \"1\"\n"
@@ -270,6 +270,26 @@ START_TEST(pods_that_end_are_forgotten)
 }
 END_TEST
 
+/* A nominated pod's hold stands against one of two equal asks, and not against the other. */
+START_TEST(a_higher_priority_is_asked_for_itself)
+{
+    struct fx fx;
+    open_full(&fx,
+              FULL POD("hi", "4000", "spec:\n  priority: 10\n") "status:\n  phase: Pending\n" POD(
+                  "n", "9000", "spec:\n") "status:\n  phase: Pending\n"
+                                          "  nominatedNodeName: node-a\n");
+    ask(&fx, "p", A, false);
+    ask(&fx, "hi", A, false);
+    free_share(&fx);
+    ck_assert(fx_wait_used(&fx, "node-a", "GPU-a", 0, 0));
+    ask(&fx, "n", A, true);
+    fx.mono_skew_ms += CLUSTER_HOLD_MS + 1000; /* of its holds, that of the nomination is left */
+    ck_assert(woken(&fx, "pods/ml/hi"));
+    ck_assert(!is_touched(&fx, "pods/ml/p", NULL));
+    close_full(&fx);
+}
+END_TEST
+
 int main(void)
 {
     json_object_seed(1);
@@ -283,6 +303,7 @@ int main(void)
     tcase_add_test(tc, a_node_outside_the_sample_is_nominated);
     tcase_add_test(tc, touches_are_bounded);
     tcase_add_test(tc, pods_that_end_are_forgotten);
+    tcase_add_test(tc, a_higher_priority_is_asked_for_itself);
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);

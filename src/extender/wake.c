@@ -164,6 +164,7 @@ struct round {
     int64_t now_ms;
     struct answered { /* equal asks are looked at once a round */
         struct cluster_class *class;
+        int32_t priority;                /* some holds stand against the lower ones only */
         const struct cluster_node *node; /* where it fits; NULL: nowhere */
     } known[64];
     size_t known_n;
@@ -203,7 +204,7 @@ static const struct cluster_node *fits_where(struct round *r, struct cluster_pod
     pod->request.quotas_n = cluster_quota_left(app->store, pod->ns, pod->uid, r->now_ms, quotas);
     struct cluster_class *class = cluster_class_get(app->store, &pod->request);
     for (size_t i = 0; class && i < r->known_n; i++)
-        if (r->known[i].class == class) {
+        if (r->known[i].class == class && r->known[i].priority == pod->priority) {
             cluster_class_unref(class);
             return r->known[i].node;
         }
@@ -213,7 +214,8 @@ static const struct cluster_node *fits_where(struct round *r, struct cluster_pod
     if (!score_prepare(&pod->request, types, types_n, r->arena, &prepared, &err))
         node = look(r, class, &prepared, pod);
     if (class && r->known_n < sizeof(r->known) / sizeof(r->known[0]))
-        r->known[r->known_n++] = (struct answered){class, node}; /* the reference goes with it */
+        r->known[r->known_n++] =
+            (struct answered){class, pod->priority, node}; /* the reference goes with it */
     else
         cluster_class_unref(class);
     return node;
