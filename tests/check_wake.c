@@ -270,6 +270,27 @@ START_TEST(pods_that_end_are_forgotten)
 }
 END_TEST
 
+/* Touches that fail must not keep others from theirs. */
+START_TEST(a_touch_that_fails_lets_others_pass)
+{
+    struct fx fx;
+    open_full(&fx, FULL WAITING("q", "4000") WAITING("r", "4000"));
+    ask(&fx, "p", A, false);
+    ask(&fx, "q", A, false);
+    ask(&fx, "r", A, false);
+    free_share(&fx);
+    ck_assert(fx_wait_used(&fx, "node-a", "GPU-a", 0, 0));
+    const struct kube_fault_rule denied = {KUBE_FAULT_STATUS, .verb = KUBE_PATCH, .kind = KUBE_POD,
+                                           .times = 2, .status = 403};
+    kube_store_fault(fx.store, &denied); /* for p and q, the oldest */
+    ck_assert(woken(&fx, "pods/ml/r"));
+    ck_assert(!is_touched(&fx, "pods/ml/p", NULL) && !is_touched(&fx, "pods/ml/q", NULL));
+    ck_assert_msg(woken(&fx, "pods/ml/p") && woken(&fx, "pods/ml/q"),
+                  "later, they are tried again");
+    close_full(&fx);
+}
+END_TEST
+
 /* A nominated pod's hold stands against one of two equal asks, and not against the other. */
 START_TEST(a_higher_priority_is_asked_for_itself)
 {
@@ -303,6 +324,7 @@ int main(void)
     tcase_add_test(tc, a_node_outside_the_sample_is_nominated);
     tcase_add_test(tc, touches_are_bounded);
     tcase_add_test(tc, pods_that_end_are_forgotten);
+    tcase_add_test(tc, a_touch_that_fails_lets_others_pass);
     tcase_add_test(tc, a_higher_priority_is_asked_for_itself);
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);

@@ -259,15 +259,16 @@ static enum err_code touch(struct ext_app *app, const struct cluster_pod *pod, s
 }
 
 /* What a round found out about a pod, unless kube-scheduler asked meanwhile. */
-static void note(struct ext_wake *w, const struct waiting *seen, int64_t fits_ms, bool touched,
+enum tried { TRIED_NOT, TRIED_IN_VAIN, TRIED_TOUCHED };
+static void note(struct ext_wake *w, const struct waiting *seen, int64_t fits_ms, enum tried tried,
                  int64_t now_ms)
 {
     pthread_mutex_lock(&w->lock);
     struct waiting *p = find_locked(w, seen->uid);
     if (p && p->asked_ms == seen->asked_ms) {
         p->fits_ms = fits_ms;
-        if (touched) {
-            p->touched = true;
+        if (tried) { /* one that fails pauses as well, or it would keep others from their turn */
+            p->touched |= tried == TRIED_TOUCHED;
             p->pause_ms = p->pause_ms ? 2 * p->pause_ms : AGAIN_MIN_MS;
             if (p->pause_ms > AGAIN_MAX_MS)
                 p->pause_ms = AGAIN_MAX_MS;
@@ -302,12 +303,12 @@ static bool consider(struct round *r, const struct waiting *seen, bool may_touch
     const struct cluster_node *node = fits_where(r, pod);
     if (!node) {
         if (seen->fits_ms)
-            note(w, seen, 0, false, r->now_ms);
+            note(w, seen, 0, TRIED_NOT, r->now_ms);
         return false;
     }
     int64_t since = seen->fits_ms ? seen->fits_ms : r->now_ms;
     if (!may_touch || r->now_ms - since < QUIET_MS || r->now_ms < seen->again_ms) {
-        note(w, seen, since, false, r->now_ms);
+        note(w, seen, since, TRIED_NOT, r->now_ms);
         return false;
     }
     if (!ext_may_write(app, &r->term))
@@ -316,7 +317,7 @@ static bool consider(struct round *r, const struct waiting *seen, bool may_touch
     enum err_code rc =
         touch(app, pod, seen->touched && seen->sampled ? node->score.name : (struct str){0}, &err);
     ext_wrote(app, &r->term);
-    note(w, seen, since, rc == ERR_OK, r->now_ms);
+    note(w, seen, since, rc ? TRIED_IN_VAIN : TRIED_TOUCHED, r->now_ms);
     if (rc == ERR_NOT_FOUND)
         ext_wake_done(w, seen->uid);
     log_info(2, "wake", "pod=%.*s/%.*s fits=%.*s result=\"%s\"", (int)pod->ns.n, pod->ns.p,
