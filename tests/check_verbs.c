@@ -751,6 +751,24 @@ START_TEST(no_write_after_the_bind_timeout)
 }
 END_TEST
 
+#define LONG_NAME "a-node-with-a-name-that-is-longer.than-the-63-bytes.of-a-label-value.example"
+
+START_TEST(a_long_node_name_is_no_label)
+{
+    struct fx fx;
+    fx_open(&fx, NODE(LONG_NAME, CARD("GPU-l", 0, 24576)) WAITING("ml", "train-0", 1, 4000, 20),
+            NULL);
+    want_bind(&fx, "bind", "train-0", LONG_NAME, "");
+    json_t *pod = fx_object(&fx, "pods/ml/train-0");
+    ck_assert_str_eq(str_at(pod, "metadata", "annotations", "hami.io/vgpu-node"), LONG_NAME);
+    ck_assert_ptr_null(str_at(pod, "metadata", "labels", "hami.io/vgpu-node"));
+    ck_assert_str_eq(str_at(pod, "spec", "nodeName", NULL), LONG_NAME);
+    json_decref(pod);
+    ck_assert(fx_wait_used(&fx, LONG_NAME, "GPU-l", 1, 4000));
+    fx_close(&fx);
+}
+END_TEST
+
 /* ---- the ledger afterwards ---- */
 
 START_TEST(a_relist_and_a_restart_find_the_same_use)
@@ -1030,6 +1048,7 @@ int main(void)
     tcase_add_test(tc, a_held_lock_is_a_retriable_refusal);
     tcase_add_loop_test(tc, bind_faults, 0, sizeof(FAULTS) / sizeof(FAULTS[0]));
     tcase_add_test(tc, no_write_after_the_bind_timeout);
+    tcase_add_test(tc, a_long_node_name_is_no_label);
     tcase_add_test(tc, a_relist_and_a_restart_find_the_same_use);
     tcase_add_loop_test(tc, a_cut_relist_ends_nobody, 0, 2);
     tcase_add_test(tc, audit_finds_what_disagrees);
