@@ -179,6 +179,38 @@ START_TEST(takes)
 }
 END_TEST
 
+/* The bind of the holder ends just when its lock is looked at: what was seen of the pod before says
+ * nothing. */
+static bool lands(void *ctx, struct str ns, struct str pod)
+{
+    struct kube *k = ctx;
+    struct kube_request req = {
+        .verb = KUBE_BIND,
+        .kind = KUBE_POD,
+        .ns = ns,
+        .name = pod,
+        .body = STR("{\"metadata\":{\"name\":\"waits\"},\"target\":{\"name\":\"n1\"}}")};
+    struct kube_response resp;
+    ck_ok(kube_call(k, &req, &resp, why));
+    kube_response_done(&resp);
+    return false;
+}
+
+START_TEST(a_bind_that_ends_meanwhile)
+{
+    struct fixture f;
+    const char *before = "2026-09-21T14:13:00Z,ml,waits";
+    char value[LEASE_LOCK_MAX];
+    struct err err = {0};
+    setup(&f, before, true);
+    f.args.in_flight = lands;
+    f.args.ctx = f.k;
+    ck_assert_int_eq(lease_lock_take(&f.args, value, &err), ERR_BUSY);
+    check_value(&f, "bound here by now", before);
+    kube_free(f.k);
+}
+END_TEST
+
 static bool flies(void *ctx, struct str ns, struct str pod)
 {
     ck_assert(str_eq(ns, STR("ml")) && str_eq(pod, STR("waits")));
@@ -196,6 +228,8 @@ START_TEST(a_bind_that_died)
         {"ten seconds", "2026-09-21T14:13:10Z,ml,waits", false, ERR_BUSY},
         {"eleven seconds", "2026-09-21T14:13:09Z,ml,waits", false, ERR_OK},
         {"eleven seconds, in flight", "2026-09-21T14:13:09Z,ml,waits", true, ERR_BUSY},
+        {"older than any may get, in flight", SIX_MIN_AGO ",ml,waits", true, ERR_BUSY},
+        {"older than any may get", SIX_MIN_AGO ",ml,waits", false, ERR_OK},
         {"from the future", "2026-09-21T14:14:00Z,ml,waits", false, ERR_BUSY},
     };
     for (size_t i = 0; i < COUNT(ROWS); i++) {
@@ -530,6 +564,7 @@ int main(void)
     tcase_add_loop_test(tc, takes, 0, (int)COUNT(TAKES));
     tcase_add_loop_test(tc, releases, 0, (int)COUNT(RELEASES));
     tcase_add_test(tc, a_bind_that_died);
+    tcase_add_test(tc, a_bind_that_ends_meanwhile);
     tcase_add_test(tc, other_annotations_stay);
     tcase_add_test(tc, no_such_node);
     tcase_add_test(tc, durations_as_go_prints_them);

@@ -25,8 +25,8 @@ bool lease_lock_owned_by(const struct lease_lock *lock, struct str ns, struct st
  * (404), terminal, or bound elsewhere is replaced; any other holder: ERR_BUSY with the text of core.md 8.2
  * ("node … has been locked within …: node lock contention"). Lost the race three times: ERR_BUSY.
  * `may_write` (may be NULL) is asked right before each write is sent; false ends with ERR_CANCELLED.
- * A holder that is not bound yet is replaced when its lock is older than `expire_ms`, or older than LEASE_LOCK_UNBOUND_MS
- * and `in_flight` says that no Binding of it is on the way; one that is bound to this node keeps it, however old. A legacy
+ * A holder that is not bound yet keeps it while `in_flight` says that its Binding may be on the way; else it is replaced
+ * when its lock is older than `expire_ms`, or, where `in_flight` can tell, than LEASE_LOCK_UNBOUND_MS; one that is bound to this node keeps it, however old. A legacy
  * time more than `expire_ms` in the future counts as expired.
  *   ret_value  the value now on the node (≥ LEASE_LOCK_MAX bytes)
  * ERR_UNKNOWN: the lock may be ours now or later; release it. Other codes as kube_call. */

@@ -301,6 +301,8 @@ static enum err_code holder_is_done(const struct lease_lock_args *a, const struc
     struct arena *arena CLEANUP(arena_free_p) = arena_new(ARENA_MAX);
     if (!arena)
         return err_set(err, ERR_NO_MEMORY, "lock of node " STR_FMT ": no memory", STR_ARG(a->node));
+    /* Before the look at the pod: a bind that ends between the two is seen in the pod. */
+    const bool flies = a->in_flight && a->in_flight(a->ctx, lock->ns, lock->pod);
     enum err_code rc = get(a, KUBE_POD, lock->ns, lock->pod, &resp, err);
     if (rc == ERR_NOT_FOUND || rc == ERR_BAD_REQUEST) { /* nobody can have such a name */
         *ret = true;
@@ -312,8 +314,8 @@ static enum err_code holder_is_done(const struct lease_lock_args *a, const struc
     if (rc)
         return err_prefix(err, rc, "holder of node " STR_FMT, STR_ARG(a->node));
     if (h.node.n == 0) /* not bound: its Binding is on the way, or it will never come */
-        *ret = expired(a, lock) || (age_ms(a, lock) > LEASE_LOCK_UNBOUND_MS && a->in_flight &&
-                                    !a->in_flight(a->ctx, lock->ns, lock->pod));
+        *ret = !flies &&
+               (expired(a, lock) || (a->in_flight && age_ms(a, lock) > LEASE_LOCK_UNBOUND_MS));
     else
         *ret = !str_eq(h.node, a->node);
     if (str_eq(h.phase, STR("Succeeded")) || str_eq(h.phase, STR("Failed")))
