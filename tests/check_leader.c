@@ -2,6 +2,7 @@
  * API store on virtual time and in its own threads. */
 #include "base/log.h"
 #include "check_kube_util.h"
+#include "fail_alloc.h"
 #include "lease/priv.h"
 
 #include <inttypes.h>
@@ -475,6 +476,42 @@ START_TEST(bodies_keep_what_they_do_not_know)
 }
 END_TEST
 
+/* Without memory there is no body and no record, never half of one. jansson's too, by the linker.
+ */
+START_TEST(all_of_it_or_nothing)
+{
+    char old[1024];
+    (void)snprintf(old, sizeof(old), OLD, "you");
+    struct lease_body_args a = {
+        .object = str_z(old), .identity = STR("me_1"), .duration_s = 15, .wall_ns = WALL};
+    json_set_alloc_funcs(malloc, free);
+    json_t *whole = body_of(&a);
+    size_t n = 1;
+    for (bool failed = true; failed; n++) {
+        size_t body_n = 0;
+        fail_alloc_at((unsigned)n);
+        char *text = lease_body(&a, &body_n);
+        failed = fail_alloc_off();
+        json_t *got = text ? json_loadb(text, body_n, 0, NULL) : NULL;
+        ck_assert_msg(text ? json_equal(got, whole) : failed, "body, allocation %zu", n);
+        json_decref(got);
+        free(text);
+    }
+    ck_assert_uint_gt(n, 3);
+    struct lease_record want, got;
+    ck_assert(lease_record_decode(str_z(old), &want, NULL) == ERR_OK);
+    unsigned at = 0;
+    for (bool failed = true; failed;) {
+        fail_alloc_at(++at);
+        enum err_code rc = lease_record_decode(str_z(old), &got, NULL);
+        failed = fail_alloc_off();
+        ck_assert_msg(rc ? failed : memcmp(&got, &want, sizeof(got)) == 0, "record, allocation %u",
+                      at);
+    }
+    json_decref(whole);
+}
+END_TEST
+
 /* ---- keepers over the API store, on virtual time ---- */
 
 enum { HOSTS = 3, WRITE_MS = 2000 };
@@ -832,6 +869,48 @@ START_TEST(own_through_faults)
 }
 END_TEST
 
+/* Each allocation of the beginning, of a take-over and of a renewal (the store's as well) fails
+ * once: a failed call like any other. */
+START_TEST(own_through_lack_of_memory)
+{
+    for (unsigned n = 1;; n++) {
+        struct world w;
+        world_open(&w);
+        struct side *a = world_add(&w, true, "a_1");
+        world_run(&w, 1000, "a");
+        struct lease_keeper_config cfg = keeper_config(&w, true, "b_1");
+        struct side *b = &w.sides[w.sides_n];
+        struct lease_keeper *made = NULL;
+        b->wrote_ms = b->led_ms = NEVER;
+        fail_alloc_at(n);
+        enum err_code rc = lease_keeper_make(&cfg, &made, NULL);
+        for (int i = 0; i < 12; i++) {
+            w.time.mono += 500000000;
+            w.time.wall += 500000000;
+            (void)lease_keeper_turn(a->keeper);
+            if (made)
+                (void)lease_keeper_turn(made);
+        }
+        bool failed = fail_alloc_off();
+        ck_assert_msg(!rc || (failed && rc == ERR_NO_MEMORY), "allocation %u: %d", n, (int)rc);
+        if (!rc) {
+            b->keeper = made;
+            w.sides_n++;
+        }
+        world_note(&w);
+        world_run(&w, 20000, "after");
+        ck_assert_msg(a->may_write && !b->may_write, "allocation %u", n);
+        stop_side(&w, a, true);
+        if (!rc)
+            (void)world_until_leads(&w, b, 1000);
+        world_close(&w);
+        if (!failed)
+            break;
+        ck_assert_uint_lt(n, 5000);
+    }
+}
+END_TEST
+
 static uint64_t prop_seed(void)
 {
     const char *text = getenv("PROP_SEED");
@@ -1098,6 +1177,7 @@ int main(void)
     tcase_add_test(pure, pauses_of_candidates_spread);
     tcase_add_test(pure, body_of_a_new_lease);
     tcase_add_loop_test(pure, bodies_keep_what_they_do_not_know, 0, COUNT(BODIES));
+    tcase_add_test(pure, all_of_it_or_nothing);
     suite_add_tcase(suite, pure);
     TCase *keepers = tcase_create("keepers");
     tcase_set_timeout(keepers, 60);
@@ -1106,6 +1186,7 @@ int main(void)
     tcase_add_test(keepers, own_turns);
     tcase_add_loop_test(keepers, paused_writes_nothing, 0, 2);
     tcase_add_test(keepers, own_through_faults);
+    tcase_add_test(keepers, own_through_lack_of_memory);
     tcase_add_loop_test(keepers, random_walks, 0, 12);
     tcase_add_test(keepers, prepared_first);
     tcase_add_test(keepers, bad_configs);

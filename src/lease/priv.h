@@ -6,8 +6,6 @@
 
 #include "lease/lease.h"
 
-#include <jansson.h>
-
 #define LEASE_STALL_MS 1500 /* a pause of this process from which on events may be old ones */
 #define LEASE_BEAT_MS  500  /* how often the keeper shows that the process runs */
 

@@ -8,59 +8,108 @@
 #include "lease/priv.h"
 
 #include "base/own.h"
+#include "base/scan.h"
 
 #include <string.h>
 
-enum { JITTER_PERCENT = 120 }; /* client-go's JitterFactor */
+enum {
+    JITTER_PERCENT = 120,    /* client-go's JitterFactor */
+    ARENA_MAX = 4 << 20,     /* strings of one Lease that hold escapes */
+    BODY_MAX = 2 * (4 << 20) /* an object of the API server's own bound, escaped again */
+};
+DEFINE_CLEANUP(struct arena *, arena_free)
 
 /* ---- the record ---- */
 
-static int64_t seconds_of(const json_t *time)
+static int64_t seconds_of(struct str time)
 {
     int64_t ns;
-    const char *text = json_string_value(time);
-    if (!text || !clock_parse_rfc3339(str_z(text), &ns))
+    if (!clock_parse_rfc3339(time, &ns))
         return INT64_MIN;
     int64_t s = ns / 1000000000;
     return ns % 1000000000 < 0 ? s - 1 : s;
 }
 
-static int64_t count_of(const json_t *number)
+/* An int32 of the API; 0 for anything else. */
+static int64_t count_of(struct str number)
 {
-    json_int_t n = json_integer_value(number); /* 0 for anything else */
-    return n < 0 ? 0 : n > INT32_MAX ? INT32_MAX : n;
+    int64_t n;
+    if (!str_int(number, 0, INT64_MAX, &n))
+        return 0;
+    return n > INT32_MAX ? INT32_MAX : n;
 }
 
-static bool copy(char *to, size_t max, const json_t *text)
+static bool copy(char *to, size_t max, struct str text)
 {
-    size_t n = json_string_length(text);
-    bool whole = n < max;
-    if (!whole)
-        n = max - 1;
+    bool whole = text.n < max;
+    size_t n = whole ? text.n : max - 1;
     if (n)
-        memcpy(to, json_string_value(text), n);
+        memcpy(to, text.p, n);
     to[n] = '\0';
     return whole;
 }
 
+static bool text_or_skip(struct scan *s, struct str *ret)
+{
+    *ret = (struct str){0};
+    return scan_peek(s) == SCAN_STRING ? scan_string(s, ret) : scan_skip(s);
+}
+
+static void decode_meta(struct scan *s, struct lease_record *r)
+{
+    struct str key, text;
+    (void)scan_object(s);
+    while (scan_key(s, &key)) {
+        (void)text_or_skip(s, &text);
+        int64_t version;
+        if (str_eq(key, STR("uid")))
+            (void)copy(r->uid, sizeof(r->uid), text);
+        else if (str_eq(key, STR("resourceVersion")))
+            r->version = str_int(text, 1, INT64_MAX, &version) ? (uint64_t)version : 0;
+    }
+}
+
+static void decode_spec(struct scan *s, struct lease_record *r)
+{
+    struct str key, text;
+    (void)scan_object(s);
+    while (scan_key(s, &key)) {
+        if (str_eq(key, STR("leaseDurationSeconds")) || str_eq(key, STR("leaseTransitions"))) {
+            (void)scan_raw(s, &text);
+            *(key.n == 16 ? &r->transitions : &r->duration_s) = count_of(text);
+            continue;
+        }
+        (void)text_or_skip(s, &text);
+        if (str_eq(key, STR("holderIdentity")))
+            r->long_holder = !copy(r->holder, sizeof(r->holder), text);
+        else if (str_eq(key, STR("acquireTime")))
+            r->acquire_s = seconds_of(text);
+        else if (str_eq(key, STR("renewTime")))
+            r->renew_s = seconds_of(text);
+    }
+}
+
 enum err_code lease_record_decode(struct str object, struct lease_record *ret, struct err *err)
 {
-    json_error_t why;
-    json_auto_t *lease = json_loadb(object.p ? object.p : "", object.n, 0, &why);
-    if (!json_is_object(lease))
-        return err_set(err, ERR_BAD_REQUEST, "Lease: %s", lease ? "no object" : why.text);
-    const json_t *meta = json_object_get(lease, "metadata"), *spec = json_object_get(lease, "spec");
-    struct lease_record r = {.there = true};
-    r.long_holder = !copy(r.holder, sizeof(r.holder), json_object_get(spec, "holderIdentity"));
-    (void)copy(r.uid, sizeof(r.uid), json_object_get(meta, "uid"));
-    int64_t version;
-    const char *text = json_string_value(json_object_get(meta, "resourceVersion"));
-    if (text && str_int(str_z(text), 1, INT64_MAX, &version))
-        r.version = (uint64_t)version;
-    r.duration_s = count_of(json_object_get(spec, "leaseDurationSeconds"));
-    r.transitions = count_of(json_object_get(spec, "leaseTransitions"));
-    r.acquire_s = seconds_of(json_object_get(spec, "acquireTime"));
-    r.renew_s = seconds_of(json_object_get(spec, "renewTime"));
+    struct arena *arena CLEANUP(arena_free_p) = arena_new(ARENA_MAX);
+    if (!arena)
+        return err_set(err, ERR_NO_MEMORY, "Lease: no memory");
+    struct lease_record r;
+    memset(&r, 0, sizeof(r));
+    r.there = true;
+    r.acquire_s = r.renew_s = INT64_MIN;
+    struct scan s = scan_start(object, SCAN_DEPTH_MAX, arena);
+    struct str key;
+    (void)scan_object(&s);
+    while (scan_key(&s, &key))
+        if (str_eq(key, STR("metadata")) && scan_peek(&s) == SCAN_OBJECT)
+            decode_meta(&s, &r);
+        else if (str_eq(key, STR("spec")) && scan_peek(&s) == SCAN_OBJECT)
+            decode_spec(&s, &r);
+        else
+            (void)scan_skip(&s);
+    if (!scan_end(&s))
+        return scan_err(&s, "Lease", err);
     *ret = r;
     return ERR_OK;
 }
@@ -275,61 +324,104 @@ void lease_own_done(struct lease_state *s, const struct lease_rules *r, enum lea
 
 /* ---- the object ---- */
 
-static bool put(json_t *in, const char *key, json_t *value)
+static void add_key(struct buf *out, struct str key)
 {
-    return json_object_set_new(in, key, value) == 0; /* takes value, also NULL and on failure */
+    if (out->n > 0 && out->p[out->n - 1] != '{')
+        buf_char(out, ',');
+    buf_json(out, key);
+    buf_char(out, ':');
 }
 
-static json_t *member(json_t *in, const char *key)
+/* Members that we don't write, as they stand; *ret_transitions is what leaseTransitions was. */
+static void keep_spec(struct scan *s, bool keep_acquired, struct buf *out, int64_t *ret_transitions)
 {
-    json_t *value = json_object_get(in, key);
-    if (!json_is_object(value) && put(in, key, json_object()))
-        value = json_object_get(in, key);
-    return value;
+    struct str key, raw;
+    (void)scan_object(s);
+    while (scan_key(s, &key)) {
+        if (!scan_raw(s, &raw))
+            return;
+        if (str_eq(key, STR("leaseTransitions")))
+            *ret_transitions = count_of(raw);
+        else if (!str_eq(key, STR("holderIdentity")) && !str_eq(key, STR("leaseDurationSeconds")) &&
+                 !str_eq(key, STR("renewTime")) &&
+                 (keep_acquired || !str_eq(key, STR("acquireTime")))) {
+            add_key(out, key);
+            buf_add(out, raw);
+        }
+    }
 }
 
-static json_t *text_of(struct str s) { return json_stringn(s.p ? s.p : "", s.n); }
-
-static json_t *new_object(const struct lease_body_args *a)
+/* All but spec, as it stands, to `out`; of spec what we don't write to `spec`. */
+static bool keep_object(const struct lease_body_args *a, struct arena *arena, struct buf *out,
+                        struct buf *spec, int64_t *ret_transitions)
 {
-    json_auto_t *lease = json_object();
-    json_t *meta = lease ? member(lease, "metadata") : NULL;
-    bool good = meta && put(lease, "apiVersion", json_string("coordination.k8s.io/v1")) &&
-                put(lease, "kind", json_string("Lease")) && put(meta, "name", text_of(a->name)) &&
-                put(meta, "namespace", text_of(a->ns));
-    return good ? TAKE(lease) : NULL;
+    struct scan s = scan_start(a->object, SCAN_DEPTH_MAX, arena);
+    struct str key, raw;
+    (void)scan_object(&s);
+    while (scan_key(&s, &key)) {
+        if (str_eq(key, STR("spec")) && scan_peek(&s) == SCAN_OBJECT) {
+            keep_spec(&s, a->held && !a->release, spec, ret_transitions);
+        } else if (str_eq(key, STR("spec"))) {
+            (void)scan_skip(&s);
+        } else if (scan_raw(&s, &raw)) {
+            add_key(out, key);
+            buf_add(out, raw);
+        }
+    }
+    return scan_end(&s);
+}
+
+static void new_object(const struct lease_body_args *a, struct buf *out)
+{
+    buf_add(out, STR("\"apiVersion\":\"coordination.k8s.io/v1\",\"kind\":\"Lease\","
+                     "\"metadata\":{\"name\":"));
+    buf_json(out, a->name);
+    buf_add(out, STR(",\"namespace\":"));
+    buf_json(out, a->ns);
+    buf_char(out, '}');
+}
+
+static void add_spec(const struct lease_body_args *a, int64_t transitions, struct buf *spec)
+{
+    char text[CLOCK_TEXT_MAX];
+    struct str now = {text, clock_rfc3339(a->wall_ns, /* micro= */ true, text)};
+    if (a->object.p && !a->held && !a->release && transitions < INT32_MAX)
+        transitions++;
+    add_key(spec, STR("holderIdentity"));
+    buf_json(spec, a->release ? STR("") : a->identity);
+    add_key(spec, STR("leaseDurationSeconds"));
+    buf_int(spec, a->release ? 1 : a->duration_s);
+    add_key(spec, STR("leaseTransitions"));
+    buf_int(spec, transitions);
+    add_key(spec, STR("renewTime"));
+    buf_json(spec, now);
+    if (!a->held || a->release) {
+        add_key(spec, STR("acquireTime"));
+        buf_json(spec, now);
+    }
 }
 
 char *lease_body(const struct lease_body_args *a, size_t *ret_n)
 {
-    json_auto_t *lease =
-        a->object.p ? json_loadb(a->object.p, a->object.n, 0, NULL) : new_object(a);
-    json_t *spec = json_is_object(lease) ? member(lease, "spec") : NULL;
-    if (!spec)
-        return NULL;
-    char now[CLOCK_TEXT_MAX];
-    (void)clock_rfc3339(a->wall_ns, /* micro= */ true, now);
-    int64_t transitions = count_of(json_object_get(spec, "leaseTransitions"));
-    if (a->object.p && !a->held && !a->release && transitions < INT32_MAX)
-        transitions++;
-    bool good = put(spec, "holderIdentity", text_of(a->release ? STR("") : a->identity)) &&
-                put(spec, "leaseDurationSeconds",
-                    json_integer(a->release ? 1 : (json_int_t)a->duration_s)) &&
-                put(spec, "leaseTransitions", json_integer((json_int_t)transitions)) &&
-                put(spec, "renewTime", json_string(now));
-    if (!a->held || a->release)
-        good = good && put(spec, "acquireTime", json_string(now));
-    if (!good)
-        return NULL;
-    size_t n = json_dumpb(lease, NULL, 0, JSON_COMPACT);
-    char *text = n ? malloc(n + 1) : NULL;
-    if (!text)
-        return NULL;
-    if (json_dumpb(lease, text, n, JSON_COMPACT) != n) {
-        free(text);
-        return NULL;
-    }
-    text[n] = '\0';
-    *ret_n = n;
+    struct arena *arena CLEANUP(arena_free_p) = arena_new(ARENA_MAX);
+    struct buf out, spec;
+    buf_init(&out, BODY_MAX);
+    buf_init(&spec, BODY_MAX);
+    int64_t transitions = 0;
+    buf_char(&out, '{');
+    bool good = arena != NULL;
+    if (!a->object.p)
+        new_object(a, &out);
+    else
+        good = good && keep_object(a, arena, &out, &spec, &transitions);
+    add_spec(a, transitions, &spec);
+    add_key(&out, STR("spec"));
+    buf_char(&out, '{');
+    buf_add(&out, (struct str){spec.p, spec.n});
+    buf_add(&out, STR("}}"));
+    good = good && !spec.failed;
+    char *text = good ? buf_take(&out, ret_n) : NULL;
+    buf_done(&out);
+    buf_done(&spec);
     return text;
 }
