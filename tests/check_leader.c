@@ -484,7 +484,6 @@ START_TEST(all_of_it_or_nothing)
     (void)snprintf(old, sizeof(old), OLD, "you");
     struct lease_body_args a = {
         .object = str_z(old), .identity = STR("me_1"), .duration_s = 15, .wall_ns = WALL};
-    json_set_alloc_funcs(malloc, free);
     json_t *whole = body_of(&a);
     size_t n = 1;
     for (bool failed = true; failed; n++) {
