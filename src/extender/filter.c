@@ -516,7 +516,11 @@ void ext_filter(struct ext_request *r, struct ext_answer *a)
     if (rc) {
         answer_error(a, &err);
         ext_metrics_count(r->app->metrics, EXT_FILTER_ERRORS, 1);
-        log_warn("filter failed", "id=%llu err=\"%s\"", (unsigned long long)r->id, err.text);
+        if (err.code == ERR_UNAVAILABLE) /* not ready, or another leads: 503 says it, each time */
+            log_info(4, "filter turned away", "id=%llu err=\"%s\"", (unsigned long long)r->id,
+                     err.text);
+        else
+            log_warn("filter failed", "id=%llu err=\"%s\"", (unsigned long long)r->id, err.text);
     }
     ext_question_done(&q);
 }
