@@ -75,8 +75,8 @@ static void decode_spec(struct scan *s, struct lease_record *r)
     (void)scan_object(s);
     while (scan_key(s, &key)) {
         if (str_eq(key, STR("leaseDurationSeconds")) || str_eq(key, STR("leaseTransitions"))) {
-            (void)scan_raw(s, &text);
-            *(key.n == 16 ? &r->transitions : &r->duration_s) = count_of(text);
+            if (scan_raw(s, &text))
+                *(key.n == 16 ? &r->transitions : &r->duration_s) = count_of(text);
             continue;
         }
         (void)text_or_skip(s, &text);
