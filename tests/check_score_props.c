@@ -142,8 +142,9 @@ static void random_extra(struct rnd *r, const struct cluster *c, struct score_ex
     for (unsigned i = 0; i < c->node.devices_n; i++) {
         x[i] = (struct score_extra){0};
         if (rnd_one_in(r, 2))
-            x[i] = (struct score_extra){rnd_in(r, 0, 6), (int32_t)rnd_in(r, 0, 3) * 10,
-                                        (int32_t)rnd_in(r, 0, 1)};
+            x[i] = (struct score_extra){.mem_mib = rnd_in(r, 0, 6),
+                                        .cores_pct = (int32_t)rnd_in(r, 0, 3) * 10,
+                                        .shares = (int32_t)rnd_in(r, 0, 1)};
     }
 }
 
@@ -337,9 +338,9 @@ START_TEST(own_charges_taken_off)
         charge(&c, &p, &a.placement);
         for (unsigned i = 0; i < c.node.devices_n; i++)
             x[i] =
-                (struct score_extra){before.devices[i].mem_used_mib - c.devices[i].mem_used_mib,
-                                     before.devices[i].cores_used_pct - c.devices[i].cores_used_pct,
-                                     before.devices[i].shares_used - c.devices[i].shares_used};
+                (struct score_extra){.mem_mib = before.devices[i].mem_used_mib - c.devices[i].mem_used_mib,
+                                     .cores_pct = before.devices[i].cores_used_pct - c.devices[i].cores_used_pct,
+                                     .shares = before.devices[i].shares_used - c.devices[i].shares_used};
         decide(&p, &c, x, &b);
         must(same_verdict(&a.v, &b.v), "verdicts differ");
         must(same_placement(&a.placement, &b.placement), "placements differ");

@@ -346,10 +346,14 @@ START_TEST(extra)
         struct score_extra x;
         score_reasons reasons;
     } rows[] = {
-        {{0, 0, 0}, 0},     {{1, 0, 0}, MEMORY}, {{0, 1, 0}, CORE},      {{0, 0, 4}, 0},
-        {{0, 0, 5}, SLOTS}, {{-1, -1, -1}, 0},   {{-30000, -90, -9}, 0}, /* more taken off than
-                                                                            there was: nothing,
-                                                                            never less */
+        {{.mem_mib = 0}, 0},
+        {{.mem_mib = 1}, MEMORY},
+        {{.cores_pct = 1}, CORE},
+        {{.shares = 4}, 0},
+        {{.shares = 5}, SLOTS},
+        {{.mem_mib = -1, .cores_pct = -1, .shares = -1}, 0},
+        /* more taken off than there was: nothing, never less */
+        {{.mem_mib = -30000, .cores_pct = -90, .shares = -9}, 0},
     };
     for (unsigned i = 0; i < ROWS(rows); i++) {
         struct result r;
@@ -463,6 +467,9 @@ START_TEST(codes)
         "AllocatedCardsInsufficientRequest",
         "ResourceQuotaNotFit",
         "ModeNotFit",
+        "CardUnhealthy",
+        "CardQosPolicyMismatch",
+        "CardAppClassMismatch",
         "NodeUnknown",
         "NodeUnregistered",
         "NodeDevicesUnaccounted",
@@ -481,6 +488,7 @@ START_TEST(codes)
     static const enum score_reason NEVER[] = {SCORE_CARD_TYPE_MISMATCH,
                                               SCORE_CARD_UUID_MISMATCH,
                                               SCORE_CARD_NOT_HEALTH,
+                                              SCORE_CARD_UNHEALTHY,
                                               SCORE_CARD_CORDONED,
                                               SCORE_NODE_INSUFFICIENT_DEVICE,
                                               SCORE_RESOURCE_QUOTA_NOT_FIT,

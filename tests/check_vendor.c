@@ -103,7 +103,6 @@ START_TEST(names_are_found)
         ck_assert_int_eq(row, 0);
         ck_assert_int_eq(what, RESOURCES[i].what);
     }
-    ck_assert_int_eq(COUNT(KEYS), VENDOR_KEY_COUNT_);
     for (int i = 0; i < COUNT(KEYS); i++) {
         enum vendor_key what = VENDOR_KEY_COUNT_;
         ck_assert_msg(vendor_find_key(t, KEYS[i].name, &row, &what), STR_FMT,

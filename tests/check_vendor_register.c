@@ -8,8 +8,8 @@
 DEFINE_CLEANUP(struct arena *, arena_free)
 
 static const struct vendor JSON_VENDOR = {
-    .rules = VENDOR_RULE_REGISTER_JSON, .node_register = STR_INIT("hami.io/node-nvidia-register")};
-static const struct vendor TEXT_VENDOR = {.rules = VENDOR_RULE_REGISTER_TEXT,
+    .inventory = VENDOR_INVENTORY_JSON, .node_register = STR_INIT("hami.io/node-nvidia-register")};
+static const struct vendor TEXT_VENDOR = {.inventory = VENDOR_INVENTORY_TEXT,
                                           .node_register = STR_INIT("hami.io/node-dcu-register")};
 
 /* Devices as one text, for comparisons: id,index,count,mem,cores,type,numa,mode,health[,mig]; */

@@ -422,12 +422,20 @@ static enum err_code parse_one(struct ext_config *c, int argc, char **argv, int 
     return rc;
 }
 
+/* The default of a flag that is in the table. */
+static const char *preset(struct str name)
+{
+    const struct flag *f = find(name);
+    assert(f);
+    return f ? f->value : NULL;
+}
+
 enum err_code ext_config_parse(int argc, char **argv, struct ext_config *ret, struct err *err)
 {
     struct ext_config c;
     ext_config_init(&c);
-    c.listen_extender = find(STR("listen-extender"))->value;
-    c.listen_metrics = find(STR("metrics-bind-address"))->value;
+    c.listen_extender = preset(STR("listen-extender"));
+    c.listen_metrics = preset(STR("metrics-bind-address"));
     bool extender_named = false;
     enum err_code rc = ERR_OK;
     for (int i = 1; !rc && i < argc; i++)

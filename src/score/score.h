@@ -36,6 +36,9 @@ enum score_reason {
     SCORE_ALLOCATED_CARDS_INSUFFICIENT_REQUEST, /* some cards fit, but not enough of them */
     SCORE_RESOURCE_QUOTA_NOT_FIT,
     SCORE_MODE_NOT_FIT,
+    SCORE_CARD_UNHEALTHY,           /* a row may say it instead of CardNotHealth */
+    SCORE_CARD_QOS_POLICY_MISMATCH, /* pods of another QoS policy use the card */
+    SCORE_CARD_APP_CLASS_MISMATCH,  /* pods of a class that does not share with this one use the card */
     /* ours */
     SCORE_NODE_UNKNOWN,            /* the cluster has no such node */
     SCORE_NODE_UNREGISTERED,       /* no cards of the asked vendor registered there */
@@ -62,7 +65,10 @@ enum score_device_flag {
     SCORE_DEVICE_CORDONED = 1 << 1,
     SCORE_DEVICE_MIG = 1 << 2,  /* mode "mig" */
     SCORE_DEVICE_LENT = 1 << 3, /* over its total through pods that others placed: takes nothing more */
+    SCORE_DEVICE_FOREIGN = 1 << 4, /* registered as a type that is not the row's: fails SCORE_CHECK_TYPE */
+    SCORE_DEVICE_SOFT = 1 << 5,    /* its node splits cards in software: SCORE_CHECK_SOFT passes */
 };
+#define SCORE_DEVICE_FLAGS_N 6
 
 struct score_device { /* one card; 64 bytes so that a card is a cache line */
     int64_t mem_total_mib, mem_used_mib;
@@ -76,6 +82,47 @@ struct score_device { /* one card; 64 bytes so that a card is a cache line */
     struct str uuid;   /* borrowed from the node's owner */
 };
 
+/* What only some makers' cards have. Parallel to the devices of a group. */
+#define SCORE_ZONE_NONE INT32_MIN
+struct score_trait {
+    uint64_t bits_total; /* slices or cores that are given out one by one, bit n: number n; 0: none */
+    uint64_t bits_used;
+    int32_t zone;        /* cards of one zone are near each other; SCORE_ZONE_NONE: of none */
+    uint16_t profile, profiles_n; /* what can be cut out of the card: score_node.profiles [profile, +profiles_n) */
+    uint16_t online, offline;     /* pods of these classes that use the card (enum score_class) */
+    uint8_t qos; /* policy of the pods that use it (score_selection.qos); 0: none, or nobody uses it */
+};
+
+/* A slice of fixed size that a card can be cut into. `placements` in the order in which they are to be tried. */
+#define SCORE_PLACEMENTS_MAX 32
+struct score_profile {
+    struct str name, id; /* borrowed from the node's owner; the core does not read them */
+    int64_t mem_mib;
+    int32_t cores_pct;
+    int32_t slices;
+    uint16_t placements_n; /* 0: anywhere (SCORE_AMOUNT_PROFILE) */
+    struct score_placement_at {
+        uint8_t start, size; /* start + size ≤ 64, size ≥ 1 */
+    } placements[SCORE_PLACEMENTS_MAX];
+};
+
+/* How the cards of a group lie to each other. Shared by nodes that are alike; immutable. */
+struct score_topology {
+    uint16_t n; /* cards; the group's */
+    /* value of a pair, higher is nearer, [i * n + j], symmetric, |value| ≤ SCORE_PAIR_MAX; NULL: not known */
+    const int32_t *pair;
+    /* n ≤ SCORE_BOUND_CARDS: [mask * (n + 1) + k] = greatest sum of pairs of k cards of mask (select_pairs_bound());
+     * NULL: not made, a looser bound is computed */
+    const int64_t *bound;
+    /* [count] for 0 ≤ count < counts_n: what taking so many cards costs and yields; SCORE_TABLE_NONE: not said */
+    const int32_t *loss, *gain;
+    uint16_t counts_n;
+    bool aligned; /* SCORE_SELECT_BLOCKS: blocks start at multiples of their size, and are of 1, 4, 8 or 16 cards */
+};
+#define SCORE_PAIR_MAX 1000000
+#define SCORE_BOUND_CARDS 8
+#define SCORE_TABLE_NONE INT32_MIN
+
 /* Cards of one vendor on a node: devices [first, first + n), sorted by index, then UUID. */
 struct score_group {
     uint16_t vendor; /* row of the vendor table */
@@ -85,6 +132,8 @@ struct score_group {
     int64_t mem_total_mib, mem_used_mib;
     int64_t cores_total_pct, cores_used_pct;
     int64_t shares_total, shares_used;
+    const struct score_trait *traits;      /* n; NULL: no card of the group has any */
+    const struct score_topology *topology; /* NULL: not known */
 };
 
 struct score_node {
@@ -92,7 +141,8 @@ struct score_node {
     const struct score_group *groups;
     const struct score_device *devices;
     const struct str *types; /* texts of device types and modes of this cluster; shared by all nodes */
-    uint16_t groups_n, devices_n;
+    const struct score_profile *profiles;
+    uint16_t groups_n, devices_n, profiles_n;
     uint32_t types_n;
     /* For policies to come: of the whole node, all pods included. 0 = not known. */
     int64_t cpu_alloc_milli, cpu_used_milli, memory_alloc_mib, memory_used_mib;
@@ -103,6 +153,8 @@ struct score_node {
 struct score_extra {
     int64_t mem_mib;
     int32_t cores_pct, shares;
+    uint64_t bits_set, bits_clear; /* of score_trait.bits_used: first cleared, then set */
+    int16_t online, offline;
 };
 
 /* ---- what a vendor's cards demand of the core; data, no names of makers ---- */
@@ -120,13 +172,55 @@ enum score_check { /* in the order that the vendor's chapter gives; the first th
     SCORE_CHECK_CORES,
     SCORE_CHECK_EXCLUSIVE,  /* total cores 100, asks 100, in use */
     SCORE_CHECK_ZERO_CORES, /* asks 0 cores, all cores given away */
-    SCORE_CHECK_PLACEMENT,  /* MIG */
+    SCORE_CHECK_PLACEMENT,  /* no slice of the card is free that would do (MIG) */
+    SCORE_CHECK_ONE_CARD,   /* an earlier container of the pod, of the same phase, has another card of the vendor */
+    SCORE_CHECK_EQUAL,      /* in use by shares of another size of memory */
+    SCORE_CHECK_CLASS,      /* in use by pods of a class that does not share with the pod's */
+    SCORE_CHECK_QOS,        /* in use under another QoS policy; whole-card asks do not mind */
+    SCORE_CHECK_SOFT,       /* the ask is for a card split in software and the node does not do that */
+    SCORE_CHECK_FREE,       /* somebody uses the card */
+    SCORE_CHECK_ZONE_MUTEX, /* as MUTEX, and for every card of the same zone */
     SCORE_CHECK_COUNT_
+};
+/* How an ask's amounts become those of a card. */
+enum score_amount {
+    SCORE_AMOUNT_PLAIN,   /* MiB or percent of the card's memory; cores as asked, at most 100 */
+    SCORE_AMOUNT_UNITS,   /* cores are percent of the card's units: clamp(units · percent / 100, 1, units); 0 cores: all
+                           * units if the memory is the whole card's, else none. No memory asked: the whole card's */
+    SCORE_AMOUNT_BITS,    /* cores are a number of the card's bits (score_trait), the lowest free ones; 0: all of them,
+                           * and then the card must be unused */
+    SCORE_AMOUNT_PROFILE, /* the smallest of the node's profiles that does: by ask.slices, else by memory and cores */
+};
+/* Which cards together, where an ask is for several; or which one, where it matters to later asks. */
+enum score_select {
+    SCORE_SELECT_EACH,    /* one by one as the card policy likes them */
+    SCORE_SELECT_PAIRS,   /* under policy.topology_aware: the greatest sum of pair values; one: the least connected */
+    SCORE_SELECT_ZONES,   /* of the largest zones first; where a card of the group has no zone: one by one */
+    SCORE_SELECT_ZONES_FIT, /* whole cards: of the smallest zone that has enough, else of zones from small to large, then
+                             * of cards without a zone (zone ≤ 0); others and classes: as the class rules say */
+    SCORE_SELECT_MODULES, /* more than one: whole modules of two cards (index / 2); nothing else will do */
+    SCORE_SELECT_WINGS,   /* 1, 2, 4 or 8 linked cards of two wings of four, by index; nothing else will do */
+    SCORE_SELECT_BLOCKS,  /* more than one: a run of free neighbours (topology.aligned); nothing else will do */
+};
+/* How good the cards are together, beside the utilisation that every node's score is made of. */
+enum score_quality {
+    SCORE_QUALITY_NONE,
+    SCORE_QUALITY_PAIRS, /* sum of pair values (policy.topology_aware only) */
+    SCORE_QUALITY_ZONES, /* share of the cards that are of the commonest zone */
+    SCORE_QUALITY_TABLE, /* topology.loss and .gain of the number of cards */
+    SCORE_QUALITY_LINKS, /* pairs of one zone taken, left over and torn; online pods: fewer neighbours of a class */
+    SCORE_QUALITY_WINGS, /* wings kept whole */
 };
 struct score_vendor {
     struct str key; /* request type and allocation type: "NVIDIA" */
     enum score_check checks[SCORE_CHECK_COUNT_]; /* ended by SCORE_CHECK_END */
-    /* Which code a failing SCORE_CHECK_TYPE, _UUID, … gives is fixed: see fit.c's table. */
+    /* The code of a failing check where it is not the usual one (fit.c's table), by check; SCORE_FITS: the usual one. */
+    enum score_reason reasons[SCORE_CHECK_COUNT_];
+    enum score_reason select_reason; /* enough cards would do, but no set of them; SCORE_FITS:
+                                      * AllocatedCardsInsufficientRequest */
+    enum score_amount amount;
+    enum score_select select;
+    enum score_quality quality;
 };
 
 /* ---- what is asked for ---- */
@@ -135,11 +229,15 @@ struct score_ask { /* one container, one vendor; amounts per card */
     uint16_t vendor;
     int32_t count;     /* cards, ≥ 1 */
     int64_t mem_mib;   /* 0: mem_pct counts */
-    int32_t mem_pct;   /* 1…100 of the card's total, rounded down; 0 when mem_mib counts */
+    int32_t mem_pct;   /* 1…100 of the card's total, rounded down; 0 when mem_mib counts; both 0: no memory */
     int32_t cores_pct; /* 0: shareable, no core limit */
+    int32_t slices;    /* SCORE_AMOUNT_PROFILE: of so many slices; 0: by mem_mib and cores_pct */
+    bool soft;         /* a card split in software: SCORE_CHECK_SOFT */
 };
 
 enum score_step { SCORE_STEP_INIT, SCORE_STEP_SIDECAR, SCORE_STEP_APP };
+
+enum score_class { SCORE_CLASS_NONE, SCORE_CLASS_ONLINE, SCORE_CLASS_OFFLINE };
 
 struct score_selection { /* of one vendor; from the pod's annotations; entries trimmed, none empty */
     uint16_t vendor;
@@ -150,6 +248,9 @@ struct score_selection { /* of one vendor; from the pod's annotations; entries t
     uint16_t use_uuids_n, nouse_uuids_n;
     bool mode_set;
     struct str mode; /* the device's mode must be a substring of it */
+    bool numa_bind;  /* all cards of one container are of one NUMA node */
+    enum score_class app_class; /* SCORE_CHECK_CLASS */
+    uint8_t qos;                /* SCORE_CHECK_QOS: number of the policy, 0: none */
 };
 
 enum score_key { SCORE_KEY_NONE, SCORE_KEY_BINPACK, SCORE_KEY_SPREAD, SCORE_KEY_NUMA, SCORE_KEY_COUNT_ };
@@ -157,6 +258,7 @@ struct score_policy {
     bool node_spread;           /* else binpack */
     enum score_key card[3];     /* chain: first difference decides; ended by SCORE_KEY_NONE */
     bool card_mutex;            /* only cards nobody uses (token "mutex") */
+    bool topology_aware;        /* token "topology-aware": SCORE_SELECT_PAIRS */
     int32_t weight_slot, weight_core, weight_mem; /* of a card's utilisation; not negative, not all zero, ≤ 1,000,000 */
 };
 #define SCORE_POLICY_DEFAULT                                                                       \
@@ -202,6 +304,9 @@ struct score_part {
     uint16_t device; /* index in the node */
     int64_t mem_mib; /* resolved: percent is already converted */
     int32_t cores_pct;
+    uint16_t shares;  /* of the card's shares; 1 but for slices */
+    uint16_t profile; /* 1 + index in score_node.profiles; 0: none */
+    uint64_t bits;    /* of score_trait.bits_total; 0: none */
 };
 struct score_placement {
     uint16_t parts_n; /* in order of asks, and inside an ask in the order taken */
@@ -251,11 +356,15 @@ struct score_use {
     uint16_t vendor;
     int64_t mem_mib;
     int32_t cores_pct, shares;
+    uint64_t bits; /* all that any container has: a slice is made once for the pod's life */
 };
 /* `device` of a part may be any number that identifies the card (an interned id below 65536). Returns how many of
  * `ret` (room for parts_n) were written, sorted by device. */
 uint16_t score_effective_use(const enum score_step *steps, const struct score_ask *asks,
                              const struct score_part *parts, uint16_t parts_n, struct score_use *ret);
+
+/* What score_topology.bound holds for the pairs of n ≤ SCORE_BOUND_CARDS cards: 2^n · (n + 1) numbers. */
+void score_topology_bound(const int32_t *pair, uint16_t n, int64_t *ret);
 
 /* Raw scores of the listed nodes → 0…max, min–max over the list; all equal: all max. */
 void score_scale(const int64_t *raw, size_t n, int64_t max, int64_t *ret);

@@ -13,8 +13,8 @@ const struct vendor VENDOR_BUILTIN[] = {
                 SCORE_CHECK_EXCLUSIVE, SCORE_CHECK_ZERO_CORES, SCORE_CHECK_PLACEMENT, SCORE_CHECK_END,
             },
         },
-        .rules = VENDOR_RULE_LOCK | VENDOR_RULE_REGISTER_JSON | VENDOR_RULE_COUNT_FROM_PARTS |
-                 VENDOR_RULE_EXCLUSIVE_CORES,
+        .section = STR_INIT("nvidia"),
+        .rules = VENDOR_RULE_LOCK | VENDOR_RULE_COUNT_FROM_PARTS | VENDOR_RULE_EXCLUSIVE_CORES,
         .res_count = STR_INIT("nvidia.com/gpu"),
         .res_mem = STR_INIT("nvidia.com/gpumem"),
         .res_mem_pct = STR_INIT("nvidia.com/gpumem-percentage"),

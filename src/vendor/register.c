@@ -313,7 +313,7 @@ enum err_code vendor_register_decode(const struct vendor *v, struct str text, st
     struct list l = {.arena = arena};
     if (!text.p)
         text = STR("");
-    enum err_code rc = (v->rules & VENDOR_RULE_REGISTER_TEXT) ? read_text(text, &l, err)
+    enum err_code rc = v->inventory == VENDOR_INVENTORY_TEXT ? read_text(text, &l, err)
                                                               : read_json(text, &l, err);
     if (rc)
         return err_prefix(err, rc, "annotation " STR_FMT, STR_ARG(v->node_register));

@@ -13,7 +13,7 @@ struct str vendor_resource_name(const struct vendor *v, enum vendor_resource wha
     const struct str names[VENDOR_RES_COUNT_] = {
         [VENDOR_RES_COUNT] = v->res_count,       [VENDOR_RES_MEM] = v->res_mem,
         [VENDOR_RES_MEM_PCT] = v->res_mem_pct,   [VENDOR_RES_CORES] = v->res_cores,
-        [VENDOR_RES_PRIORITY] = v->res_priority,
+        [VENDOR_RES_PRIORITY] = v->res_priority, [VENDOR_RES_SLICES] = v->res_slices,
     };
     assert(what < VENDOR_RES_COUNT_);
     return names[what];
@@ -36,6 +36,16 @@ static struct str key_name(const struct vendor *v, enum vendor_key key)
         [VENDOR_KEY_POD_NOUSE_UUID] = v->pod_nouse_uuid,
         [VENDOR_KEY_POD_MODE] = v->pod_mode,
         [VENDOR_KEY_POD_NUMA_BIND] = v->pod_numa_bind,
+        [VENDOR_KEY_NODE_SOFT] = v->node_soft,
+        [VENDOR_KEY_NODE_LOSS] = v->node_loss,
+        [VENDOR_KEY_NODE_GAIN] = v->node_gain,
+        [VENDOR_KEY_POD_USE_UUID2] = v->pod_use_uuid2,
+        [VENDOR_KEY_POD_NOUSE_UUID2] = v->pod_nouse_uuid2,
+        [VENDOR_KEY_POD_SOFT] = v->pod_soft,
+        [VENDOR_KEY_POD_CLASS] = v->pod_class,
+        [VENDOR_KEY_POD_QOS] = v->pod_qos,
+        [VENDOR_KEY_POD_TOPOLOGY] = v->pod_topology,
+        [VENDOR_KEY_POD_ASSIGNED] = v->pod_assigned,
     };
     return names[key];
 }
@@ -200,6 +210,13 @@ bool vendor_find_key(const struct vendor_table *t, struct str name, uint16_t *re
     *ret_vendor = (uint16_t)(packed >> 8);
     *ret_what = (enum vendor_key)(packed & 0xff);
     return true;
+}
+
+bool vendor_key_home(const struct vendor_table *t, uint16_t vendor, enum vendor_key what,
+                     uint16_t *ret_vendor, enum vendor_key *ret_what)
+{
+    struct str name = key_name(vendor_at(t, vendor), what);
+    return name.n > 0 && vendor_find_key(t, name, ret_vendor, ret_what);
 }
 
 bool vendor_find_quota(const struct vendor_table *t, struct str hard_key, uint16_t *ret_vendor,

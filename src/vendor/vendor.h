@@ -12,31 +12,122 @@
 #include "score/score.h"
 
 enum vendor_rule {
-    VENDOR_RULE_LOCK = 1 << 0,           /* its plugin needs the node lock */
-    VENDOR_RULE_REGISTER_JSON = 1 << 1,  /* core.md 2.1 */
-    VENDOR_RULE_REGISTER_TEXT = 1 << 2,  /* core.md 2.2 */
-    VENDOR_RULE_COUNT_FROM_PARTS = 1 << 3, /* memory, percent or cores without a count: default_count at admission */
-    VENDOR_RULE_EXCLUSIVE_CORES = 1 << 4, /* whole-card memory and no cores: cores 100 at admission */
+    VENDOR_RULE_LOCK = 1 << 0,           /* its plugin needs the node lock (node_lock) */
+    VENDOR_RULE_COUNT_FROM_PARTS = 1 << 1, /* memory, percent or cores without a count: default_count at admission */
+    VENDOR_RULE_EXCLUSIVE_CORES = 1 << 2, /* whole-card memory and no cores: cores 100 at admission */
+    VENDOR_RULE_LIMITS_ONLY = 1 << 3,    /* amounts count only where they stand in limits */
+    VENDOR_RULE_TOTALS = 1 << 4,         /* memory and cores are of all cards of the container together */
+    VENDOR_RULE_NO_MEMORY = 1 << 5,      /* no memory is asked for or given */
+    VENDOR_RULE_MEM_BYTES = 1 << 6,      /* memory with a suffix is bytes, a bare number mem_factor MiB */
+    VENDOR_RULE_SOFT = 1 << 7,           /* pod_soft says "hami-core": cards split in software; else in templates */
+    VENDOR_RULE_PAIRS = 1 << 8,          /* cards come in pairs: one becomes two, odd counts are refused */
+    VENDOR_RULE_ALLOC_TYPE = 1 << 9,     /* allocation lists name the registered type, not the key */
+    VENDOR_RULE_BITS = 1 << 10,          /* cores of allocation lists are a mask of the card's bits */
+    VENDOR_RULE_CLEAR_REGISTER = 1 << 11, /* kept for add-a-vendor: what HAMi deletes is not ours to write */
+    VENDOR_RULE_FIRST_ADMITS = 1 << 12,  /* admission looks for the count in limits and requests */
+};
+
+/* Where a node's cards are read from. */
+enum vendor_inventory {
+    VENDOR_INVENTORY_JSON,     /* node_register: core.md 2.1 */
+    VENDOR_INVENTORY_TEXT,     /* node_register: core.md 2.2, vendors-a.md S6 CSV */
+    VENDOR_INVENTORY_CAPACITY, /* status.capacity and `made` */
+    VENDOR_INVENTORY_CORES,    /* status.capacity of devices and of cores: vendors-b.md 4d */
+    VENDOR_INVENTORY_SHARED,   /* node_register: vendors-b.md 1d */
+    VENDOR_INVENTORY_SLICES,   /* node_register: vendors-b.md 2d */
+};
+struct vendor_made { /* cards made up from a capacity */
+    struct str infix;    /* id: <node><infix><i> */
+    bool per_cores;      /* the capacity that counts is that of res_cores; else of res_count */
+    int32_t per_card;    /* of it one card; ≥ 1 */
+    int32_t count, cores;
+    int64_t mem_mib;     /* 0: capacity of res_mem · mem_factor · per_card / that capacity */
+    bool halves;         /* the upper half of the cards is NUMA node 1 */
+};
+/* What custominfo members of a registration mean. */
+enum vendor_zone { VENDOR_ZONE_NONE, VENDOR_ZONE_NETWORK, VENDOR_ZONE_CARD, VENDOR_ZONE_LINK };
+
+/* How an ask comes from quantities, beyond units and defaults. */
+enum vendor_asking {
+    VENDOR_ASKING_PLAIN,
+    VENDOR_ASKING_ROUNDED, /* memory is rounded up to a template */
+    VENDOR_ASKING_STEPS,   /* as ROUNDED, cores by the template's share of the largest: vendors-b.md 3e */
+    VENDOR_ASKING_SLICES,  /* vendors-b.md 2e: slices of one card, or memory and cores of one */
+    VENDOR_ASKING_CORES,   /* vendors-b.md 4e: whole devices, or cores */
+};
+struct vendor_template {
+    struct str name;
+    int64_t mem_mib;
+    int32_t cores, cpus; /* cores: percent where ASKING_STEPS, else informative */
+};
+/* What a decision writes on the pod beyond the two lists. */
+enum vendor_extra {
+    VENDOR_EXTRA_NONE,
+    VENDOR_EXTRA_SLICES_LIST, /* nvidia.md 8.3: pod_mig */
+    VENDOR_EXTRA_OBJECTS,     /* vendors-a.md 1.10 */
+    VENDOR_EXTRA_PROFILE,     /* vendors-a.md 2.10 */
+    VENDOR_EXTRA_INDEX,       /* vendors-a.md 4.10 */
+    VENDOR_EXTRA_BY_CONTAINER, /* vendors-b.md 1j */
+    VENDOR_EXTRA_ASSIGNED,    /* vendors-b.md 2j */
+    VENDOR_EXTRA_IDX,         /* vendors-b.md 3j */
+    VENDOR_EXTRA_CORE_IDS,    /* vendors-b.md 4j */
 };
 
 struct vendor { /* one row; strings live as long as the table */
     struct score_vendor core; /* key and checks */
+    struct str section;       /* of device-config.yaml: "nvidia" */
     uint32_t rules;
     /* resource names; empty = the vendor has none */
     struct str res_count, res_mem, res_mem_pct, res_cores, res_priority;
+    struct str res_slices; /* slices of a card (ASKING_SLICES) */
     /* annotations */
     struct str node_register, node_score, node_handshake, node_cordon;
+    struct str node_soft;              /* "true": the node splits cards in software */
+    struct str node_loss, node_gain;   /* tables by number of cards */
+    struct str node_kind_label;        /* label that names the machine's kind */
     struct str pod_to_allocate, pod_allocated, pod_mig;
     struct str pod_use_type, pod_nouse_type, pod_use_uuid, pod_nouse_uuid, pod_mode, pod_numa_bind;
+    struct str pod_use_uuid2, pod_nouse_uuid2; /* a second spelling; both count */
+    struct str pod_soft, pod_class, pod_qos, pod_topology;
+    struct str pod_assigned; /* JSON by container name: sizes of slices */
     struct str node_lock; /* "hami.io/mutex.lock" */
+    bool lock_time_only;  /* its value is a time without owner: vendors-a.md 2.4 */
     struct str quota_mem, quota_cores; /* "limits.nvidia.com/gpumem" */
+    /* inventory */
+    enum vendor_inventory inventory;
+    struct vendor_made made;
+    struct str type_word; /* a card's type must hold it (ASCII case folded), else it is foreign; empty: any */
+    bool type_exact;      /* must equal it */
+    bool soft_default;    /* node_soft absent: as if "true" */
+    int32_t forced_cores; /* of every card; 0: as registered */
+    enum vendor_zone zone;
     /* units and defaults */
+    enum vendor_asking asking;
     int32_t mem_factor;   /* MiB a unit of res_mem, ≥ 1 */
+    int32_t quota_factor; /* MiB a unit of quota_mem; 0: mem_factor */
     int32_t default_count, default_mem_mib, default_cores_pct; /* 0: none */
+    int32_t cores_min, cores_max; /* of a value that is given; 0, 0: 0…2^31-1, and more than 100 is 100 */
+    int32_t cores_unit;   /* units of res_cores a whole card; 0: 100 */
+    int64_t mem_max;      /* raw value of res_mem; 0: what fits 2^31-1 MiB */
+    int64_t mem_whole_mib, mem_most_mib; /* ROUNDED: above the last template, and the highest accepted */
+    const struct vendor_template *templates; /* ascending by memory */
+    uint16_t templates_n;
     /* admission */
     struct str runtime_class, core_policy; /* empty: none */
     struct str env_priority, env_core_policy, env_visible; /* names of variables */
+    struct str env_name;  /* gets the container's name */
     bool overwrite_env;
+    /* more than admit_above cards: limits of cores and memory become count times these; 0: untouched */
+    int32_t admit_above, admit_cores, admit_mem;
+    const int32_t *admit_slices; /* legal values of res_mem for one card; ascending */
+    uint16_t admit_slices_n;
+    struct str pod_request_count; /* annotation that says how many cards; empty: none */
+    const struct str *qos;        /* names of QoS policies; the first is the default */
+    uint16_t qos_n;
+    const struct str *classes;    /* names of enum score_class 1, 2 */
+    bool mirror;                  /* limits are copied to requests and back */
+    /* bind */
+    enum vendor_extra extra;
 };
 
 struct vendor_table;
@@ -65,18 +156,28 @@ const struct vendor *vendor_at(const struct vendor_table *t, uint16_t i);
 const struct score_vendor *vendor_cores(const struct vendor_table *t); /* contiguous: score_request.vendors */
 
 /* ---- what a name means: one hash look-up for names that arrive by the thousand ---- */
-enum vendor_resource { VENDOR_RES_COUNT, VENDOR_RES_MEM, VENDOR_RES_MEM_PCT, VENDOR_RES_CORES, VENDOR_RES_PRIORITY, VENDOR_RES_COUNT_ };
+enum vendor_resource {
+    VENDOR_RES_COUNT, VENDOR_RES_MEM, VENDOR_RES_MEM_PCT, VENDOR_RES_CORES, VENDOR_RES_PRIORITY, VENDOR_RES_SLICES,
+    VENDOR_RES_COUNT_
+};
 /* A name that several rows share (the node lock) gives the first of them. */
 bool vendor_find_resource(const struct vendor_table *t, struct str name, uint16_t *ret_vendor, enum vendor_resource *ret_what);
 
 enum vendor_key { /* annotation keys of pods and nodes that we read; per vendor unless said otherwise */
     VENDOR_KEY_NODE_REGISTER, VENDOR_KEY_NODE_SCORE, VENDOR_KEY_NODE_HANDSHAKE, VENDOR_KEY_NODE_CORDON, VENDOR_KEY_NODE_LOCK,
+    VENDOR_KEY_NODE_SOFT, VENDOR_KEY_NODE_LOSS, VENDOR_KEY_NODE_GAIN,
     VENDOR_KEY_POD_TO_ALLOCATE, VENDOR_KEY_POD_ALLOCATED, VENDOR_KEY_POD_MIG,
     VENDOR_KEY_POD_USE_TYPE, VENDOR_KEY_POD_NOUSE_TYPE, VENDOR_KEY_POD_USE_UUID, VENDOR_KEY_POD_NOUSE_UUID,
     VENDOR_KEY_POD_MODE, VENDOR_KEY_POD_NUMA_BIND,
+    VENDOR_KEY_POD_USE_UUID2, VENDOR_KEY_POD_NOUSE_UUID2,
+    VENDOR_KEY_POD_SOFT, VENDOR_KEY_POD_CLASS, VENDOR_KEY_POD_QOS, VENDOR_KEY_POD_TOPOLOGY, VENDOR_KEY_POD_ASSIGNED,
     VENDOR_KEY_COUNT_
 };
 bool vendor_find_key(const struct vendor_table *t, struct str name, uint16_t *ret_vendor, enum vendor_key *ret_what);
+/* Several rows may read one annotation (a lock, the mode of a pod): vendor_find_key() gives the first of them, and who
+ * keeps what it found by (row, key) looks a row's own up under this one. False: the row has no such key. */
+bool vendor_key_home(const struct vendor_table *t, uint16_t vendor, enum vendor_key what, uint16_t *ret_vendor,
+                     enum vendor_key *ret_what);
 bool vendor_find_quota(const struct vendor_table *t, struct str hard_key, uint16_t *ret_vendor, bool *ret_is_mem);
 /* Whether a pod's annotation or label of this name is the scheduler's and its plugins' alone to write: what a decision
  * leaves on a pod (core.md 0.2), of every maker. Admission removes such keys from new pods, bind cleans them. */
@@ -85,6 +186,8 @@ bool vendor_key_reserved(const struct vendor_table *t, struct str name);
 /* ---- pod: what a container asks for (nvidia.md 4, with errata E-1…E-13) ---- */
 struct vendor_wish { /* quantities of one container for one vendor as they stand in the pod */
     struct str value[VENDOR_RES_COUNT_]; /* limit, else request; p NULL = absent */
+    uint32_t limits; /* bit n: value[n] stands in limits */
+    bool soft;       /* the pod wants cards split in software (vendor_soft()) */
 };
 /* What admission adds to a container's limits (nvidia.md 3 d, e), and whether it asks for cards then. A percentage or a
  * memory of 0 counts as not given here as in the derivation, so a whole card is exclusive however it is spelled (N 9). */
@@ -111,6 +214,7 @@ MUST_USE enum err_code vendor_derive(const struct vendor *v, const struct vendor
 #define VENDOR_SELECTION_MAX 1024
 struct vendor_selection_text {
     struct str use_type, nouse_type, use_uuid, nouse_uuid, mode, numa_bind;
+    struct str use_uuid2, nouse_uuid2, app_class, qos, topology;
 };
 MUST_USE enum err_code vendor_selection(const struct vendor *v, const struct vendor_selection_text *text,
                                         struct arena *arena, struct score_selection *ret, struct err *err);
@@ -132,7 +236,11 @@ struct vendor_device {
     struct str id, type, mode; /* from the arena or the text */
     int64_t mem_mib;
     int32_t index, count, cores_pct, numa;
-    bool healthy, mig;
+    bool healthy, mig, foreign, soft;
+    int32_t zone;        /* SCORE_ZONE_NONE: none */
+    uint64_t bits;       /* slices or cores that are given out one by one */
+    uint16_t profile, profiles_n; /* of the registration's profiles */
+    uint8_t qos;         /* policy that the plugin reports, as score_selection.qos */
 };
 /* Decodes the vendor's register annotation. Duplicate ids: one card, with the lesser of each amount; how many were
  * too many is told in *ret_dropped. Empty ids, ids with one of ",:;" (they would tear an allocation list), negative amounts, `[null]`, more
@@ -142,13 +250,66 @@ MUST_USE enum err_code vendor_register_decode(const struct vendor *v, struct str
                                               struct vendor_device **ret, uint16_t *ret_n, uint16_t *ret_dropped,
                                               struct err *err);
 
+/* What a node's object says for one row; absent: p NULL. */
+struct vendor_node_text {
+    struct str node;                        /* its name */
+    struct str list;                        /* node_register */
+    struct str capacity[VENDOR_RES_COUNT_]; /* status.capacity of the row's resources */
+    struct str pairs, soft, loss, gain, kind; /* node_score, node_soft, node_loss, node_gain, node_kind_label */
+};
+struct vendor_cards { /* of one row on one node; from the arena or the text */
+    struct vendor_device *devices; /* sorted by (index, id) */
+    const struct score_profile *profiles;
+    uint16_t devices_n, profiles_n, dropped; /* dropped: duplicates */
+    /* n = devices_n, pair in the devices' order; bound NULL. All absent: topology.n 0. */
+    struct score_topology topology;
+    struct str topology_fault; /* why the pairs or tables are not known though the node names them; p NULL: none */
+};
+/* Every kind of inventory (enum vendor_inventory). ERR_INVALID as vendor_register_decode(), of which this is the
+ * general form; the pairs and tables never make it fail. */
+MUST_USE enum err_code vendor_cards_decode(const struct vendor *v, const struct vendor_node_text *text,
+                                           struct arena *arena, struct vendor_cards *ret, struct err *err);
+/* Whether a pod's pod_soft annotation asks for cards split in software. */
+bool vendor_soft(const struct vendor *v, struct str text);
+
+/* ---- pod: what a decision writes (vendors-a.md and -b.md, their parts 10 and j) ---- */
+struct vendor_written { /* one share, sorted by container */
+    uint16_t container;
+    uint16_t shares;
+    struct str container_name, uuid, type, minor; /* type, minor: the card's registered type and mode */
+    int32_t index;                                /* the card's */
+    int64_t mem_mib;
+    int32_t cores_pct;
+    uint64_t bits;
+    const struct score_profile *profile; /* NULL: none */
+};
+struct vendor_write { /* borrowed */
+    const struct vendor_written *shares; /* of this row, at least one */
+    uint16_t shares_n, containers_n;
+    struct str node;
+    int64_t now_ns; /* wall clock */
+    const struct score_ask *asks; /* of this row, for what only the ask says (whole devices or cores) */
+    uint16_t asks_n;
+};
+/* Calls add() for every annotation that the row's plugins expect of a decision, the lists first; deterministic. */
+MUST_USE enum err_code vendor_annotate(const struct vendor *v, const struct vendor_write *w, struct arena *arena,
+                                       void (*add)(void *ctx, struct str key, struct str value), void *ctx,
+                                       struct err *err);
+
 /* ---- pod: allocation lists (core.md 4.5; node-side.md 2.3) ---- */
 struct vendor_alloc {
     uint16_t container; /* slot, init containers first */
     struct str uuid, type;
     int64_t mem_mib;
-    int32_t cores_pct;
+    int32_t cores_pct; /* a number of cores, also where the list has a mask (VENDOR_RULE_BITS) */
+    uint64_t bits;     /* of the card: from the list's mask, or from vendor_alloc_extra() */
+    uint16_t shares;   /* of the card's shares: 1, or what vendor_alloc_extra() says */
 };
+/* What other annotations of the pod say of the shares of a decoded list: placements of slices (pod_mig), sizes of
+ * slices (pod_assigned). Absent text: nothing changes. ERR_INVALID: it contradicts the list or can't be read. */
+MUST_USE enum err_code vendor_alloc_extra(const struct vendor *v, struct str slices, struct str assigned,
+                                          const struct str *container_names, uint16_t containers_n,
+                                          struct arena *arena, struct vendor_alloc *a, uint16_t n, struct err *err);
 /* `containers_n` = init + app containers: shorter lists of HAMi v2.10 are put in place as core.md 6.5 says, with
  * `asking[c]` = container c asks for this vendor (NULL: unknown). Where they can't be put in place all are given
  * to the last container, an app container: more is charged than used, never less. Empty slots behind the last container

@@ -6,8 +6,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct vendor JSON = {.rules = VENDOR_RULE_REGISTER_JSON};
-static const struct vendor TEXT = {.rules = VENDOR_RULE_REGISTER_TEXT};
+static const struct vendor JSON = {.inventory = VENDOR_INVENTORY_JSON};
+static const struct vendor TEXT = {.inventory = VENDOR_INVENTORY_TEXT};
 
 static void write_json(const struct vendor_device *d, uint16_t n, struct buf *out)
 {

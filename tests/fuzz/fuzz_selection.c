@@ -22,7 +22,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct vendor_table *t = NULL;
     struct arena *arena = arena_new(8 << 20);
     assert(arena && vendor_table_builtin(&t, NULL) == ERR_OK);
-    struct vendor_selection_text in = {text, text, text, text, text, text};
+    struct vendor_selection_text in = {.use_type = text, .nouse_type = text, .use_uuid = text, .nouse_uuid = text,
+                                       .mode = text, .numa_bind = text, .use_uuid2 = text, .nouse_uuid2 = text,
+                                       .app_class = text, .qos = text, .topology = text};
     enum score_step step = SCORE_STEP_APP;
     struct score_ask ask = {.count = 1, .mem_mib = 1};
     struct score_selection sel = {0};
