@@ -894,7 +894,11 @@ static void fill_use(const struct entry *e, struct snode *s)
     add_uses(e, s, &closed);
     for (uint16_t g = 0; g < s->pub.score.groups_n; g++) {
         struct score_group *group = &s->groups[g];
-        struct score_group sum = {.vendor = group->vendor, .first = group->first, .n = group->n};
+        struct score_group sum = {.vendor = group->vendor,
+                                  .first = group->first,
+                                  .n = group->n,
+                                  .traits = group->traits,
+                                  .topology = group->topology};
         sum.closed = closed >> group->vendor & 1;
         for (uint16_t i = group->first; i < group->first + group->n; i++) {
             struct score_device *d = &s->devices[i];

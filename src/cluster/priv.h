@@ -93,6 +93,8 @@ struct snode { /* one node as it was at one moment */
     struct inventory *inv;
     struct score_group *groups;
     struct score_device *devices; /* each a cache line */
+    struct score_trait *traits;   /* one a device; NULL: no card of the node has any. What of them is
+                                     use is the ledger's to fill in, the rest the object's */
 };
 struct chunk {
     _Atomic uint32_t refs;
@@ -117,7 +119,8 @@ struct cluster_snapshot {
     uint32_t chunks_n;
     struct chunk *chunk[];
 };
-struct snode *snode_new(uint16_t groups_n, uint16_t devices_n);
+/* With `traits`, room for one a device; whoever makes the node points its groups there. */
+struct snode *snode_new(uint16_t groups_n, uint16_t devices_n, bool traits);
 struct snode *snode_copy(const struct snode *from); /* NULL: no memory */
 void snode_unref(struct snode *s);
 void chunk_unref(struct chunk *c);

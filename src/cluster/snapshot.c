@@ -23,49 +23,61 @@ static bool unref(_Atomic uint32_t *refs)
     return atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel) == 1;
 }
 
-static size_t snode_size(uint16_t groups_n, uint16_t devices_n, size_t *ret_devices_at)
+struct snode_parts { /* where they are in a node's block, and its size */
+    size_t devices, traits, end;
+};
+
+static struct snode_parts snode_parts(uint16_t groups_n, uint16_t devices_n, bool traits)
 {
-    size_t at = sizeof(struct snode) + groups_n * sizeof(struct score_group);
-    at = (at + 63) & ~(size_t)63;
-    *ret_devices_at = at;
-    return at + devices_n * sizeof(struct score_device);
+    struct snode_parts at;
+    at.devices = sizeof(struct snode) + groups_n * sizeof(struct score_group);
+    at.devices = (at.devices + 63) & ~(size_t)63;
+    at.traits = at.devices + devices_n * sizeof(struct score_device);
+    at.end = at.traits + (traits ? devices_n * sizeof(struct score_trait) : 0);
+    return at;
 }
 
-static void snode_point(struct snode *s, size_t devices_at)
+static void snode_point(struct snode *s, const struct snode_parts *at)
 {
     s->groups = (struct score_group *)(void *)(s + 1);
-    s->devices = (struct score_device *)(void *)((char *)s + devices_at);
+    s->devices = (struct score_device *)(void *)((char *)s + at->devices);
+    s->traits = NULL;
+    if (at->end > at->traits)
+        s->traits = (struct score_trait *)(void *)((char *)s + at->traits);
     s->pub.score.groups = s->groups;
     s->pub.score.devices = s->devices;
+    for (uint16_t g = 0; g < s->pub.score.groups_n; g++)
+        if (s->groups[g].traits)
+            s->groups[g].traits = s->traits + s->groups[g].first;
 }
 
-struct snode *snode_new(uint16_t groups_n, uint16_t devices_n)
+struct snode *snode_new(uint16_t groups_n, uint16_t devices_n, bool traits)
 {
-    size_t devices_at, n = snode_size(groups_n, devices_n, &devices_at);
-    struct snode *s = aligned_alloc(64, (n + 63) & ~(size_t)63);
+    const struct snode_parts at = snode_parts(groups_n, devices_n, traits);
+    struct snode *s = aligned_alloc(64, (at.end + 63) & ~(size_t)63);
     if (!s)
         return NULL;
-    memset(s, 0, n);
+    memset(s, 0, at.end);
     atomic_init(&s->refs, 1);
     s->pub.score.groups_n = groups_n;
     s->pub.score.devices_n = devices_n;
-    snode_point(s, devices_at);
+    snode_point(s, &at);
     return s;
 }
 
 struct snode *snode_copy(const struct snode *from)
 {
-    size_t devices_at,
-        n = snode_size(from->pub.score.groups_n, from->pub.score.devices_n, &devices_at);
-    struct snode *s = aligned_alloc(64, (n + 63) & ~(size_t)63);
+    const struct snode_parts at = snode_parts(from->pub.score.groups_n, from->pub.score.devices_n,
+                                              from->traits != NULL);
+    struct snode *s = aligned_alloc(64, (at.end + 63) & ~(size_t)63);
     if (!s)
         return NULL;
     /* all but the references, which readers change meanwhile */
-    memcpy((char *)s + sizeof(*s), (const char *)from + sizeof(*from), n - sizeof(*s));
+    memcpy((char *)s + sizeof(*s), (const char *)from + sizeof(*from), at.end - sizeof(*s));
     s->pub = from->pub;
     s->inv = from->inv;
     atomic_init(&s->refs, 1);
-    snode_point(s, devices_at);
+    snode_point(s, &at);
     ref(&s->inv->refs);
     return s;
 }
@@ -376,7 +388,7 @@ struct snode *snode_from_object(struct cluster_store *st, const struct cluster_n
     const uint16_t groups = count_groups(o, &devices);
     if (devices > UINT16_MAX)
         return NULL;
-    struct snode *s = snode_new(groups, (uint16_t)devices);
+    struct snode *s = snode_new(groups, (uint16_t)devices, false);
     struct inventory *inv = s ? inventory_new(o) : NULL;
     if (!inv) {
         free(s);
