@@ -363,7 +363,8 @@ struct score_use {
 uint16_t score_effective_use(const enum score_step *steps, const struct score_ask *asks,
                              const struct score_part *parts, uint16_t parts_n, struct score_use *ret);
 
-/* What score_topology.bound holds for the pairs of n ≤ SCORE_BOUND_CARDS cards: 2^n · (n + 1) numbers. */
+/* What score_topology.bound holds for the pairs of n ≤ SCORE_BOUND_CARDS cards: 2^n · (n + 1) numbers; INT64_MIN where
+ * the mask has fewer than k cards. */
 void score_topology_bound(const int32_t *pair, uint16_t n, int64_t *ret);
 
 /* Raw scores of the listed nodes → 0…max, min–max over the list; all equal: all max. */

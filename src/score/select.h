@@ -2,7 +2,8 @@
  * (enum score_quality). Pure functions over plain arrays, so that each can be held against a brute-force search.
  *
  * `at[n]`: the candidates, positions of cards in the group, best first as the card policy likes them; distinct.
- * `zone`, `index`: of every card of the group, by position. `want`: how many, 1 ≤ want.
+ * `zone`, `index`: of every card of the group, by position; a group's cards stand by index (score.h). `want`: how
+ * many, 1 ≤ want.
  * They write `want` positions to `ret` in the order taken and return true, or return false: no set will do (ret is
  * untouched). n < want is always false. All are deterministic; ties go to the earlier candidate, zones to the lower
  * number. No function costs more than its comment says. */
@@ -16,9 +17,13 @@
  * n = want: all, in order. `ret` keeps the candidates' order. */
 #define SELECT_EXACT_MAX 16
 bool select_pairs(const struct score_topology *t, const uint8_t *at, uint16_t n, uint16_t want, uint8_t *ret);
+/* The same, and how many candidates the exact search tried, of at most C(n + 1, want) − 1 (24,309); 0: there was none. */
+bool select_pairs_counted(const struct score_topology *t, const uint8_t *at, uint16_t n, uint16_t want, uint8_t *ret,
+                          uint32_t *ret_steps);
 /* Sum of the pairs of the set. */
 int64_t select_pairs_sum(const struct score_topology *t, const uint8_t *at, uint16_t n);
-/* No set of `want` of the candidates has a greater sum. Exact where t->bound is there; else O(n²) at most. */
+/* No set of `want` of the candidates has a greater sum (want ≤ n). Exact, and one look-up, where t->bound is there;
+ * else a looser bound in O(n²) at most. */
 int64_t select_pairs_most(const struct score_topology *t, const uint8_t *at, uint16_t n, uint16_t want);
 
 /* vendors-a.md 1.7 T, vendors-b.md 6g: candidates grouped by zone, the largest group first. n = want: all, in order;

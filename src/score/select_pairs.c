@@ -1,0 +1,282 @@
+/* The nearest cards by the values of their pairs: which (bind), and how near at most (filter,
+ * prioritize: one look-up a node where the topology has its table). */
+#include "score/select.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define CARDS_MAX SCORE_DEVICES_MAX
+
+static inline int64_t pair_of(const struct score_topology *t, uint8_t a, uint8_t b)
+{
+    return t->pair[(uint32_t)a * t->n + b];
+}
+
+/* ---- exactly, for few cards ---- */
+
+struct search {
+    int64_t pair[SELECT_EXACT_MAX][SELECT_EXACT_MAX]; /* of candidates, not positions */
+    int64_t most;                                     /* value of the best pair */
+    uint8_t n, want;
+    uint8_t set[SELECT_EXACT_MAX], best[SELECT_EXACT_MAX];
+    int64_t best_sum;
+    bool found;
+    uint32_t steps;
+};
+
+/* Completes `set`, which has `depth` candidates before `from`. In lexicographic order, and only a
+ * greater sum replaces what was found: so of equals the first is kept. */
+static void descend(struct search *s, uint8_t depth, uint8_t from, int64_t sum)
+{
+    if (depth == s->want) {
+        memcpy(s->best, s->set, s->want);
+        s->best_sum = sum;
+        s->found = true;
+        return;
+    }
+    const int64_t pairs_left = s->want * (s->want - 1) / 2 - depth * (depth + 1) / 2;
+    for (uint8_t i = from; i + (s->want - depth) <= s->n; i++) {
+        int64_t with = sum;
+        for (uint8_t k = 0; k < depth; k++)
+            with += s->pair[s->set[k]][i];
+        s->steps++;
+        if (s->found && with + pairs_left * s->most <= s->best_sum)
+            continue;
+        s->set[depth] = i;
+        descend(s, depth + 1, i + 1, with);
+    }
+}
+
+static void search_exact(const struct score_topology *t, const uint8_t *at, uint16_t n,
+                         uint16_t want, uint8_t *ret, uint32_t *ret_steps)
+{
+    struct search s = {.n = (uint8_t)n, .want = (uint8_t)want, .most = INT32_MIN};
+    for (uint16_t i = 0; i < n; i++)
+        for (uint16_t j = i + 1; j < n; j++) {
+            const int64_t value = pair_of(t, at[i], at[j]);
+            s.pair[i][j] = s.pair[j][i] = value;
+            s.most = value > s.most ? value : s.most;
+        }
+    descend(&s, 0, 0, 0);
+    assert(s.found);
+    for (uint16_t i = 0; i < want; i++)
+        ret[i] = at[s.best[i]];
+    *ret_steps = s.steps;
+}
+
+/* ---- nearly, for many ---- */
+
+struct climb {
+    const struct score_topology *t;
+    const uint8_t *at;
+    uint16_t n;
+    bool in[CARDS_MAX];
+    int64_t near[CARDS_MAX]; /* sum of the candidate's pairs with the set */
+};
+
+static void climb_put(struct climb *c, uint16_t i, bool in)
+{
+    c->in[i] = in;
+    for (uint16_t j = 0; j < c->n; j++)
+        if (j != i) {
+            const int64_t value = pair_of(c->t, c->at[i], c->at[j]);
+            c->near[j] += in ? value : -value;
+        }
+}
+
+/* The first of the best pairs, then always the candidate that is nearest to those taken. */
+static void climb_greedy(struct climb *c, uint16_t want)
+{
+    uint16_t a = 0, b = 1;
+    for (uint16_t i = 0; i < c->n; i++)
+        for (uint16_t j = i + 1; j < c->n; j++)
+            if (pair_of(c->t, c->at[i], c->at[j]) > pair_of(c->t, c->at[a], c->at[b])) {
+                a = i;
+                b = j;
+            }
+    climb_put(c, a, true);
+    climb_put(c, b, true);
+    for (uint16_t taken = 2; taken < want; taken++) {
+        uint16_t next = c->n;
+        for (uint16_t i = 0; i < c->n; i++)
+            if (!c->in[i] && (next == c->n || c->near[i] > c->near[next]))
+                next = i;
+        climb_put(c, next, true);
+    }
+}
+
+/* Makes the exchange that wins most; false: none wins. */
+static bool climb_exchange(struct climb *c)
+{
+    uint16_t out = 0, in = 0;
+    int64_t most = 0;
+    for (uint16_t i = 0; i < c->n; i++)
+        for (uint16_t j = 0; c->in[i] && j < c->n; j++) {
+            if (c->in[j])
+                continue;
+            const int64_t wins = c->near[j] - c->near[i] - pair_of(c->t, c->at[i], c->at[j]);
+            if (wins > most) {
+                most = wins;
+                out = i;
+                in = j;
+            }
+        }
+    if (most == 0)
+        return false;
+    climb_put(c, out, false);
+    climb_put(c, in, true);
+    return true;
+}
+
+static void search_climb(const struct score_topology *t, const uint8_t *at, uint16_t n,
+                         uint16_t want, uint8_t *ret)
+{
+    struct climb c = {.t = t, .at = at, .n = n};
+    climb_greedy(&c, want);
+    for (uint16_t round = 0; round < n && climb_exchange(&c); round++)
+        ;
+    for (uint16_t i = 0, taken = 0; i < n; i++)
+        if (c.in[i])
+            ret[taken++] = at[i];
+}
+
+/* ---- which ---- */
+
+static uint8_t least_connected(const struct score_topology *t, const uint8_t *at, uint16_t n)
+{
+    uint16_t least = 0;
+    int64_t least_sum = 0;
+    for (uint16_t i = 0; i < n; i++) {
+        int64_t sum = 0;
+        for (uint16_t j = 0; j < n; j++)
+            sum += j == i ? 0 : pair_of(t, at[i], at[j]);
+        if (i == 0 || sum < least_sum) {
+            least = i;
+            least_sum = sum;
+        }
+    }
+    return at[least];
+}
+
+bool select_pairs_counted(const struct score_topology *t, const uint8_t *at, uint16_t n,
+                          uint16_t want, uint8_t *ret, uint32_t *ret_steps)
+{
+    assert(want >= 1);
+    assert(n <= CARDS_MAX);
+    *ret_steps = 0;
+    if (n < want)
+        return false;
+    for (uint16_t i = 0; t->pair && i < n; i++)
+        assert(at[i] < t->n);
+    if (n == want || !t->pair) /* without values all sets are alike, and the first is the first */
+        memcpy(ret, at, want);
+    else if (want == 1)
+        ret[0] = least_connected(t, at, n);
+    else if (n <= SELECT_EXACT_MAX)
+        search_exact(t, at, n, want, ret, ret_steps);
+    else
+        search_climb(t, at, n, want, ret);
+    return true;
+}
+
+bool select_pairs(const struct score_topology *t, const uint8_t *at, uint16_t n, uint16_t want,
+                  uint8_t *ret)
+{
+    uint32_t steps;
+    return select_pairs_counted(t, at, n, want, ret, &steps);
+}
+
+int64_t select_pairs_sum(const struct score_topology *t, const uint8_t *at, uint16_t n)
+{
+    int64_t sum = 0;
+    for (uint16_t i = 0; t->pair && i < n; i++)
+        for (uint16_t j = i + 1; j < n; j++)
+            sum += pair_of(t, at[i], at[j]);
+    return sum;
+}
+
+/* ---- how near at most ---- */
+
+/* Sum of the `k` greatest of v[0, n); v is left in another order. Every round halves the range of
+ * the values in which the k-th lies: no more rounds than the range has bits. */
+static int64_t greatest_sum(int64_t *v, uint16_t n, uint16_t k)
+{
+    int64_t sum = 0;
+    while (k > 0 && n > 0) {
+        int64_t low = v[0], high = v[0];
+        for (uint16_t i = 1; i < n; i++) {
+            low = v[i] < low ? v[i] : low;
+            high = v[i] > high ? v[i] : high;
+        }
+        if (low == high)
+            return sum + low * (k < n ? k : n);
+        const int64_t middle =
+            low + (high - low) / 2; /* low ≤ middle < high: both sides get some */
+        uint16_t upper = 0;
+        int64_t upper_sum = 0;
+        for (uint16_t i = 0; i < n; i++)
+            if (v[i] > middle) {
+                const int64_t swap = v[i];
+                v[i] = v[upper];
+                v[upper++] = swap;
+                upper_sum += swap;
+            }
+        if (upper > k) {
+            n = upper;
+        } else {
+            sum += upper_sum;
+            v += upper;
+            n = (uint16_t)(n - upper);
+            k = (uint16_t)(k - upper);
+        }
+    }
+    return sum;
+}
+
+int64_t select_pairs_most(const struct score_topology *t, const uint8_t *at, uint16_t n,
+                          uint16_t want)
+{
+    assert(n >= want);
+    if (!t->pair)
+        return 0;
+    if (t->bound) {
+        unsigned mask = 0;
+        for (uint16_t i = 0; i < n; i++)
+            mask |= 1u << at[i];
+        return t->bound[mask * (t->n + 1u) + want];
+    }
+    /* Each card of a set has want − 1 pairs in it, at best its best ones; each pair is counted from
+     * both its ends. */
+    int64_t best[CARDS_MAX];
+    for (uint16_t i = 0; i < n; i++) {
+        int64_t pairs[CARDS_MAX];
+        uint16_t pairs_n = 0;
+        for (uint16_t j = 0; j < n; j++)
+            if (j != i)
+                pairs[pairs_n++] = pair_of(t, at[i], at[j]);
+        best[i] = greatest_sum(pairs, pairs_n, (uint16_t)(want - 1));
+    }
+    return greatest_sum(best, n, want) / 2;
+}
+
+void score_topology_bound(const int32_t *pair, uint16_t n, int64_t *ret)
+{
+    assert(n <= SCORE_BOUND_CARDS);
+    for (uint32_t mask = 0; mask < 1u << n; mask++) {
+        int64_t *best = &ret[mask * (n + 1u)];
+        int64_t all = 0;
+        for (uint16_t i = 0; i < n; i++)
+            for (uint16_t j = i + 1; j < n; j++)
+                all += (mask >> i & mask >> j & 1) ? pair[i * n + j] : 0;
+        const int cards = __builtin_popcount(mask);
+        for (uint16_t k = 0; k <= n; k++) {
+            best[k] = k == cards ? all : INT64_MIN;
+            /* fewer than all: without one of them */
+            for (uint16_t i = 0; k < cards && i < n; i++)
+                if (mask >> i & 1) {
+                    const int64_t without = ret[(mask & ~(1u << i)) * (n + 1u) + k];
+                    best[k] = without > best[k] ? without : best[k];
+                }
+        }
+    }
+}
