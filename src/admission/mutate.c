@@ -154,11 +154,11 @@ static void path_container(struct buf *path, const struct container *c)
 }
 
 /* limits[name] = n */
-static void set_limit(struct mutation *m, const struct container *c, struct str name, int32_t n)
+static void set_limit(struct mutation *m, const struct container *c, struct str name, int64_t n)
 {
     struct buf path_ = {0}, *path CLEANUP(buf_done_p) = &path_;
-    char digits[16];
-    (void)snprintf(digits, sizeof(digits), "%d", n);
+    char digits[24];
+    (void)snprintf(digits, sizeof(digits), "%lld", (long long)n);
     path_container(path, c);
     path_add(path, STR("resources"));
     json_t *resources = json_object_get(c->json, "resources");
@@ -264,21 +264,18 @@ struct wish_text {
 static void read_wish(struct mutation *m, const struct container *c, const struct vendor *v,
                       struct wish_text *ret)
 {
-    const struct str names[VENDOR_RES_COUNT_] = {
-        [VENDOR_RES_COUNT] = v->res_count,       [VENDOR_RES_MEM] = v->res_mem,
-        [VENDOR_RES_MEM_PCT] = v->res_mem_pct,   [VENDOR_RES_CORES] = v->res_cores,
-        [VENDOR_RES_PRIORITY] = v->res_priority,
-    };
     const json_t *resources = json_object_get(c->json, "resources");
     const json_t *from[] = {json_object_get(resources, "limits"),
                             json_object_get(resources, "requests")};
     memset(ret, 0, sizeof(*ret));
-    for (unsigned what = 0; what < VENDOR_RES_COUNT_; what++)
-        for (size_t i = 0; i < 2 && names[what].n > 0 && !ret->wish.value[what].p; i++) {
-            const json_t *value = get(from[i], names[what]);
+    for (unsigned what = 0; what < VENDOR_RES_COUNT_; what++) {
+        struct str name = vendor_resource_name(v, (enum vendor_resource)what);
+        for (size_t i = 0; i < 2 && name.n > 0 && !ret->wish.value[what].p; i++) {
+            const json_t *value = get(from[i], name);
             char *digits = ret->digits[what];
             if (!value || json_is_null(value))
                 continue;
+            ret->wish.limits |= i == 0 ? UINT32_C(1) << what : 0;
             if (json_is_string(value)) {
                 ret->wish.value[what] = text_of(value);
                 continue;
@@ -291,9 +288,10 @@ static void read_wish(struct mutation *m, const struct container *c, const struc
             else
                 conclude(m, ADMISSION_ERROR, 400,
                          "container " STR_FMT ": " STR_FMT " must be a quantity",
-                         STR_ARG(shown(c->name)), STR_ARG(names[what]));
+                         STR_ARG(shown(c->name)), STR_ARG(name));
             ret->wish.value[what] = str_z(digits);
         }
+    }
 }
 
 /* nvidia.md 3 a, which also holds where no card is asked for. */
@@ -375,10 +373,9 @@ static void mutate_container(struct mutation *m, const struct container *c, uint
     m->result->has_resource = true;
     if (v->core_policy.n > 0 && !str_eq(v->core_policy, STR("default")))
         set_env(m, c, v->env_core_policy, v->core_policy);
-    if (add.count > 0)
-        set_limit(m, c, v->res_count, add.count);
-    if (add.cores_pct > 0)
-        set_limit(m, c, v->res_cores, add.cores_pct);
+    for (unsigned what = 0; what < VENDOR_RES_COUNT_; what++)
+        if (add.writes >> what & 1)
+            set_limit(m, c, vendor_resource_name(v, (enum vendor_resource)what), add.value[what]);
     if (v->runtime_class.n > 0 && !m->runtime_class_set) {
         m->runtime_class_set = true;
         set_spec(m, STR("runtimeClassName"), v->runtime_class);

@@ -10,11 +10,6 @@
 #define CORES_WHOLE     100
 #define VALUE_SHOWN_MAX 64 /* bytes of a bad value in a text */
 
-struct amount {
-    bool given; /* there is a value */
-    int64_t n;  /* 0 when !given */
-};
-
 static struct str shown(struct str value)
 {
     return value.n > VALUE_SHOWN_MAX ? (struct str){value.p, VALUE_SHOWN_MAX} : value;
@@ -23,10 +18,10 @@ static struct str shown(struct str value)
 /* The value of one resource as a whole number within [min, max]. */
 MUST_USE static enum err_code read_amount(const struct vendor *v, const struct vendor_wish *wish,
                                           enum vendor_resource what, int64_t min, int64_t max,
-                                          struct amount *ret, struct err *err)
+                                          struct vendor_amount *ret, struct err *err)
 {
     struct str name = vendor_resource_name(v, what), text = wish->value[what];
-    *ret = (struct amount){0};
+    *ret = (struct vendor_amount){0};
     if (name.n == 0 || !text.p)
         return ERR_OK;
     struct quantity q;
@@ -49,29 +44,27 @@ MUST_USE static enum err_code read_amount(const struct vendor *v, const struct v
                        : v->mem_factor == 1 ? " (the unit is MiB)"
                                             : " (units of several MiB)");
     }
-    *ret = (struct amount){true, floor};
+    *ret = (struct vendor_amount){true, floor};
     return ERR_OK;
 }
 
-struct amounts {
-    struct amount count, mem, pct, cores;
-};
-
-/* A count of 0 ends the reading: amounts are per card, and there is none. */
-MUST_USE static enum err_code read_amounts(const struct vendor *v, const struct vendor_wish *wish,
-                                           struct amounts *ret, struct err *err)
+enum err_code vendor_amounts_read(const struct vendor *v, const struct vendor_wish *wish,
+                                  struct vendor_amounts *ret, struct err *err)
 {
-    struct amounts a = {0};
-    enum err_code rc = read_amount(v, wish, VENDOR_RES_COUNT, 0, SCORE_PARTS_MAX, &a.count, err);
+    struct vendor_amounts a = {0};
+    struct vendor_amount *count = &a.of[VENDOR_RES_COUNT];
+    enum err_code rc = read_amount(v, wish, VENDOR_RES_COUNT, 0, SCORE_PARTS_MAX, count, err);
     if (rc)
         return rc;
-    if (!a.count.given || a.count.n > 0) {
+    if (!count->given || count->n > 0) {
         assert(v->mem_factor >= 1);
-        rc = read_amount(v, wish, VENDOR_RES_MEM, 0, WIRE_MAX / v->mem_factor, &a.mem, err);
+        rc = read_amount(v, wish, VENDOR_RES_MEM, 0, WIRE_MAX / v->mem_factor,
+                         &a.of[VENDOR_RES_MEM], err);
         if (!rc)
-            rc = read_amount(v, wish, VENDOR_RES_MEM_PCT, INT64_MIN, INT64_MAX, &a.pct, err);
+            rc = read_amount(v, wish, VENDOR_RES_MEM_PCT, INT64_MIN, INT64_MAX,
+                             &a.of[VENDOR_RES_MEM_PCT], err);
         if (!rc)
-            rc = read_amount(v, wish, VENDOR_RES_CORES, 0, WIRE_MAX, &a.cores, err);
+            rc = read_amount(v, wish, VENDOR_RES_CORES, 0, WIRE_MAX, &a.of[VENDOR_RES_CORES], err);
         if (rc)
             return rc;
     }
@@ -79,67 +72,42 @@ MUST_USE static enum err_code read_amounts(const struct vendor *v, const struct 
     return ERR_OK;
 }
 
-static struct vendor_defaults defaults_of(const struct vendor *v, const struct amounts *a)
-{
-    struct vendor_defaults d = {0};
-    if (a->count.given) {
-        d.asks = a->count.n > 0;
-    } else if ((v->rules & VENDOR_RULE_COUNT_FROM_PARTS) && v->default_count > 0 &&
-               (a->mem.given || a->pct.given || a->cores.given)) {
-        d.asks = true;
-        d.count = v->default_count;
-    }
-    bool exclusive = a->pct.n > 0 ? a->pct.n >= 100 : a->mem.n == 0;
-    if (d.asks && (v->rules & VENDOR_RULE_EXCLUSIVE_CORES) && v->res_cores.n > 0 &&
-        !a->cores.given && exclusive)
-        d.cores_pct = CORES_WHOLE;
-    return d;
-}
-
-enum err_code vendor_defaults(const struct vendor *v, const struct vendor_wish *wish,
-                              struct vendor_defaults *ret, struct err *err)
-{
-    struct amounts a;
-    enum err_code rc = read_amounts(v, wish, &a, err);
-    if (rc)
-        return rc;
-    *ret = defaults_of(v, &a);
-    return ERR_OK;
-}
-
 enum err_code vendor_derive(const struct vendor *v, const struct vendor_wish *wish, bool admitted,
                             struct score_ask *ret, bool *ret_asks, struct err *err)
 {
-    struct amounts a;
+    struct vendor_amounts a;
     if (!admitted && !wish->value[VENDOR_RES_COUNT].p) {
         *ret_asks = false;
         return ERR_OK;
     }
-    enum err_code rc = read_amounts(v, wish, &a, err);
+    enum err_code rc = vendor_amounts_read(v, wish, &a, err);
     if (rc)
         return rc;
     if (admitted) {
-        struct vendor_defaults d = defaults_of(v, &a);
-        if (d.count > 0)
-            a.count = (struct amount){true, d.count};
-        if (d.cores_pct > 0)
-            a.cores = (struct amount){true, d.cores_pct};
+        struct vendor_defaults d;
+        rc = vendor_amounts_admit(v, &a, wish->soft, &d, err);
+        if (rc)
+            return rc;
+        for (int what = 0; what < VENDOR_RES_COUNT_; what++)
+            if (d.writes >> what & 1)
+                a.of[what] = (struct vendor_amount){true, d.value[what]};
     }
-    if (a.count.n == 0) {
+    if (a.of[VENDOR_RES_COUNT].n == 0) {
         *ret_asks = false;
         return ERR_OK;
     }
-    struct score_ask ask = {.count = (int32_t)a.count.n};
-    ask.mem_mib = a.mem.n * v->mem_factor;
+    struct score_ask ask = {.count = (int32_t)a.of[VENDOR_RES_COUNT].n};
+    ask.mem_mib = a.of[VENDOR_RES_MEM].n * v->mem_factor;
     if (ask.mem_mib == 0) {
-        if (a.pct.n > 0)
-            ask.mem_pct = a.pct.n > 100 ? 100 : (int32_t)a.pct.n;
+        int64_t pct = a.of[VENDOR_RES_MEM_PCT].n;
+        if (pct > 0)
+            ask.mem_pct = pct > 100 ? 100 : (int32_t)pct;
         else if (v->default_mem_mib > 0)
             ask.mem_mib = v->default_mem_mib;
         else
             ask.mem_pct = 100;
     }
-    int64_t cores = a.cores.given ? a.cores.n : v->default_cores_pct;
+    int64_t cores = a.of[VENDOR_RES_CORES].given ? a.of[VENDOR_RES_CORES].n : v->default_cores_pct;
     ask.cores_pct = cores > CORES_WHOLE ? CORES_WHOLE : (int32_t)cores;
     *ret = ask;
     *ret_asks = true;

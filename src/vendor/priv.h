@@ -25,8 +25,20 @@ extern const uint16_t VENDOR_BUILTIN_N;
 MUST_USE enum err_code vendor_table_make(const struct vendor *rows, uint16_t n, struct arena *arena,
                                          struct vendor_table **ret, struct err *err);
 
-/* The name of resource `what` in the row; empty when it has none. */
-struct str vendor_resource_name(const struct vendor *v, enum vendor_resource what);
+/* The amounts of one container for one row. */
+struct vendor_amounts {
+    struct vendor_amount {
+        bool given; /* there is a value */
+        int64_t n;  /* in the resource's unit; 0 when !given */
+    } of[VENDOR_RES_COUNT_];
+};
+/* Every value as a whole number within its bounds. A count of 0 ends the reading: amounts are per card, and there is
+ * none. ERR_INVALID with resource and value. */
+MUST_USE enum err_code vendor_amounts_read(const struct vendor *v, const struct vendor_wish *wish,
+                                           struct vendor_amounts *ret, struct err *err);
+/* vendor_defaults() of amounts that are read already. */
+MUST_USE enum err_code vendor_amounts_admit(const struct vendor *v, const struct vendor_amounts *a, bool soft,
+                                            struct vendor_defaults *ret, struct err *err);
 
 /* Bytes of the configuration file, of its strings and of its tree. */
 #define VENDOR_CONFIG_MAX (1024 * 1024)

@@ -25,6 +25,7 @@ enum vendor_rule {
     VENDOR_RULE_BITS = 1 << 10,          /* cores of allocation lists are a mask of the card's bits */
     VENDOR_RULE_CLEAR_REGISTER = 1 << 11, /* kept for add-a-vendor: what HAMi deletes is not ours to write */
     VENDOR_RULE_FIRST_ADMITS = 1 << 12,  /* admission looks for the count in limits and requests */
+    VENDOR_RULE_COUNT_POSITIVE = 1 << 13, /* admission refuses a count of 0; else it asks for nothing */
 };
 
 /* Where a node's cards are read from. */
@@ -115,10 +116,11 @@ struct vendor { /* one row; strings live as long as the table */
     /* admission */
     struct str runtime_class, core_policy; /* empty: none */
     struct str env_priority, env_core_policy, env_visible; /* names of variables */
-    struct str env_name;  /* gets the container's name */
+    struct str env_hidden; /* what env_visible becomes in containers without cards, where overwrite_env */
+    struct str env_name;  /* gets the container's name, unless the container sets it */
     bool overwrite_env;
     /* more than admit_above cards: limits of cores and memory become count times these; 0: untouched */
-    int32_t admit_above, admit_cores, admit_mem;
+    int32_t admit_above, admit_cores, admit_mem; /* admit_mem: one card without memory gets both as well */
     const int32_t *admit_slices; /* legal values of res_mem for one card; ascending */
     uint16_t admit_slices_n;
     struct str pod_request_count; /* annotation that says how many cards; empty: none */
@@ -126,6 +128,7 @@ struct vendor { /* one row; strings live as long as the table */
     uint16_t qos_n;
     const struct str *classes;    /* names of enum score_class 1, 2 */
     bool mirror;                  /* limits are copied to requests and back */
+    struct str cores_text; /* what is said of cores out of range, behind the resource's name; empty: value and range */
     /* bind */
     enum vendor_extra extra;
 };
@@ -162,6 +165,8 @@ enum vendor_resource {
 };
 /* A name that several rows share (the node lock) gives the first of them. */
 bool vendor_find_resource(const struct vendor_table *t, struct str name, uint16_t *ret_vendor, enum vendor_resource *ret_what);
+/* The name of resource `what` in the row; empty when it has none. */
+struct str vendor_resource_name(const struct vendor *v, enum vendor_resource what);
 
 enum vendor_key { /* annotation keys of pods and nodes that we read; per vendor unless said otherwise */
     VENDOR_KEY_NODE_REGISTER, VENDOR_KEY_NODE_SCORE, VENDOR_KEY_NODE_HANDSHAKE, VENDOR_KEY_NODE_CORDON, VENDOR_KEY_NODE_LOCK,
@@ -189,16 +194,25 @@ struct vendor_wish { /* quantities of one container for one vendor as they stand
     uint32_t limits; /* bit n: value[n] stands in limits */
     bool soft;       /* the pod wants cards split in software (vendor_soft()) */
 };
-/* What admission adds to a container's limits (nvidia.md 3 d, e), and whether it asks for cards then. A percentage or a
- * memory of 0 counts as not given here as in the derivation, so a whole card is exclusive however it is spelled (N 9). */
+/* What admission makes of a container's amounts (nvidia.md 3 d, e; vendors-a.md and -b.md, their parts 6 and f), and
+ * whether it asks for cards then. Values are as a pod spells them, in the unit of the resource. A percentage or a
+ * memory of 0 counts as not given here as in the derivation, so a whole card is exclusive however it is spelled (N 9,
+ * A9). A second look at the changed container changes nothing. */
 struct vendor_defaults {
     bool asks;
-    int32_t count;     /* 0: leave the count as it is */
-    int32_t cores_pct; /* 0: leave the cores as they are */
+    uint32_t writes; /* bit n: limits of resource n become value[n], requests too where they stand there or `both` */
+    bool both;
+    int64_t value[VENDOR_RES_COUNT_];
+    int32_t cards; /* what pod_request_count is to say; 0: nothing */
 };
-/* ERR_INVALID as vendor_derive. */
+/* ERR_INVALID as vendor_derive, and where the maker's admission refuses: the text is the chapter's. */
 MUST_USE enum err_code vendor_defaults(const struct vendor *v, const struct vendor_wish *wish,
                                        struct vendor_defaults *ret, struct err *err);
+/* The smallest of the row's templates that has so much memory; NULL: none has. */
+const struct vendor_template *vendor_template_for(const struct vendor *v, int64_t mem_mib);
+/* What a card is cut to for an ask of so much memory where cards are cut by templates (ASKING_ROUNDED, not soft, and
+ * ASKING_STEPS): the template's memory, or a whole card's. False: more than the row accepts. */
+bool vendor_round(const struct vendor *v, int64_t mem_mib, int64_t *ret_mib);
 /* Derives the ask; ret->container and ret->vendor are the caller's to set.
  * *ret_asks false: asks for nothing. That is: count absent (admitted: and no amount either), or count 0 whatever
  * amounts stand beside it, for amounts are per card (N 8).
