@@ -3,6 +3,8 @@
  * is never believed beyond its own bounds. */
 #include "vendor/priv.h"
 
+#include "base/scan.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -25,8 +27,11 @@ MUST_USE static enum err_code parse_device(struct str text, struct vendor_alloc 
         return err_set(err, ERR_INVALID,
                        STR_FMT ": memory or cores of a device are not between 0 and %d",
                        STR_ARG(ENTRY), INT32_MAX);
-    *ret = (struct vendor_alloc){
-        .uuid = field[UUID], .type = field[TYPE], .mem_mib = mem, .cores_pct = (int32_t)cores};
+    *ret = (struct vendor_alloc){.uuid = field[UUID],
+                                 .type = field[TYPE],
+                                 .mem_mib = mem,
+                                 .cores_pct = (int32_t)cores,
+                                 .shares = 1};
     return ERR_OK;
 }
 
@@ -146,3 +151,211 @@ void vendor_alloc_encode(const struct vendor_alloc *a, uint16_t n, uint16_t cont
 }
 
 bool vendor_alloc_left(struct str to_allocate) { return is_device(to_allocate); }
+
+/* ---- what other annotations say of a list's shares ---- */
+
+#define DEPTH_MAX 8 /* of these annotations */
+
+MUST_USE static enum err_code bad_json(const struct scan *s, struct str key,
+                                       const struct arena *arena, struct err *err)
+{
+    if (arena_failed(arena))
+        return err_set(err, ERR_NO_MEMORY, STR_FMT, STR_ARG(key));
+    (void)scan_err(s, "annotation", err);
+    return err_prefix(err, ERR_INVALID, STR_FMT, STR_ARG(key));
+}
+
+/* One element of nvidia.md 8.3, read as Go's decoder does (errata E-12): names in any case, null is
+ * absent, unknown members are nothing, absent numbers are 0. */
+struct slice {
+    struct slice *next;
+    struct str uuid, profile, runtime;
+    int64_t container, device, start, size;
+    bool instance, compute; /* runtime members that are there */
+};
+
+static void read_u32(struct scan *s, int64_t *ret)
+{
+    if (scan_int(s, ret) && (*ret < 0 || *ret > UINT32_MAX))
+        scan_fail(s, "a number is negative or beyond 32 bits");
+}
+
+static void read_placement(struct scan *s, struct slice *e)
+{
+    struct str key;
+    if (!scan_object(s))
+        return;
+    while (scan_key(s, &key)) {
+        if (scan_null(s))
+            continue;
+        if (str_eq_fold(key, STR("start")))
+            read_u32(s, &e->start);
+        else if (str_eq_fold(key, STR("size")))
+            read_u32(s, &e->size);
+        else
+            scan_skip(s);
+    }
+}
+
+static void read_slice(struct scan *s, struct slice *e)
+{
+    struct str key;
+    int64_t id;
+    if (!scan_object(s))
+        return;
+    while (scan_key(s, &key)) {
+        if (scan_null(s))
+            continue;
+        if (str_eq_fold(key, STR("containerIndex")))
+            scan_int(s, &e->container);
+        else if (str_eq_fold(key, STR("deviceIndex")))
+            scan_int(s, &e->device);
+        else if (str_eq_fold(key, STR("gpuUUID")))
+            scan_string(s, &e->uuid);
+        else if (str_eq_fold(key, STR("profile")))
+            scan_string(s, &e->profile);
+        else if (str_eq_fold(key, STR("placement")))
+            read_placement(s, e);
+        else if (str_eq_fold(key, STR("migUUID")))
+            scan_string(s, &e->runtime);
+        else if (str_eq_fold(key, STR("gpuInstanceID")))
+            read_u32(s, &id), e->instance = true;
+        else if (str_eq_fold(key, STR("computeInstanceID")))
+            read_u32(s, &id), e->compute = true;
+        else
+            scan_skip(s);
+    }
+}
+
+static const char *slice_fault(const struct slice *e)
+{
+    if (e->container < 0 || e->device < 0)
+        return "a negative index";
+    if (e->uuid.n == 0 || e->profile.n == 0)
+        return "a slice without its card or profile";
+    if (e->size == 0 || e->start + e->size > 64)
+        return "a placement of no size, or too far up";
+    if ((e->runtime.n > 0) != e->instance || e->instance != e->compute)
+        return "some of the runtime ids are there and some are not";
+    return NULL;
+}
+
+/* The first share of the card that has no slice yet. The reference matches them by card and order,
+ * too (nvidia.md 8.4), so lists that it shifted are read right. *ret_known: the list has the card.
+ */
+static struct vendor_alloc *share_of(struct vendor_alloc *a, uint16_t n, struct str uuid,
+                                     bool *ret_known)
+{
+    *ret_known = false;
+    for (uint16_t i = 0; i < n; i++)
+        if (str_eq(a[i].uuid, uuid)) {
+            *ret_known = true;
+            if (a[i].bits == 0)
+                return &a[i];
+        }
+    return NULL;
+}
+
+MUST_USE static enum err_code read_slices(const struct vendor *v, struct str text,
+                                          struct arena *arena, struct vendor_alloc *a, uint16_t n,
+                                          struct err *err)
+{
+    struct scan s = scan_start(text, DEPTH_MAX, arena);
+    struct slice *seen = NULL, **last = &seen;
+    size_t count = 0;
+    if (!scan_null(&s) && scan_array(&s))
+        while (scan_item(&s)) {
+            struct slice *e = arena_alloc(arena, sizeof(*e));
+            if (!e)
+                return err_set(err, ERR_NO_MEMORY, STR_FMT, STR_ARG(v->pod_mig));
+            read_slice(&s, e);
+            const char *fault = s.fault ? NULL : slice_fault(e);
+            for (const struct slice *o = seen; !fault && o; o = o->next)
+                if (o->container == e->container && o->device == e->device)
+                    fault = "two slices of one place";
+            if (!fault && ++count > SCORE_PARTS_MAX)
+                fault = "too many slices";
+            if (fault)
+                scan_fail(&s, fault);
+            if (s.fault)
+                break;
+            *last = e;
+            last = &e->next;
+        }
+    if (!scan_end(&s))
+        return bad_json(&s, v->pod_mig, arena, err);
+    for (const struct slice *e = seen; e; e = e->next) {
+        bool known;
+        struct vendor_alloc *share = share_of(a, n, e->uuid, &known);
+        if (share)
+            share->bits = (UINT64_MAX >> (64 - e->size)) << e->start;
+        else if (known)
+            return err_set(err, ERR_INVALID,
+                           STR_FMT ": more slices of card " STR_FMT " than the list has shares",
+                           STR_ARG(v->pod_mig), STR_ARG(e->uuid));
+        /* else: of a node that the pod was tried on before (core.md D C10) */
+    }
+    return ERR_OK;
+}
+
+static bool is_container(struct str name, uint16_t c, const struct str *names, uint16_t names_n)
+{
+    return c < names_n && str_eq(names[c], name);
+}
+
+/* vendors-b.md 2j: {"<container>":{"request":<slices>,…},…} */
+MUST_USE static enum err_code read_assigned(const struct vendor *v, struct str text,
+                                            const struct str *names, uint16_t names_n,
+                                            struct arena *arena, struct vendor_alloc *a, uint16_t n,
+                                            struct err *err)
+{
+    struct scan s = scan_start(text, DEPTH_MAX, arena);
+    struct str name, key;
+    bool told[SCORE_CONTAINERS_MAX] = {false};
+    assert(names_n <= SCORE_CONTAINERS_MAX);
+    if (scan_object(&s))
+        while (scan_key(&s, &name)) {
+            int64_t slices = 0;
+            if (!scan_object(&s))
+                break;
+            while (scan_key(&s, &key))
+                if (str_eq_fold(key, STR("request")) && scan_peek(&s) == SCAN_NUMBER)
+                    scan_int(&s, &slices);
+                else
+                    scan_skip(&s);
+            bool used = false;
+            for (uint16_t i = 0; !s.fault && i < n; i++)
+                if (is_container(name, a[i].container, names, names_n)) {
+                    used = told[a[i].container] = true;
+                    a[i].shares = (uint16_t)slices;
+                }
+            if (used && (slices < 1 || slices > UINT16_MAX))
+                scan_fail(&s, "a number of slices that can't be");
+            if (!used)
+                scan_fail(&s, "slices of a container that has no card in the list");
+        }
+    if (!scan_end(&s))
+        return bad_json(&s, v->pod_assigned, arena, err);
+    for (uint16_t i = 0; i < n; i++)
+        if (!told[a[i].container])
+            return err_set(err, ERR_INVALID, STR_FMT ": says nothing of container %u",
+                           STR_ARG(v->pod_assigned), a[i].container);
+    return ERR_OK;
+}
+
+enum err_code vendor_alloc_extra(const struct vendor *v, struct str slices, struct str assigned,
+                                 const struct str *container_names, uint16_t containers_n,
+                                 struct arena *arena, struct vendor_alloc *a, uint16_t n,
+                                 struct err *err)
+{
+    enum err_code rc = ERR_OK;
+    for (uint16_t i = 0; v->rules & VENDOR_RULE_BITS && i < n; i++) {
+        a[i].bits = (uint32_t)a[i].cores_pct;
+        a[i].cores_pct = __builtin_popcountll(a[i].bits);
+    }
+    if (v->extra == VENDOR_EXTRA_SLICES_LIST && slices.n > 0)
+        rc = read_slices(v, slices, arena, a, n, err);
+    if (!rc && v->extra == VENDOR_EXTRA_ASSIGNED && assigned.p)
+        rc = read_assigned(v, assigned, container_names, containers_n, arena, a, n, err);
+    return rc;
+}

@@ -40,6 +40,10 @@ MUST_USE enum err_code vendor_amounts_read(const struct vendor *v, const struct 
 MUST_USE enum err_code vendor_amounts_admit(const struct vendor *v, const struct vendor_amounts *a, bool soft,
                                             struct vendor_defaults *ret, struct err *err);
 
+/* Whether an annotation of this name is one of those that vendor_annotate() writes beside what rows
+ * name (lists, pod_mig, pod_assigned), of a maker in the table or not. */
+bool vendor_extra_key(const struct vendor_table *t, struct str name);
+
 /* Bytes of the configuration file, of its strings and of its tree. */
 #define VENDOR_CONFIG_MAX (1024 * 1024)
 #define VENDOR_ARENA_MAX  (32 * 1024 * 1024)

@@ -244,14 +244,23 @@ bool vendor_key_reserved(const struct vendor_table *t, struct str name)
             return true;
     /* Makers that this table doesn't serve: their plugins would believe a forged list all the same.
      */
+    static const struct str OTHERS[] = {
+        STR_INIT("hami.io/vgpu-mig-allocations"),
+        STR_INIT("hami.io/kunlun-allocated"),
+        STR_INIT("assigned-containers"),
+    };
+    for (size_t i = 0; i < sizeof(OTHERS) / sizeof(OTHERS[0]); i++)
+        if (str_eq(name, OTHERS[i]))
+            return true;
     if (str_has_prefix(name, STR("hami.io/")) &&
         (str_has_suffix(name, STR("-devices-to-allocate")) ||
-         str_has_suffix(name, STR("-devices-allocated")) ||
-         str_eq(name, STR("hami.io/vgpu-mig-allocations"))))
+         str_has_suffix(name, STR("-devices-allocated"))))
+        return true;
+    if (vendor_extra_key(t, name))
         return true;
     uint16_t row;
     enum vendor_key what;
     return vendor_find_key(t, name, &row, &what) &&
            (what == VENDOR_KEY_POD_TO_ALLOCATE || what == VENDOR_KEY_POD_ALLOCATED ||
-            what == VENDOR_KEY_POD_MIG);
+            what == VENDOR_KEY_POD_MIG || what == VENDOR_KEY_POD_ASSIGNED);
 }

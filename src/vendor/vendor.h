@@ -295,6 +295,7 @@ struct vendor_written { /* one share, sorted by container */
     int64_t mem_mib;
     int32_t cores_pct;
     uint64_t bits;
+    uint64_t bits_total;                 /* of the card */
     const struct score_profile *profile; /* NULL: none */
 };
 struct vendor_write { /* borrowed */
@@ -305,7 +306,9 @@ struct vendor_write { /* borrowed */
     const struct score_ask *asks; /* of this row, for what only the ask says (whole devices or cores) */
     uint16_t asks_n;
 };
-/* Calls add() for every annotation that the row's plugins expect of a decision, the lists first; deterministic. */
+/* Calls add() for every annotation that the row's plugins expect of a decision, the lists first; deterministic. The texts
+ * are borrowed for the call. After a failure drop what was added.
+ * ERR_INVALID: a card's type or amounts can't stand in a list. ERR_TOO_LARGE: more than an annotation may hold. */
 MUST_USE enum err_code vendor_annotate(const struct vendor *v, const struct vendor_write *w, struct arena *arena,
                                        void (*add)(void *ctx, struct str key, struct str value), void *ctx,
                                        struct err *err);
@@ -319,8 +322,10 @@ struct vendor_alloc {
     uint64_t bits;     /* of the card: from the list's mask, or from vendor_alloc_extra() */
     uint16_t shares;   /* of the card's shares: 1, or what vendor_alloc_extra() says */
 };
-/* What other annotations of the pod say of the shares of a decoded list: placements of slices (pod_mig), sizes of
- * slices (pod_assigned). Absent text: nothing changes. ERR_INVALID: it contradicts the list or can't be read. */
+/* What the row and other annotations of the pod say of the shares of a decoded list: cores that are a mask
+ * (VENDOR_RULE_BITS; call it for every list), placements of slices (pod_mig), sizes of slices (pod_assigned). Absent text:
+ * nothing more changes. ERR_INVALID: it contradicts the list or can't be read; the shares are as far as it was read.
+ * Slices of cards that the list doesn't have are nothing (core.md D C10); a share of a sliced card without any has bits 0. */
 MUST_USE enum err_code vendor_alloc_extra(const struct vendor *v, struct str slices, struct str assigned,
                                           const struct str *container_names, uint16_t containers_n,
                                           struct arena *arena, struct vendor_alloc *a, uint16_t n, struct err *err);
@@ -332,7 +337,8 @@ MUST_USE enum err_code vendor_alloc_extra(const struct vendor *v, struct str sli
 MUST_USE enum err_code vendor_alloc_decode(struct str text, const bool *asking, uint16_t containers_n,
                                            struct arena *arena, struct vendor_alloc **ret, uint16_t *ret_n,
                                            struct err *err);
-/* Padded form: one slot a container. `a` sorted by container. Nothing of another vendor in it. */
+/* Padded form: one slot a container. `a` sorted by container. Nothing of another vendor in it. Cores are written as they
+ * are: vendor_annotate() puts masks there. */
 void vendor_alloc_encode(const struct vendor_alloc *a, uint16_t n, uint16_t containers_n, struct buf *out);
 /* Whether a to-allocate list has anything left (node-side.md 3.3: a device token). */
 bool vendor_alloc_left(struct str to_allocate);
