@@ -46,7 +46,7 @@ START_TEST(defaults)
     ck_assert_int_ge(c.idle_timeout_s, 180);
     ck_assert_int_eq(c.workers_max, 16);
     ck_assert_int_eq(c.verbosity, 0);
-    ck_assert_uint_eq(c.cluster_files_n, 0);
+    ck_assert_uint_eq(c.cluster.n, 0);
     ck_assert_str_eq(ext_config_ignored(&c), "");
     ext_config_done(&c);
 }
@@ -217,9 +217,9 @@ START_TEST(values_arrive)
               "--force-overwrite-default-scheduler=0 --listen-extender=[::1]:0",
               &c, &err),
         ERR_OK);
-    ck_assert_uint_eq(c.cluster_files_n, 2);
-    ck_assert_str_eq(c.cluster_files[0], "a.yaml");
-    ck_assert_str_eq(c.cluster_files[1], "b.json");
+    ck_assert_uint_eq(c.cluster.n, 2);
+    ck_assert_str_eq(c.cluster.path[0], "a.yaml");
+    ck_assert_str_eq(c.cluster.path[1], "b.json");
     ck_assert_ptr_null(c.listen_metrics);
     ck_assert_uint_eq(c.body_max, 65536);
     ck_assert_int_eq(c.bind_timeout_ms, 1500);

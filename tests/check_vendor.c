@@ -263,6 +263,7 @@ int main(void)
     check_vendor_register(suite);
     check_vendor_alloc(suite);
     check_vendor_load(suite);
+    check_vendor_rows(suite);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
     int bad = srunner_ntests_failed(runner);

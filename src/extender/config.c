@@ -11,7 +11,7 @@
 enum type {
     TYPE_BOOL,  /* bool; Go's spellings; without a value: true */
     TYPE_TEXT,  /* const char *; NULL where the default is empty */
-    TYPE_LIST,  /* cluster_files: may be repeated */
+    TYPE_LIST,  /* struct ext_files: may be repeated */
     TYPE_INT,   /* int */
     TYPE_BYTES, /* size_t; a number, or one with Ki, Mi, Gi */
     TYPE_MS,    /* int, milliseconds; a Go duration */
@@ -44,11 +44,12 @@ struct flag {
 /* clang-format off */
 static const struct flag FLAGS[] = {
     /* the cluster */
-    {"cluster", TYPE_LIST, AT(cluster_files), "", 0, 0, "file mode: Kubernetes objects as kubectl get -o yaml (or json) prints them; may be repeated"},
+    {"cluster", TYPE_LIST, AT(cluster), "", 0, 0, "file mode: Kubernetes objects as kubectl get -o yaml (or json) prints them; may be repeated"},
     {"kubeconfig", TYPE_TEXT, AT(kubeconfig), "", 0, 0, "live mode: credentials of the API server; default: $KUBECONFIG, $HOME/.kube/config, in-cluster"},
     {"kube-context", TYPE_TEXT, AT(kube_context), "", 0, 0, "context of the kubeconfig; default: its current-context"},
     {"device-config-file", TYPE_TEXT, AT(device_config_file), "", 0, 0, "HAMi's device configuration; default: the built-in vendors and names"},
-    {"unknown-config-keys-warn", TYPE_BOOL, AT(unknown_config_keys_warn), "true", 0, 0, "unknown keys of the device configuration are logged; false: they stop the start"},
+    {"unknown-config-keys-warn", TYPE_BOOL, AT(unknown_config_keys_warn), "false", 0, 0, "unknown keys of the device configuration are logged; false: they stop the start"},
+    {"vendor-file", TYPE_LIST, AT(vendor), "", 0, 0, "more vendors, as --print-vendors prints them; may be repeated"},
     {"node-label-selector", TYPE_TEXT, AT(node_label_selector), "", 0, 0, "only nodes with these labels: k=v,k2=v2"},
     /* listeners */
     {"listen-extender", TYPE_TEXT, AT(listen_extender), "127.0.0.1:8080", 0, 0, "address of the verbs and the read-only API; empty: none"},
@@ -92,6 +93,7 @@ static const struct flag FLAGS[] = {
     /* looking at it */
     {"v", TYPE_INT, AT(verbosity), "0", 0, 10, "log level: 2 what changed, 4 each filter call, 5 why nothing fits"},
     {"legacy-metrics", TYPE_BOOL, AT(legacy_metrics), "false", 0, 0, "HAMi's old metric names beside the new ones"},
+    {"print-vendors", TYPE_BOOL, AT(print_vendors), "false", 0, 0, "print the vendors with their names and rules as --vendor-file reads them, and exit"},
     {"help", TYPE_BOOL, AT(help), "false", 0, 0, "print this and exit"},
     {"version", TYPE_BOOL, AT(version), "false", 0, 0, "print the version and exit"},
     /* HAMi's, without effect here (contract/core.md 15, chart.md 2) */
@@ -118,7 +120,7 @@ static const struct flag FLAGS[] = {
     {"vmodule", TYPE_NONE, 0, "", 0, 0, NO_EFFECT},
 };
 /* clang-format on */
-enum { FLAGS_N = sizeof(FLAGS) / sizeof(FLAGS[0]), CLUSTER_FILES_MAX = 256, IGNORED_MAX = 4096 };
+enum { FLAGS_N = sizeof(FLAGS) / sizeof(FLAGS[0]), FILES_MAX = 256, IGNORED_MAX = 4096 };
 
 static bool takes_value(const struct flag *f)
 {
@@ -212,18 +214,18 @@ static enum err_code set_number(const struct flag *f, const char *value, char *f
     return ERR_OK;
 }
 
-static enum err_code add_file(struct ext_config *c, const char *value, struct err *err)
+static enum err_code add_file(const struct flag *f, struct ext_files *files, const char *value,
+                              struct err *err)
 {
     if (!*value)
-        return err_set(err, ERR_BAD_REQUEST, "--cluster: no file given");
-    if (c->cluster_files_n == CLUSTER_FILES_MAX)
-        return err_set(err, ERR_BAD_REQUEST, "--cluster: more than %d files", CLUSTER_FILES_MAX);
-    const char **grown =
-        realloc(c->cluster_files, (c->cluster_files_n + 1) * sizeof(c->cluster_files[0]));
+        return err_set(err, ERR_BAD_REQUEST, "--%s: no file given", f->name);
+    if (files->n == FILES_MAX)
+        return err_set(err, ERR_BAD_REQUEST, "--%s: more than %d files", f->name, FILES_MAX);
+    const char **grown = realloc(files->path, (files->n + 1) * sizeof(files->path[0]));
     if (!grown)
         return err_set(err, ERR_NO_MEMORY, "flags: no memory");
-    c->cluster_files = grown;
-    c->cluster_files[c->cluster_files_n++] = value;
+    files->path = grown;
+    files->path[files->n++] = value;
     return ERR_OK;
 }
 
@@ -246,7 +248,7 @@ static enum err_code set(struct ext_config *c, const struct flag *f, const char 
         *(const char **)(void *)field = *value ? value : NULL;
         return ERR_OK;
     case TYPE_LIST:
-        return add_file(c, value, err);
+        return add_file(f, (struct ext_files *)(void *)field, value, err);
     default:
         return set_number(f, value, field, err);
     }
@@ -304,7 +306,7 @@ static enum err_code unknown(struct str name, struct err *err)
 /* ---- what does not go together ---- */
 static enum err_code check(const struct ext_config *c, struct err *err)
 {
-    if (c->cluster_files_n > 0 && (c->kubeconfig || c->kube_context))
+    if (c->cluster.n > 0 && (c->kubeconfig || c->kube_context))
         return err_set(err, ERR_BAD_REQUEST,
                        "--cluster and --%s: the cluster is a file or an API server, not both",
                        c->kubeconfig ? "kubeconfig" : "kube-context");
@@ -460,9 +462,9 @@ enum err_code ext_config_parse(int argc, char **argv, struct ext_config *ret, st
 
 void ext_config_done(struct ext_config *c)
 {
-    free(c->cluster_files);
-    c->cluster_files = NULL;
-    c->cluster_files_n = 0;
+    free(c->cluster.path);
+    free(c->vendor.path);
+    c->cluster = c->vendor = (struct ext_files){0};
     buf_done(&c->ignored);
 }
 

@@ -66,11 +66,15 @@ static void on_unbuilt(void *ctx, const char *section)
 static enum err_code load_vendors(struct program *p, struct err *err)
 {
     const struct ext_config *c = &p->app.config;
-    if (!c->device_config_file)
-        return vendor_table_builtin(&p->app.vendors, err);
     const struct vendor_load_handler handler = {
         .on_unknown = c->unknown_config_keys_warn ? on_unknown : NULL, .on_unbuilt = on_unbuilt};
-    return vendor_table_load(c->device_config_file, &handler, &p->app.vendors, err);
+    enum err_code rc =
+        c->device_config_file
+            ? vendor_table_load(c->device_config_file, &handler, &p->app.vendors, err)
+            : vendor_table_builtin(&p->app.vendors, err);
+    for (size_t i = 0; !rc && i < c->vendor.n; i++)
+        rc = vendor_table_extend_file(&p->app.vendors, c->vendor.path[i], err);
+    return rc;
 }
 
 /* ---- ledger ---- */
@@ -129,7 +133,7 @@ static enum err_code make_ledger(struct program *p, struct err *err)
     app->cluster = (struct cluster_config){.vendors = app->vendors,
                                            .node_policy = str_z(c->node_policy),
                                            .card_policy = str_z(c->card_policy),
-                                           .assume_admitted = c->cluster_files_n > 0,
+                                           .assume_admitted = c->cluster.n > 0,
                                            .hash_seed = seed};
     app->admission = (struct admission_config){.vendors = app->vendors,
                                                .scheduler_name = str_z(c->scheduler_name),
@@ -173,10 +177,10 @@ static enum err_code open_files(struct program *p, struct err *err)
         return rc;
     const struct kube_load_handler handler = {.pod = admit, .ctx = app};
     size_t skipped = 0;
-    rc = kube_store_load(app->file_store, app->config.cluster_files, app->config.cluster_files_n,
+    rc = kube_store_load(app->file_store, app->config.cluster.path, app->config.cluster.n,
                          &handler, &skipped, err);
     if (!rc)
-        log_info(0, "cluster-loaded", "files=%zu skipped=%zu", app->config.cluster_files_n,
+        log_info(0, "cluster-loaded", "files=%zu skipped=%zu", app->config.cluster.n,
                  skipped);
     return rc;
 }
@@ -205,7 +209,7 @@ static enum err_code open_live(struct program *p, struct err *err)
 
 static enum err_code open_cluster(struct program *p, struct err *err)
 {
-    return p->app.config.cluster_files_n > 0 ? open_files(p, err) : open_live(p, err);
+    return p->app.config.cluster.n > 0 ? open_files(p, err) : open_live(p, err);
 }
 
 static enum err_code start_clients(struct program *p, struct err *err)
@@ -327,14 +331,33 @@ static int fail(struct program *p, const struct err *err, int status)
     return status;
 }
 
+/* Prints and frees the text. */
+static int print_text(struct buf *text)
+{
+    bool ok = !text->failed && fwrite(text->p, 1, text->n, stdout) == text->n && fflush(stdout) == 0;
+    buf_done(text);
+    return ok ? 0 : 1;
+}
+
 static int print_help(void)
 {
     struct buf text;
     buf_init(&text, 1 << 20);
     ext_config_help(&text);
-    bool ok = !text.failed && fwrite(text.p, 1, text.n, stdout) == text.n && fflush(stdout) == 0;
-    buf_done(&text);
-    return ok ? 0 : 1;
+    return print_text(&text);
+}
+
+static int print_vendors(struct program *p)
+{
+    struct err err;
+    struct buf text;
+    if (load_vendors(p, &err))
+        return fail(p, &err, EXIT_CONFIG);
+    buf_init(&text, 4 << 20);
+    vendor_table_print(p->app.vendors, &text);
+    vendor_table_free(p->app.vendors);
+    ext_config_done(&p->app.config);
+    return print_text(&text);
 }
 
 int main(int argc, char **argv)
@@ -350,6 +373,8 @@ int main(int argc, char **argv)
         ext_config_done(&app->config);
         return status;
     }
+    if (app->config.print_vendors)
+        return print_vendors(p);
     sigset_t waited;
     process_setup(&waited);
     atomic_store(&log_level, app->config.verbosity);

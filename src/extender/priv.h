@@ -25,9 +25,13 @@
 struct sockaddr;
 
 /* ---- config.c: flags, one table (name, type, default, bounds, help) that also makes --help and the man page ---- */
+struct ext_files { /* of a flag that may be repeated; borrowed from argv */
+    const char **path;
+    size_t n;
+};
 struct ext_config {
-    const char **cluster_files;
-    size_t cluster_files_n;
+    struct ext_files cluster, vendor;
+    bool print_vendors;
     const char *kubeconfig, *kube_context;
     const char *listen_extender, *listen_webhook, *listen_metrics, *http_bind; /* NULL: not listening */
     const char *cert_file, *key_file, *client_ca_file;

@@ -99,13 +99,16 @@ MUST_USE static enum err_code read_scalar(struct reader *r, const struct node *v
             *(bool *)field_at(row, k->field) = yes;
         break;
     case T_INT:
+    case T_INT64:
         if (s.n > 0 && (!value->plain || !str_int(s, k->min, k->max, &number))) {
             (void)snprintf(range, sizeof(range), "a whole number between %lld and %lld",
                            (long long)k->min, (long long)k->max);
             want = range;
         }
-        if (keep)
+        if (keep && k->type == T_INT)
             *(int32_t *)field_at(row, k->field) = (int32_t)number;
+        else if (keep)
+            *(int64_t *)field_at(row, k->field) = number;
         break;
     case T_FACTOR:
         if (s.n > 0 && (!value->plain || !is_factor(s)))
@@ -132,18 +135,146 @@ MUST_USE static enum err_code read_scalar(struct reader *r, const struct node *v
     }
     if (want)
         return wrong_type(r, value, k, want);
-    if (keep && k->type != T_BOOL && k->type != T_INT)
+    if (keep && k->type != T_BOOL && k->type != T_INT && k->type != T_INT64)
         *(struct str *)field_at(row, k->field) = s;
     return ERR_OK;
+}
+
+/* ---- choices and lists of rows that are described whole ---- */
+
+/* The index of a name; what is none of the choices is told with all of them. */
+MUST_USE static enum err_code read_name(struct reader *r, const struct node *value,
+                                        const struct key *k, const char *const *names, size_t n,
+                                        unsigned *ret)
+{
+    char choices[280];
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!names[i])
+            continue;
+        if (value->kind == SCALAR && str_eq(value->text, str_z(names[i]))) {
+            *ret = (unsigned)i;
+            return ERR_OK;
+        }
+        int more = snprintf(choices + at, sizeof(choices) - at, "%s%s", at ? ", " : "", names[i]);
+        at = more > 0 && at + (size_t)more < sizeof(choices) ? at + (size_t)more : at;
+    }
+    choices[at] = '\0';
+    return fail_node(r, value, "%s must be one of %s", k->name, choices);
+}
+
+MUST_USE static enum err_code read_bits(struct reader *r, const struct node *list,
+                                        const struct key *k, void *row)
+{
+    uint32_t bits = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        unsigned bit;
+        enum err_code rc = read_name(r, list->child[i], k, k->names, k->names_n, &bit);
+        if (rc)
+            return rc;
+        bits |= (uint32_t)1 << bit;
+    }
+    *(uint32_t *)field_at(row, k->field) = bits;
+    return ERR_OK;
+}
+
+MUST_USE static enum err_code read_sequence(struct reader *r, const struct node *list,
+                                            const struct key *k, void *row)
+{
+    unsigned *to = field_at(row, k->field);
+    if (list->n >= k->size)
+        return fail_node(r, list, "%s has more than %zu entries", k->name, k->size - 1);
+    for (size_t i = 0; i < list->n; i++) {
+        enum err_code rc = read_name(r, list->child[i], k, k->names, k->names_n, &to[i]);
+        if (rc)
+            return rc;
+        for (size_t j = 0; j < i; j++)
+            if (to[j] == to[i])
+                return fail_node(r, list->child[i], "%s: %s stands twice", k->name,
+                                 k->names[to[i]]);
+    }
+    return ERR_OK;
+}
+
+MUST_USE static enum err_code read_by_name(struct reader *r, const struct node *map,
+                                           const struct key *k, void *row)
+{
+    unsigned *to = field_at(row, k->field);
+    for (size_t i = 0; i + 1 < map->n; i += 2) {
+        unsigned at, value;
+        enum err_code rc = read_name(r, map->child[i], k, k->names, k->names_n, &at);
+        if (!rc)
+            rc = read_name(r, map->child[i + 1], k, k->values, k->values_n, &value);
+        if (rc)
+            return rc;
+        to[at] = value;
+    }
+    return ERR_OK;
+}
+
+/* A list into an array of the arena: texts, numbers or rows. */
+MUST_USE static enum err_code read_array(struct reader *r, const struct node *list,
+                                         const struct key *k, const char *section, void *row)
+{
+    const size_t size = k->type == T_STRS   ? sizeof(struct str)
+                        : k->type == T_INTS ? sizeof(int32_t)
+                                            : k->size;
+    char *to = arena_array(r->arena, list->n ? list->n : 1, size);
+    if (!to)
+        return err_set(r->err, ERR_NO_MEMORY, "%s", r->path);
+    for (size_t i = 0; i < list->n; i++) {
+        const struct node *item = list->child[i];
+        struct key one = {.name = k->name, .min = k->min, .max = k->max, .field = 0};
+        enum err_code rc;
+        if (k->type == T_ROWS && item->kind != MAP)
+            return wrong_type(r, item, k, "a list of maps");
+        if (k->type == T_ROWS) {
+            rc = read_map(r, item, k->sub, section, to + i * size);
+        } else {
+            one.type = k->type == T_STRS ? T_TEXT : T_INT;
+            rc = read_scalar(r, item, &one, to + i * size);
+        }
+        if (rc)
+            return rc;
+    }
+    *(void **)field_at(row, k->field) = to;
+    *(uint16_t *)field_at(row, k->count) = (uint16_t)list->n;
+    return ERR_OK;
+}
+
+MUST_USE static enum err_code read_choice(struct reader *r, const struct node *value,
+                                          const struct key *k, const char *section, void *row)
+{
+    unsigned at;
+    enum err_code rc;
+    switch (k->type) {
+    case T_ENUM:
+        rc = read_name(r, value, k, k->names, k->names_n, &at);
+        if (!rc)
+            *(unsigned *)field_at(row, k->field) = at;
+        return rc;
+    case T_BY_NAME:
+        return value->kind != MAP ? wrong_type(r, value, k, "a map")
+                                  : read_by_name(r, value, k, row);
+    default:
+        break;
+    }
+    if (value->kind != LIST)
+        return wrong_type(r, value, k, "a list");
+    return k->type == T_BITS       ? read_bits(r, value, k, row)
+           : k->type == T_SEQUENCE ? read_sequence(r, value, k, row)
+                                   : read_array(r, value, k, section, row);
 }
 
 enum err_code read_value(struct reader *r, const struct node *value, const struct key *k,
                          const char *section, void *row)
 {
-    if (k->type < T_TEXTS)
+    if (k->type < T_TEXTS || k->type == T_INT64)
         return read_scalar(r, value, k, row);
     if (is_null(value))
         return ERR_OK;
+    if (k->type > T_INT64)
+        return read_choice(r, value, k, section, row);
     if (k->type == T_MAP) {
         if (value->kind != MAP)
             return wrong_type(r, value, k, "a map");

@@ -55,8 +55,17 @@ enum type {
     T_FACTOR,   /* a decimal fraction, not negative */
     T_TEXTS,    /* list of texts */
     T_PROFILES, /* list of MIG profile names */
-    T_MAP,      /* of `sub` */
-    T_MAPS      /* list of maps of `sub` */
+    T_MAP,      /* of `sub`; null is an empty map */
+    T_MAPS,     /* list of maps of `sub`, all read into the same row */
+    /* of rows that are described whole */
+    T_INT64,    /* min … max; int64_t */
+    T_ENUM,     /* one of `names`: its index; an enum */
+    T_BITS,     /* list of `names`: bit n for name n; uint32_t */
+    T_SEQUENCE, /* list of `names`, none twice: array of `size` enums, ended by 0 */
+    T_BY_NAME,  /* map from `names` to `values`: array of enums by the index of the name */
+    T_STRS,     /* list of texts: const struct str *, and how many */
+    T_INTS,     /* list of numbers, min … max: const int32_t *, and how many */
+    T_ROWS,     /* list of maps of `sub`: pointer to elements of `size` bytes, and how many */
 };
 #define NOWHERE SIZE_MAX /* checked and not kept: the plugin's business */
 
@@ -67,6 +76,10 @@ struct key {
     int64_t min, max;
     const struct key *sub; /* ended by a NULL name */
     bool needed;           /* must be there and not empty */
+    const char *const *names, *const *values; /* by index; NULL entries are no choice */
+    size_t names_n, values_n;
+    size_t size;  /* T_SEQUENCE: elements; T_ROWS: bytes of one */
+    size_t count; /* T_STRS, T_INTS, T_ROWS: offset of a uint16_t */
 };
 
 bool is_null(const struct node *n);

@@ -23,9 +23,8 @@ enum vendor_rule {
     VENDOR_RULE_PAIRS = 1 << 8,          /* cards come in pairs: one becomes two, odd counts are refused */
     VENDOR_RULE_ALLOC_TYPE = 1 << 9,     /* allocation lists name the registered type, not the key */
     VENDOR_RULE_BITS = 1 << 10,          /* cores of allocation lists are a mask of the card's bits */
-    VENDOR_RULE_CLEAR_REGISTER = 1 << 11, /* kept for add-a-vendor: what HAMi deletes is not ours to write */
-    VENDOR_RULE_FIRST_ADMITS = 1 << 12,  /* admission looks for the count in limits and requests */
-    VENDOR_RULE_COUNT_POSITIVE = 1 << 13, /* admission refuses a count of 0; else it asks for nothing */
+    VENDOR_RULE_FIRST_ADMITS = 1 << 11,  /* admission looks for the count in limits and requests */
+    VENDOR_RULE_COUNT_POSITIVE = 1 << 12, /* admission refuses a count of 0; else it asks for nothing */
 };
 
 /* Where a node's cards are read from. */
@@ -127,6 +126,7 @@ struct vendor { /* one row; strings live as long as the table */
     const struct str *qos;        /* names of QoS policies; the first is the default */
     uint16_t qos_n;
     const struct str *classes;    /* names of enum score_class 1, 2 */
+    uint16_t classes_n;           /* 0 or 2 */
     bool mirror;                  /* limits are copied to requests and back */
     struct str cores_text; /* what is said of cores out of range, behind the resource's name; empty: value and range */
     /* bind */
@@ -153,6 +153,15 @@ MUST_USE enum err_code vendor_table_load(const char *path, const struct vendor_l
 MUST_USE enum err_code vendor_table_parse(struct str yaml, const char *path, const struct vendor_load_handler *handler,
                                           struct vendor_table **ret, struct err *err);
 void vendor_table_free(struct vendor_table *t);
+
+/* ---- rows as YAML: --vendor-file and --print-vendors ----
+ * Adds the rows of a file (docs/operations/add-a-vendor.md) to the table, which is replaced by a new one; on an error
+ * *t stays as it was (after ERR_NO_MEMORY it can't be extended again). Strict: an unknown key, a wrong type, a row that lacks what it needs, and names that another row
+ * has are ERR_BAD_REQUEST "file:line:column: what is wrong". Not thread-safe: before anything else uses the table. */
+MUST_USE enum err_code vendor_table_extend(struct vendor_table **t, struct str yaml, const char *path, struct err *err);
+MUST_USE enum err_code vendor_table_extend_file(struct vendor_table **t, const char *path, struct err *err);
+/* All rows in that format. Loaded with "replaceAll" they make an equal table. */
+void vendor_table_print(const struct vendor_table *t, struct buf *out);
 
 uint16_t vendor_count(const struct vendor_table *t);
 const struct vendor *vendor_at(const struct vendor_table *t, uint16_t i);

@@ -44,7 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(c.connections_max >= 1 && c.in_flight_max >= 1);
         assert(c.header_timeout_ms >= 100 && c.body_timeout_ms >= 100);
         assert(!c.cert_file == !c.key_file);
-        assert(!(c.cluster_files_n > 0 && c.kubeconfig));
+        assert(!(c.cluster.n > 0 && c.kubeconfig));
         assert(!(c.http_bind && c.listen_extender));
         assert(!c.listen_webhook || c.cert_file);
     }
