@@ -232,7 +232,9 @@ struct score_ask { /* one container, one vendor; amounts per card */
     int32_t mem_pct;   /* 1…100 of the card's total, rounded down; 0 when mem_mib counts; both 0: no memory */
     int32_t cores_pct; /* 0: shareable, no core limit */
     int32_t slices;    /* SCORE_AMOUNT_PROFILE: of so many slices; 0: by mem_mib and cores_pct */
-    bool soft;         /* a card split in software: SCORE_CHECK_SOFT */
+    bool soft;         /* a card split in software: SCORE_CHECK_SOFT; its cores are 100 then, whatever is registered */
+    bool mem_guess;    /* SCORE_AMOUNT_PROFILE: mem_mib as the user wrote it, GiB if it is at most twice the GiB of the
+                        * node's last profile, else MiB (vendors-b.md 2g) */
 };
 
 enum score_step { SCORE_STEP_INIT, SCORE_STEP_SIDECAR, SCORE_STEP_APP };
@@ -251,6 +253,7 @@ struct score_selection { /* of one vendor; from the pod's annotations; entries t
     bool numa_bind;  /* all cards of one container are of one NUMA node */
     enum score_class app_class; /* SCORE_CHECK_CLASS */
     uint8_t qos;                /* SCORE_CHECK_QOS: number of the policy, 0: none */
+    bool links; /* SCORE_QUALITY_LINKS counts the links of whole cards; online pods' neighbours always count */
 };
 
 enum score_key { SCORE_KEY_NONE, SCORE_KEY_BINPACK, SCORE_KEY_SPREAD, SCORE_KEY_NUMA, SCORE_KEY_COUNT_ };
@@ -304,7 +307,7 @@ struct score_part {
     uint16_t device; /* index in the node */
     int64_t mem_mib; /* resolved: percent is already converted */
     int32_t cores_pct;
-    uint16_t shares;  /* of the card's shares; 1 but for slices */
+    uint16_t shares;  /* of the card's shares; 1 but for slices. 0, where nobody said, counts as 1 */
     uint16_t profile; /* 1 + index in score_node.profiles; 0: none */
     uint64_t bits;    /* of score_trait.bits_total; 0: none */
 };
