@@ -86,9 +86,14 @@ struct cluster_node_cards { /* of one vendor */
     uint16_t vendor;
     const struct vendor_device *devices;
     uint16_t devices_n;
-    bool alive;          /* allocatable of the count resource > 0 */
+    bool alive;          /* vendor_alive() */
     struct str cordon;   /* the list as written */
     struct str broken;   /* why the registration was refused; p NULL: it was not */
+    /* as vendor_cards_decode() gave them */
+    const struct score_profile *profiles;
+    uint16_t profiles_n;
+    struct score_topology topology; /* n 0: none; else the devices are sorted by (index, id) */
+    struct str topology_fault, card_fault;
 };
 struct cluster_node_object {
     struct str name, uid, resource_version, lock; /* lock.p NULL: none */
@@ -147,6 +152,10 @@ struct cluster_snapshot;
 struct cluster_snapshot *cluster_store_snapshot(struct cluster_store *st); /* never NULL; unref it */
 void cluster_snapshot_unref(struct cluster_snapshot *s);
 
+struct cluster_fault { /* what of a node's cards could not be taken, wholly or in part */
+    uint16_t vendor;
+    struct str text;
+};
 struct cluster_node { /* as a snapshot shows it; lives as long as the snapshot */
     struct score_node score;
     uint64_t generation; /* changes with anything in `score` but the sums of CPU and memory; never repeats in a process */
@@ -154,6 +163,8 @@ struct cluster_node { /* as a snapshot shows it; lives as long as the snapshot *
     struct str uid, lock;
     uint32_t pods; /* pods charged here */
     uint16_t broken_n; /* registrations that could not be read */
+    uint16_t faults_n;
+    const struct cluster_fault *faults; /* why, and what is wrong with those that could */
 };
 uint32_t cluster_snapshot_nodes(const struct cluster_snapshot *s); /* how many nodes */
 uint32_t cluster_snapshot_slots(const struct cluster_snapshot *s); /* slots in use or once used */

@@ -931,16 +931,50 @@ static bool same_device(const struct score_device *a, const struct score_device 
            a->type == b->type && a->mode == b->mode && str_eq(a->uuid, b->uuid);
 }
 
+static bool same_trait(const struct score_trait *a, const struct score_trait *b)
+{
+    return a->bits_total == b->bits_total && a->bits_used == b->bits_used && a->zone == b->zone &&
+           a->profile == b->profile && a->profiles_n == b->profiles_n && a->online == b->online &&
+           a->offline == b->offline && a->qos == b->qos;
+}
+
+static bool same_profile(const struct score_profile *a, const struct score_profile *b)
+{
+    if (!str_eq(a->name, b->name) || !str_eq(a->id, b->id) || a->mem_mib != b->mem_mib ||
+        a->cores_pct != b->cores_pct || a->slices != b->slices ||
+        a->placements_n != b->placements_n)
+        return false;
+    for (uint16_t i = 0; i < a->placements_n; i++)
+        if (a->placements[i].start != b->placements[i].start ||
+            a->placements[i].size != b->placements[i].size)
+            return false;
+    return true;
+}
+
+/* Topologies are kept once: equal ones are the same one. */
+static bool same_group(const struct score_group *a, const struct score_group *b)
+{
+    if (a->vendor != b->vendor || a->first != b->first || a->n != b->n || a->closed != b->closed ||
+        !a->traits != !b->traits || a->topology != b->topology)
+        return false;
+    for (uint16_t i = 0; a->traits && i < a->n; i++)
+        if (!same_trait(&a->traits[i], &b->traits[i]))
+            return false;
+    return true;
+}
+
 /* Everything that decides: the two have one generation. */
 static bool same_score(const struct snode *a, const struct snode *b)
 {
     if (a->pub.score.groups_n != b->pub.score.groups_n ||
-        a->pub.score.devices_n != b->pub.score.devices_n)
+        a->pub.score.devices_n != b->pub.score.devices_n ||
+        a->pub.score.profiles_n != b->pub.score.profiles_n)
         return false;
     for (uint16_t i = 0; i < a->pub.score.groups_n; i++)
-        if (a->groups[i].vendor != b->groups[i].vendor ||
-            a->groups[i].first != b->groups[i].first || a->groups[i].n != b->groups[i].n ||
-            a->groups[i].closed != b->groups[i].closed)
+        if (!same_group(&a->groups[i], &b->groups[i]))
+            return false;
+    for (uint16_t i = 0; i < a->pub.score.profiles_n; i++)
+        if (!same_profile(&a->pub.score.profiles[i], &b->pub.score.profiles[i]))
             return false;
     for (uint16_t i = 0; i < a->pub.score.devices_n; i++)
         if (!same_device(&a->devices[i], &b->devices[i]))
@@ -950,11 +984,15 @@ static bool same_score(const struct snode *a, const struct snode *b)
 
 static bool same_rest(const struct cluster_node *a, const struct cluster_node *b)
 {
+    for (uint16_t i = 0; i < a->faults_n && a->faults_n == b->faults_n; i++)
+        if (a->faults[i].vendor != b->faults[i].vendor ||
+            !str_eq(a->faults[i].text, b->faults[i].text))
+            return false;
     return a->score.cpu_alloc_milli == b->score.cpu_alloc_milli &&
            a->score.memory_alloc_mib == b->score.memory_alloc_mib &&
            a->score.cpu_used_milli == b->score.cpu_used_milli &&
            a->score.memory_used_mib == b->score.memory_used_mib && a->pods == b->pods &&
-           a->broken_n == b->broken_n && str_eq(a->uid, b->uid) &&
+           a->broken_n == b->broken_n && a->faults_n == b->faults_n && str_eq(a->uid, b->uid) &&
            (a->lock.p != NULL) == (b->lock.p != NULL) && str_eq(a->lock, b->lock);
 }
 

@@ -83,9 +83,25 @@ struct types { /* texts of device types and modes; only ever grows, readers know
     uint32_t n;
     struct str text[SCORE_TYPES_MAX];
 };
-struct inventory { /* the texts of one node's object */
+struct topology { /* how cards lie to each other: one for all nodes that are alike */
+    uint32_t hash;
     _Atomic uint32_t refs;
-    char text[];
+    size_t bytes; /* of the numbers that make it: pairs, losses, gains */
+    struct score_topology pub;
+    int32_t numbers[];
+};
+struct topologies { /* of all nodes, each kept once */
+    struct table of;    /* each holds one reference */
+    uint32_t bounds_n;  /* those with a table of bounds */
+    uint32_t sweep_at;  /* beyond so many it is looked which nobody uses any more */
+};
+struct inventory { /* what one node's object says and never changes: one block */
+    _Atomic uint32_t refs;
+    uint16_t topologies_n;
+    struct topology **topologies; /* counted; the groups point into them */
+    struct score_profile *profiles;
+    struct cluster_fault *faults;
+    char *text;
 };
 struct snode { /* one node as it was at one moment */
     struct cluster_node pub;
@@ -277,6 +293,7 @@ struct cluster_store {
     bool *chunk_dirty;
     bool changed, names_changed; /* since the last snapshot */
     struct types *types;
+    struct topologies topologies;
     struct cluster_snapshot *current;
     uint32_t nodes_n;
     uint64_t generation;
@@ -347,6 +364,12 @@ MUST_USE bool
 snapshot_publish_locked(struct cluster_store *st); /* false: no memory, the old one stays */
 /* The node's object as a node without use; types are interned in the store. */
 struct snode *snode_from_object(struct cluster_store *st, const struct cluster_node_object *o);
+
+/* ---- topology.c: under the store's lock ---- */
+/* The one that says the same, referenced; NULL: no memory. */
+struct topology *topology_get(struct cluster_store *st, const struct score_topology *like);
+void topology_unref(struct topology *t); /* any thread */
+void topologies_done(struct topologies *t);
 
 /* ---- hold.c, class.c ---- */
 struct holds *holds_new(uint32_t slots_max);

@@ -82,12 +82,20 @@ struct snode *snode_copy(const struct snode *from)
     return s;
 }
 
+static void inventory_unref(struct inventory *inv)
+{
+    if (!inv || !unref(&inv->refs))
+        return;
+    for (uint16_t i = 0; i < inv->topologies_n; i++)
+        topology_unref(inv->topologies[i]);
+    free(inv);
+}
+
 void snode_unref(struct snode *s)
 {
     if (!unref(&s->refs))
         return;
-    if (s->inv && unref(&s->inv->refs))
-        free(s->inv);
+    inventory_unref(s->inv);
     free(s);
 }
 
@@ -329,38 +337,122 @@ static struct score_device device_of(const struct cluster_node_cards *cards,
         d.flags |= SCORE_DEVICE_CORDONED;
     if (from->mig)
         d.flags |= SCORE_DEVICE_MIG;
+    if (from->foreign)
+        d.flags |= SCORE_DEVICE_FOREIGN;
+    if (from->soft)
+        d.flags |= SCORE_DEVICE_SOFT;
     return d;
 }
 
-static uint16_t count_groups(const struct cluster_node_object *o, size_t *ret_devices)
+/* Nobody uses it yet. */
+static struct score_trait trait_of(const struct vendor_device *from, uint16_t profiles_at)
 {
-    uint16_t groups = 0;
-    size_t devices = 0;
-    for (uint16_t i = 0; i < o->cards_n; i++) {
-        groups = (uint16_t)(groups + (o->cards[i].devices_n > 0));
-        devices += o->cards[i].devices_n;
-    }
-    *ret_devices = devices;
-    return groups;
+    return (struct score_trait){
+        .bits_total = from->bits,
+        .zone = from->zone,
+        .profile = from->profiles_n ? (uint16_t)(profiles_at + from->profile) : 0,
+        .profiles_n = from->profiles_n};
 }
 
-static uint16_t count_broken(const struct cluster_node_object *o)
+/* Whether there is something to say of the cards, or of who uses them, beyond amounts. */
+static bool have_traits(const struct vendor *v, const struct cluster_node_cards *cards)
 {
+    if (v->pod_class.n > 0 || v->pod_qos.n > 0)
+        return true;
+    for (uint16_t i = 0; i < cards->devices_n; i++) {
+        const struct vendor_device *d = &cards->devices[i];
+        if (d->bits || d->zone != SCORE_ZONE_NONE || d->profiles_n > 0)
+            return true;
+    }
+    return false;
+}
+
+struct sizes { /* of all cards of an object */
+    size_t devices, profiles;
+    uint16_t groups, topologies, broken, faults;
+    bool traits;
+};
+
+static struct sizes sizes_of(const struct cluster_config *cfg, const struct cluster_node_object *o)
+{
+    struct sizes s = {0};
+    for (uint16_t i = 0; i < o->cards_n; i++) {
+        const struct cluster_node_cards *c = &o->cards[i];
+        s.devices += c->devices_n;
+        s.profiles += c->profiles_n;
+        s.groups = (uint16_t)(s.groups + (c->devices_n > 0));
+        s.topologies = (uint16_t)(s.topologies + (c->topology.n > 0));
+        s.broken = (uint16_t)(s.broken + (c->broken.p != NULL));
+        s.faults = (uint16_t)(s.faults + (c->broken.p != NULL) + (c->card_fault.p != NULL) +
+                              (c->topology_fault.p != NULL));
+        s.traits = s.traits ||
+                   (c->devices_n > 0 && have_traits(vendor_at(cfg->vendors, c->vendor), c));
+    }
+    return s;
+}
+
+/* By (index, UUID), as everywhere; decoders sort, but callers may have made the object themselves.
+ * True: they stood so already. */
+static bool order_of(const struct cluster_node_cards *cards, uint16_t order[SCORE_DEVICES_MAX])
+{
+    bool stood = true;
+    for (uint16_t i = 0; i < cards->devices_n; i++) {
+        const struct vendor_device *d = &cards->devices[i];
+        uint16_t at = i;
+        for (; at > 0; at--) {
+            const struct vendor_device *before = &cards->devices[order[at - 1]];
+            if (before->index < d->index ||
+                (before->index == d->index && str_cmp(before->id, d->id) <= 0))
+                break;
+            order[at] = order[at - 1];
+        }
+        order[at] = i;
+        stood = stood && at == i;
+    }
+    return stood;
+}
+
+static uint16_t faults_of(const struct cluster_node_cards *c, struct cluster_fault *ret)
+{
+    const struct str texts[] = {c->broken, c->card_fault, c->topology_fault};
     uint16_t n = 0;
-    for (uint16_t i = 0; i < o->cards_n; i++)
-        n = (uint16_t)(n + (o->cards[i].broken.p != NULL));
+    for (size_t i = 0; i < 3; i++)
+        if (texts[i].p)
+            ret[n++] = (struct cluster_fault){c->vendor, texts[i]};
     return n;
 }
 
-static struct inventory *inventory_new(const struct cluster_node_object *o)
+/* ---- an inventory: one block ---- */
+
+static size_t text_bytes(const struct cluster_node_object *o)
 {
     size_t n = o->name.n + o->uid.n + o->lock.n;
-    for (uint16_t i = 0; i < o->cards_n; i++)
-        for (uint16_t k = 0; k < o->cards[i].devices_n; k++)
-            n += o->cards[i].devices[k].id.n;
-    struct inventory *inv = malloc(sizeof(*inv) + n + 1);
-    if (inv)
-        atomic_init(&inv->refs, 1);
+    for (uint16_t i = 0; i < o->cards_n; i++) {
+        const struct cluster_node_cards *c = &o->cards[i];
+        struct cluster_fault faults[3];
+        for (uint16_t k = 0; k < c->devices_n; k++)
+            n += c->devices[k].id.n;
+        for (uint16_t k = 0; k < c->profiles_n; k++)
+            n += c->profiles[k].name.n + c->profiles[k].id.n;
+        for (uint16_t k = faults_of(c, faults); k > 0; k--)
+            n += faults[k - 1].text.n;
+    }
+    return n;
+}
+
+static struct inventory *inventory_new(const struct cluster_node_object *o, const struct sizes *z)
+{
+    struct inventory *inv = calloc(
+        1, sizeof(*inv) + z->topologies * sizeof(*inv->topologies) +
+               z->profiles * sizeof(*inv->profiles) + z->faults * sizeof(*inv->faults) +
+               text_bytes(o));
+    if (!inv)
+        return NULL;
+    atomic_init(&inv->refs, 1);
+    inv->topologies = (struct topology **)(void *)(inv + 1);
+    inv->profiles = (struct score_profile *)(void *)(inv->topologies + z->topologies);
+    inv->faults = (struct cluster_fault *)(void *)(inv->profiles + z->profiles);
+    inv->text = (char *)(inv->faults + z->faults);
     return inv;
 }
 
@@ -373,63 +465,106 @@ static struct str keep(char **at, struct str s)
     return kept;
 }
 
-/* (index, UUID), as everywhere; decoders sort, but callers may have made the object themselves */
-static int device_cmp(const void *a, const void *b)
+static void keep_profiles(struct inventory *inv, uint16_t first,
+                          const struct cluster_node_cards *cards, char **at)
 {
-    const struct score_device *x = a, *y = b;
-    if (x->index != y->index)
-        return x->index < y->index ? -1 : 1;
-    return str_cmp(x->uuid, y->uuid);
+    for (uint16_t i = 0; i < cards->profiles_n; i++) {
+        struct score_profile *p = &inv->profiles[first + i];
+        *p = cards->profiles[i];
+        p->name = keep(at, p->name);
+        p->id = keep(at, p->id);
+    }
+}
+
+/* The type and mode of a card; false: no memory. */
+static bool name_device(struct cluster_store *st, const struct vendor_device *from,
+                        struct score_device *d, uint16_t *broken_n)
+{
+    const uint32_t type = intern(st->types, from->type), mode = intern(st->types, from->mode);
+    if (type == NO_SLOT || mode == NO_SLOT)
+        return false;
+    if (type == SCORE_TYPES_MAX || mode == SCORE_TYPES_MAX) {
+        d->flags |= SCORE_DEVICE_UNHEALTHY; /* nobody could tell what it is */
+        ++*broken_n;
+        return true;
+    }
+    d->type = (uint16_t)type;
+    d->mode = mode;
+    return true;
+}
+
+struct filling { /* where the next group goes */
+    struct cluster_store *st;
+    struct snode *s;
+    uint16_t group, device, profile, fault;
+    char *text;
+};
+
+static bool add_group(struct filling *f, const struct cluster_node_cards *cards)
+{
+    struct snode *s = f->s;
+    struct score_group *group = &s->groups[f->group++];
+    uint16_t order[SCORE_DEVICES_MAX];
+    const bool stood = order_of(cards, order);
+    *group =
+        (struct score_group){.vendor = cards->vendor, .first = f->device, .n = cards->devices_n};
+    if (s->traits && have_traits(vendor_at(f->st->cfg.vendors, cards->vendor), cards))
+        group->traits = s->traits + f->device;
+    for (uint16_t k = 0; k < cards->devices_n; k++, f->device++) {
+        const struct vendor_device *from = &cards->devices[order[k]];
+        struct score_device *d = &s->devices[f->device];
+        *d = device_of(cards, from, keep(&f->text, from->id));
+        if (s->traits)
+            s->traits[f->device] = trait_of(from, f->profile);
+        if (!name_device(f->st, from, d, &s->pub.broken_n))
+            return false;
+    }
+    if (stood && cards->topology.n == cards->devices_n) {
+        struct topology *t = topology_get(f->st, &cards->topology);
+        if (!t)
+            return false;
+        s->inv->topologies[s->inv->topologies_n++] = t;
+        group->topology = &t->pub;
+    }
+    return true;
 }
 
 struct snode *snode_from_object(struct cluster_store *st, const struct cluster_node_object *o)
 {
-    size_t devices = 0;
-    const uint16_t groups = count_groups(o, &devices);
-    if (devices > UINT16_MAX)
+    const struct sizes z = sizes_of(&st->cfg, o);
+    if (z.devices > SCORE_DEVICES_MAX || z.profiles > UINT16_MAX)
         return NULL;
-    struct snode *s = snode_new(groups, (uint16_t)devices, false);
-    struct inventory *inv = s ? inventory_new(o) : NULL;
+    struct snode *s = snode_new(z.groups, (uint16_t)z.devices, z.traits);
+    struct inventory *inv = s ? inventory_new(o, &z) : NULL;
     if (!inv) {
         free(s);
         return NULL;
     }
+    struct filling f = {.st = st, .s = s, .text = inv->text};
     s->inv = inv;
-    char *at = inv->text;
-    s->pub.score.name = keep(&at, o->name);
-    s->pub.uid = keep(&at, o->uid);
+    s->pub.score.name = keep(&f.text, o->name);
+    s->pub.uid = keep(&f.text, o->uid);
     if (o->lock.p)
-        s->pub.lock = keep(&at, o->lock);
-    s->pub.broken_n = count_broken(o);
+        s->pub.lock = keep(&f.text, o->lock);
+    s->pub.broken_n = z.broken;
+    s->pub.faults = inv->faults;
+    s->pub.faults_n = z.faults;
+    s->pub.score.profiles = inv->profiles;
+    s->pub.score.profiles_n = (uint16_t)z.profiles;
     s->pub.score.cpu_alloc_milli = o->cpu_alloc_milli;
     s->pub.score.memory_alloc_mib = o->memory_alloc_mib;
-    uint16_t g = 0, n = 0;
     for (uint16_t i = 0; i < o->cards_n; i++) {
         const struct cluster_node_cards *cards = &o->cards[i];
-        if (cards->devices_n == 0)
-            continue;
-        s->groups[g++] =
-            (struct score_group){.vendor = cards->vendor, .first = n, .n = cards->devices_n};
-        for (uint16_t k = 0; k < cards->devices_n; k++, n++) {
-            struct score_device d =
-                device_of(cards, &cards->devices[k], keep(&at, cards->devices[k].id));
-            uint32_t type = intern(st->types, cards->devices[k].type);
-            uint32_t mode = intern(st->types, cards->devices[k].mode);
-            if (type == NO_SLOT || mode == NO_SLOT) {
-                snode_unref(s);
-                return NULL;
-            }
-            if (type == SCORE_TYPES_MAX || mode == SCORE_TYPES_MAX) {
-                d.flags |= SCORE_DEVICE_UNHEALTHY; /* nobody could tell what it is */
-                s->pub.broken_n++;
-            } else {
-                d.type = (uint16_t)type;
-                d.mode = mode;
-            }
-            s->devices[n] = d;
+        const uint16_t first = f.fault;
+        f.fault = (uint16_t)(f.fault + faults_of(cards, inv->faults + first));
+        for (uint16_t k = first; k < f.fault; k++)
+            inv->faults[k].text = keep(&f.text, inv->faults[k].text);
+        keep_profiles(inv, f.profile, cards, &f.text);
+        if (cards->devices_n > 0 && !add_group(&f, cards)) {
+            snode_unref(s);
+            return NULL;
         }
-        qsort(&s->devices[n - cards->devices_n], cards->devices_n, sizeof(struct score_device),
-              device_cmp);
+        f.profile = (uint16_t)(f.profile + cards->profiles_n);
     }
     s->pub.score.types = st->types->text;
     s->pub.score.types_n = st->types->n;
@@ -495,17 +630,22 @@ static bool gather_texts(struct texts *t, const struct cluster_node_object *o, s
     return true;
 }
 
-static void add_card(const struct cluster_node *known, uint16_t vendor, struct texts *texts,
-                     const struct vendor_device *from, struct score_device *d)
+static const struct score_trait *find_trait(const struct cluster_node *node,
+                                            const struct score_device *card)
 {
-    const struct score_device *used = find_card(known, vendor, from->id);
-    uint32_t type = find_text(texts, from->type), mode = find_text(texts, from->mode);
-    if (type == NO_SLOT || mode == NO_SLOT) {
-        d->flags |= SCORE_DEVICE_UNHEALTHY;
-    } else {
-        d->type = (uint16_t)type;
-        d->mode = mode;
+    const uint16_t at = (uint16_t)(card - node->score.devices);
+    for (uint16_t g = 0; g < node->score.groups_n; g++) {
+        const struct score_group *group = &node->score.groups[g];
+        if (group->traits && at >= group->first && at < group->first + group->n)
+            return &group->traits[at - group->first];
     }
+    return NULL;
+}
+
+static void add_use(const struct cluster_node *known, uint16_t vendor, struct score_device *d,
+                    struct score_trait *t)
+{
+    const struct score_device *used = find_card(known, vendor, d->uuid);
     if (!used)
         return;
     d->mem_used_mib = used->mem_used_mib;
@@ -514,6 +654,60 @@ static void add_card(const struct cluster_node *known, uint16_t vendor, struct t
     if (d->mem_used_mib > d->mem_total_mib || d->cores_used_pct > d->cores_total_pct ||
         d->shares_used > d->shares_total)
         d->flags |= SCORE_DEVICE_LENT;
+    const struct score_trait *by = t ? find_trait(known, used) : NULL;
+    if (!by)
+        return;
+    t->bits_used = by->bits_used;
+    t->online = by->online;
+    t->offline = by->offline;
+    t->qos = by->qos;
+}
+
+struct simulated {
+    struct score_group *groups;
+    struct score_device *devices;
+    struct score_trait *traits; /* NULL: none */
+    struct score_profile *profiles;
+    struct cluster_fault *faults;
+    uint16_t groups_n, devices_n, profiles_n, faults_n;
+};
+
+static void simulate_group(struct simulated *sim, const struct cluster_node_cards *cards,
+                           const struct cluster_node *known, struct texts *texts, bool traits)
+{
+    struct score_group *group = &sim->groups[sim->groups_n++];
+    uint16_t order[SCORE_DEVICES_MAX];
+    *group = (struct score_group){.vendor = cards->vendor,
+                                  .first = sim->devices_n,
+                                  .n = cards->devices_n,
+                                  .closed = closed_on(known, cards->vendor)};
+    if (order_of(cards, order) && cards->topology.n == cards->devices_n)
+        group->topology = &cards->topology; /* as long as the object: both are the request's */
+    if (traits)
+        group->traits = sim->traits + group->first;
+    for (uint16_t k = 0; k < cards->devices_n; k++) {
+        const struct vendor_device *from = &cards->devices[order[k]];
+        struct score_device *d = &sim->devices[sim->devices_n];
+        struct score_trait *t = traits ? &sim->traits[sim->devices_n] : NULL;
+        *d = device_of(cards, from, from->id);
+        if (t)
+            *t = trait_of(from, sim->profiles_n);
+        const uint32_t type = find_text(texts, from->type), mode = find_text(texts, from->mode);
+        if (type == NO_SLOT || mode == NO_SLOT) {
+            d->flags |= SCORE_DEVICE_UNHEALTHY;
+        } else {
+            d->type = (uint16_t)type;
+            d->mode = mode;
+        }
+        add_use(known, cards->vendor, d, t);
+        group->mem_total_mib += d->mem_total_mib;
+        group->mem_used_mib += d->mem_used_mib;
+        group->cores_total_pct += d->cores_total_pct;
+        group->cores_used_pct += d->cores_used_pct;
+        group->shares_total += d->shares_total;
+        group->shares_used += d->shares_used;
+        sim->devices_n++;
+    }
 }
 
 enum err_code cluster_snapshot_simulate(const struct cluster_snapshot *s,
@@ -521,48 +715,43 @@ enum err_code cluster_snapshot_simulate(const struct cluster_snapshot *s,
                                         const struct cluster_node_object *o, struct arena *arena,
                                         struct cluster_node *ret, struct err *err)
 {
-    (void)cfg;
     const struct cluster_node *known = cluster_snapshot_find(s, o->name);
     if (known && !str_eq(known->uid, o->uid))
         known = NULL; /* another node that once had this name */
-    size_t devices = 0;
-    const uint16_t groups_n = count_groups(o, &devices);
-    if (devices > SCORE_DEVICES_MAX)
+    const struct sizes z = sizes_of(cfg, o);
+    if (z.devices > SCORE_DEVICES_MAX || z.profiles > UINT16_MAX)
         return err_set(err, ERR_TOO_LARGE, "node " STR_FMT ": more than %d cards", STR_ARG(o->name),
                        SCORE_DEVICES_MAX);
     struct texts texts = {.s = s, .n = s->types_n};
-    struct score_group *groups = arena_array(arena, groups_n, sizeof(*groups));
-    struct score_device *list = arena_array(arena, devices, sizeof(*list));
-    if (!groups || !list || !gather_texts(&texts, o, devices, arena))
+    struct simulated sim = {
+        .groups = arena_array(arena, z.groups, sizeof(*sim.groups)),
+        .devices = arena_array(arena, z.devices, sizeof(*sim.devices)),
+        .traits = arena_array(arena, z.traits ? z.devices : 0, sizeof(*sim.traits)),
+        .profiles = arena_array(arena, z.profiles, sizeof(*sim.profiles)),
+        .faults = arena_array(arena, z.faults, sizeof(*sim.faults)),
+    };
+    if (arena_failed(arena) || !gather_texts(&texts, o, z.devices, arena))
         return err_set(err, ERR_NO_MEMORY, "node " STR_FMT ": no memory", STR_ARG(o->name));
-    uint16_t g = 0, n = 0;
     for (uint16_t i = 0; i < o->cards_n; i++) {
         const struct cluster_node_cards *cards = &o->cards[i];
-        if (cards->devices_n == 0)
-            continue;
-        struct score_group group = {.vendor = cards->vendor, .first = n, .n = cards->devices_n};
-        group.closed = closed_on(known, cards->vendor);
-        for (uint16_t k = 0; k < cards->devices_n; k++, n++) {
-            struct score_device *d = &list[n];
-            *d = device_of(cards, &cards->devices[k], cards->devices[k].id);
-            add_card(known, cards->vendor, &texts, &cards->devices[k], d);
-            group.mem_total_mib += d->mem_total_mib;
-            group.mem_used_mib += d->mem_used_mib;
-            group.cores_total_pct += d->cores_total_pct;
-            group.cores_used_pct += d->cores_used_pct;
-            group.shares_total += d->shares_total;
-            group.shares_used += d->shares_used;
-        }
-        qsort(&list[group.first], group.n, sizeof(*list), device_cmp);
-        groups[g++] = group;
+        sim.faults_n = (uint16_t)(sim.faults_n + faults_of(cards, sim.faults + sim.faults_n));
+        if (cards->devices_n > 0)
+            simulate_group(&sim, cards, known, &texts,
+                           have_traits(vendor_at(cfg->vendors, cards->vendor), cards));
+        if (cards->profiles_n > 0)
+            memcpy(sim.profiles + sim.profiles_n, cards->profiles,
+                   cards->profiles_n * sizeof(*sim.profiles));
+        sim.profiles_n = (uint16_t)(sim.profiles_n + cards->profiles_n);
     }
     *ret = (struct cluster_node){
         .score = {.name = o->name,
-                  .groups = groups,
-                  .devices = list,
+                  .groups = sim.groups,
+                  .devices = sim.devices,
                   .types = texts.own ? texts.own : s->types->text,
-                  .groups_n = groups_n,
-                  .devices_n = (uint16_t)devices,
+                  .profiles = sim.profiles,
+                  .groups_n = sim.groups_n,
+                  .devices_n = sim.devices_n,
+                  .profiles_n = sim.profiles_n,
                   .types_n = texts.n,
                   .cpu_alloc_milli = o->cpu_alloc_milli,
                   .memory_alloc_mib = o->memory_alloc_mib,
@@ -573,6 +762,8 @@ enum err_code cluster_snapshot_simulate(const struct cluster_snapshot *s,
         .uid = o->uid,
         .lock = o->lock,
         .pods = known ? known->pods : 0,
-        .broken_n = count_broken(o)};
+        .broken_n = z.broken,
+        .faults = sim.faults,
+        .faults_n = sim.faults_n};
     return ERR_OK;
 }

@@ -84,6 +84,7 @@ void cluster_store_free(struct cluster_store *st)
         chunk_unref(st->chunks[i]);
     cluster_snapshot_unref(st->current);
     types_unref(st->types);
+    topologies_done(&st->topologies);
     table_done(&st->records);
     table_done(&st->nodes);
     table_done(&st->spaces);

@@ -287,11 +287,16 @@ struct vendor_cards { /* of one row on one node; from the arena or the text */
     /* n = devices_n, pair in the devices' order; bound NULL. All absent: topology.n 0. */
     struct score_topology topology;
     struct str topology_fault; /* why the pairs or tables are not known though the node names them; p NULL: none */
+    struct str card_fault; /* why cards are unhealthy that were registered as healthy; p NULL: none */
 };
 /* Every kind of inventory (enum vendor_inventory). ERR_INVALID as vendor_register_decode(), of which this is the
  * general form; the pairs and tables never make it fail. */
 MUST_USE enum err_code vendor_cards_decode(const struct vendor *v, const struct vendor_node_text *text,
                                            struct arena *arena, struct vendor_cards *ret, struct err *err);
+/* Whether the row's plugin lives on a node whose status.allocatable has this for res_count (p NULL: nothing). Plugins
+ * that answer a handshake, and those whose registration counts only beside the resource, live while it is above 0
+ * (nvidia.md 9, vendors-b.md 5d); others until it is said to be 0. */
+bool vendor_alive(const struct vendor *v, struct str allocatable);
 /* Whether a pod's pod_soft annotation asks for cards split in software. */
 bool vendor_soft(const struct vendor *v, struct str text);
 
