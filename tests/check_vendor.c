@@ -145,11 +145,11 @@ START_TEST(nvidia_row)
 {
     struct vendor_table *t CLEANUP(vendor_table_free_p) = builtin();
     static const enum score_check ORDER[] = {
-        SCORE_CHECK_HEALTH, SCORE_CHECK_CORDON,    SCORE_CHECK_TYPE,       SCORE_CHECK_UUID,
-        SCORE_CHECK_SLOTS,  SCORE_CHECK_MUTEX,     SCORE_CHECK_QUOTA,      SCORE_CHECK_MEMORY,
-        SCORE_CHECK_CORES,  SCORE_CHECK_EXCLUSIVE, SCORE_CHECK_ZERO_CORES, SCORE_CHECK_PLACEMENT,
-        SCORE_CHECK_END};
-    ck_assert_int_eq(vendor_count(t), 1);
+        SCORE_CHECK_HEALTH,    SCORE_CHECK_CORDON,     SCORE_CHECK_TYPE,      SCORE_CHECK_NUMA,
+        SCORE_CHECK_UUID,      SCORE_CHECK_SLOTS,      SCORE_CHECK_MUTEX,     SCORE_CHECK_QUOTA,
+        SCORE_CHECK_MEMORY,    SCORE_CHECK_CORES,      SCORE_CHECK_EXCLUSIVE, SCORE_CHECK_ZERO_CORES,
+        SCORE_CHECK_PLACEMENT, SCORE_CHECK_END};
+    ck_assert_int_eq(vendor_count(t), 25);
     const struct vendor *v = vendor_at(t, 0);
     ck_str("key", v->core.key, STR("NVIDIA"));
     ck_str("core's key", vendor_cores(t)[0].key, STR("NVIDIA"));

@@ -270,7 +270,8 @@ enum err_code cluster_node_decode(const struct cluster_config *cfg, struct str t
         return decode_failed(&r.d, "node", err);
     size_t devices = 0;
     for (size_t i = 0; i < r.n; i++) {
-        if (!r.of[i].registered)
+        if (!r.of[i].registered ||
+            vendor_at(cfg->vendors, r.of[i].vendor)->inventory != VENDOR_INVENTORY_JSON)
             continue;
         enum err_code rc = judge_vendor(&r, &r.of[i], &devices, &cards[node.cards_n], err);
         if (rc)

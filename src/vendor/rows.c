@@ -144,7 +144,7 @@ static const struct key ADMISSION[] = {
     { .name = "runtimeClass", .type = T_CLASS, .field = FIELD(runtime_class) },
     { .name = "corePolicy", .type = T_POLICY, .field = FIELD(core_policy) },
     TEXT("envPriority", env_priority), TEXT("envCorePolicy", env_core_policy), TEXT("envVisible", env_visible),
-    TEXT("envName", env_name), BOOL("overwriteEnv", overwrite_env),
+    TEXT("envHidden", env_hidden), TEXT("envName", env_name), BOOL("overwriteEnv", overwrite_env),
     INT("above", admit_above, INT32_MAX), INT("cores", admit_cores, INT32_MAX), INT("memory", admit_mem, INT32_MAX),
     { .name = "slices", .type = T_INTS, .field = FIELD(admit_slices), .count = FIELD(admit_slices_n),
       .min = 1, .max = INT32_MAX },
