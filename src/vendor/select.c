@@ -70,6 +70,11 @@ bool vendor_numa_bind(const struct vendor_selection_text *text)
     return text->numa_bind.p && str_go_bool(text->numa_bind, &on) && on;
 }
 
+bool vendor_soft(const struct vendor *v, struct str text)
+{
+    return v->rules & VENDOR_RULE_SOFT && str_eq(text, STR("hami-core")); /* vendors-a.md 1.3 */
+}
+
 /* ---- policies ---- */
 
 static bool has_token(struct str policy, struct str token)
