@@ -307,8 +307,6 @@ START_TEST(no_such_node)
 }
 END_TEST
 
-/* ---- races and faults ---- */
-
 struct spoiler {
     struct fixture *f;
     int asked, until; /* spoils so often */
@@ -330,6 +328,110 @@ static bool spoil(void *ctx)
     }
     return !s->refuse;
 }
+
+/* ---- a lock that is a bare time (vendors-a.md 2.4) ---- */
+
+#define BARE       "2026-09-21T14:13:20.000000Z"
+#define JUST_UNDER "2026-09-21T14:11:20Z"
+#define JUST_OVER  "2026-09-21T14:11:19Z"
+/* clang-format off */
+static const struct {
+    const char *name, *value;
+    enum err_code code;
+} TIME_ONLY[] = {
+    {"free", NULL, ERR_OK},
+    {"young", NOW, ERR_BUSY},
+    {"young, and our own text", BARE, ERR_BUSY},
+    {"exactly at the limit", JUST_UNDER, ERR_BUSY},
+    {"old", JUST_OVER, ERR_OK},
+    {"a little in the future", "2026-09-21T14:15:00Z", ERR_BUSY},
+    {"far in the future", "2036-09-21T14:15:00Z", ERR_OK},
+    {"unreadable", "garbage", ERR_OK},
+    {"empty", "", ERR_OK},
+    {"with an owner", NOW ",ml,mine", ERR_OK},
+};
+/* clang-format on */
+
+static void setup_time_only(struct fixture *f, const char *value)
+{
+    setup(f, value, true);
+    f->args.time_only = true;
+    f->args.expire_ms = LEASE_LOCK_TIME_ONLY_MS;
+}
+
+START_TEST(cambricon_defect_c2_c3_taken_by_test_or_busy)
+{
+    struct fixture f;
+    setup_time_only(&f, TIME_ONLY[_i].value);
+    char value[LEASE_LOCK_MAX] = "untouched";
+    struct err err = {0};
+    const char *name = TIME_ONLY[_i].name;
+    enum err_code rc = lease_lock_take(&f.args, value, &err);
+    ck_assert_msg(rc == TIME_ONLY[_i].code, "%s: %s: %s", name, err_class(rc)->name, err.text);
+    check_value(&f, name, rc ? TIME_ONLY[_i].value : BARE);
+    ck_assert_msg(strcmp(value, rc ? "untouched" : BARE) == 0, "%s: returned %s", name, value);
+    if (rc) { /* as retriable as the shared lock's (C3) */
+        ck_assert_str_eq(err.text, "node n1 has been locked within 2m0s: node lock contention");
+        ck_assert(err_class(rc)->retriable);
+    }
+    kube_free(f.k);
+    /* somebody comes between our look and our write (C2) */
+    setup_time_only(&f, TIME_ONLY[_i].value);
+    struct spoiler s = {.f = &f, .until = 1, .with = "2026-09-21T14:13:19+00:0"};
+    f.args.may_write = spoil;
+    f.args.ctx = &s;
+    ck_assert_msg(lease_lock_take(&f.args, value, NULL) == ERR_BUSY, "%s: in between", name);
+    kube_free(f.k);
+}
+END_TEST
+
+/* clang-format off */
+static const struct {
+    const char *name, *value, *expect;
+    bool gone;
+} TIME_ONLY_RELEASES[] = {
+    {"ours", BARE, BARE, true},
+    {"not known to be ours", BARE, "", false},
+    {"another's", NOW, BARE, false},
+    {"another's of the same second", "2026-09-21T14:13:20.000001Z", BARE, false},
+    {"none", NULL, BARE, true},
+    {"none, none known", NULL, "", true},
+    {"with an owner of our name", NOW ",ml,mine", "", false},
+};
+/* clang-format on */
+
+START_TEST(cambricon_defect_c1_only_what_we_wrote_is_released)
+{
+    struct fixture f;
+    const char *value = TIME_ONLY_RELEASES[_i].value, *name = TIME_ONLY_RELEASES[_i].name;
+    setup_time_only(&f, value);
+    struct err err = {0};
+    enum err_code rc = lease_lock_release(&f.args, str_z(TIME_ONLY_RELEASES[_i].expect), &err);
+    ck_assert_msg(rc == ERR_OK, "%s: %s", name, err.text);
+    check_value(&f, name, TIME_ONLY_RELEASES[_i].gone ? NULL : value);
+    kube_free(f.k);
+}
+END_TEST
+
+/* Whether our write came through is not known: its value is, and takes the lock away again. */
+START_TEST(a_bare_time_of_unknown_outcome)
+{
+    struct fixture f;
+    setup_time_only(&f, NULL);
+    kube_store_fault(f.st, &(struct kube_fault_rule){
+                               .fault = KUBE_FAULT_CUT_DONE, .verb = KUBE_PATCH, .kind = -1});
+    char value[LEASE_LOCK_MAX] = "untouched";
+    ck_assert_int_eq(lease_lock_take(&f.args, value, NULL), ERR_UNKNOWN);
+    kube_store_fault_clear(f.st);
+    ck_assert_str_eq(value, BARE);
+    check_value(&f, "it came through", BARE);
+    ck_ok(lease_lock_release(&f.args, str_z(value), why));
+    check_value(&f, "given back", NULL);
+    kube_free(f.k);
+}
+END_TEST
+
+/* ---- races and faults ---- */
 
 START_TEST(lost_races)
 {
@@ -563,6 +665,10 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, takes, 0, (int)COUNT(TAKES));
     tcase_add_loop_test(tc, releases, 0, (int)COUNT(RELEASES));
+    tcase_add_loop_test(tc, cambricon_defect_c2_c3_taken_by_test_or_busy, 0, (int)COUNT(TIME_ONLY));
+    tcase_add_loop_test(tc, cambricon_defect_c1_only_what_we_wrote_is_released, 0,
+                        (int)COUNT(TIME_ONLY_RELEASES));
+    tcase_add_test(tc, a_bare_time_of_unknown_outcome);
     tcase_add_test(tc, a_bind_that_died);
     tcase_add_test(tc, a_bind_that_ends_meanwhile);
     tcase_add_test(tc, other_annotations_stay);

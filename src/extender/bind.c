@@ -17,12 +17,12 @@
 #include <string.h>
 #include <time.h>
 
-#define DECIDE_TRIES   16  /* the node moved while we decided */
-#define CONFLICT_TRIES 3   /* kube-scheduler itself may have moved the pod */
-#define FENCE_TRIES    3   /* while kube-scheduler waits; then the settling thread goes on */
-#define LOCK_LOOK_MS   10  /* how often our own books are asked whether a lock is gone */
-#define LOCK_RETRY_MS  250 /* how often the API server is, when they say that it is not */
-#define LIST_MAX_BYTES (256 << 10) /* Kubernetes' limit of an object's annotations together */
+#define DECIDE_TRIES    16  /* the node moved while we decided */
+#define CONFLICT_TRIES  3   /* kube-scheduler itself may have moved the pod */
+#define FENCE_TRIES     3   /* while kube-scheduler waits; then the settling thread goes on */
+#define LOCK_LOOK_MS    10  /* how often our own books are asked whether a lock is gone */
+#define LOCK_RETRY_MS   250 /* how often the API server is, when they say that it is not */
+#define NOTES_MAX_BYTES (256 << 10) /* Kubernetes' limit of an object's annotations together */
 
 /* One bind on its way through the steps. */
 struct bind {
@@ -31,9 +31,9 @@ struct bind {
     struct ext_bind_args args;
     struct cluster_pod *pod; /* heap clone */
     struct score_placement placement;
-    struct str *uuids;           /* of placement.parts, in the arena */
-    struct str resource_version; /* the Binding's precondition */
-    bool reserved_keys;          /* to be cleaned first */
+    struct vendor_written *written; /* of placement.parts, in the arena */
+    struct str resource_version;    /* the Binding's precondition */
+    bool reserved_keys;             /* to be cleaned first */
     int64_t deadline_ms;
     struct ext_term term; /* of the leading that it began in */
     bool charged;
@@ -112,17 +112,59 @@ static enum err_code find_pod(struct bind *b, struct err *err)
 
 /* ---- decide and charge ---- */
 
-/* The snapshot goes; the cards' names are needed until the Binding is written. */
-static enum err_code remember_uuids(struct bind *b, const struct cluster_node *node,
-                                    struct err *err)
+/* Of the card's group; NULL: no card of it has any. */
+static const struct score_trait *trait_of(const struct score_node *node, uint16_t device)
 {
-    b->uuids = arena_array(b->r->arena, b->placement.parts_n + 1u, sizeof(*b->uuids));
-    if (b->uuids)
-        for (uint16_t p = 0; p < b->placement.parts_n; p++)
-            b->uuids[p] =
-                arena_str(b->r->arena, node->score.devices[b->placement.parts[p].device].uuid);
-    return arena_failed(b->r->arena) ? err_set(err, ERR_NO_MEMORY, "bind: out of request memory")
-                                     : ERR_OK;
+    for (uint16_t g = 0; g < node->groups_n; g++) {
+        const struct score_group *group = &node->groups[g];
+        if (device >= group->first && device - group->first < group->n)
+            return group->traits ? &group->traits[device - group->first] : NULL;
+    }
+    return NULL;
+}
+
+static const struct score_profile *copy_profile(struct arena *arena, const struct score_node *node,
+                                                uint16_t number)
+{
+    if (number == 0)
+        return NULL;
+    assert(number <= node->profiles_n);
+    struct score_profile *copy = arena_alloc(arena, sizeof(*copy));
+    if (!copy)
+        return NULL; /* sticky: remember_written() looks */
+    *copy = node->profiles[number - 1];
+    copy->name = arena_str(arena, copy->name);
+    copy->id = arena_str(arena, copy->id);
+    return copy;
+}
+
+/* The snapshot goes; what it says of the cards is needed until the Binding is written. */
+static enum err_code remember_written(struct bind *b, const struct score_node *node,
+                                      struct err *err)
+{
+    struct arena *arena = b->r->arena;
+    b->written = arena_array(arena, b->placement.parts_n + 1u, sizeof(*b->written));
+    for (uint16_t p = 0; b->written && p < b->placement.parts_n; p++) {
+        const struct score_part *part = &b->placement.parts[p];
+        const struct score_device *card = &node->devices[part->device];
+        const struct score_trait *trait = trait_of(node, part->device);
+        const uint16_t container = b->pod->request.asks[part->ask].container;
+        b->written[p] =
+            (struct vendor_written){.container = container,
+                                    .container_name = b->pod->container_names[container],
+                                    .shares = part->shares,
+                                    .uuid = arena_str(arena, card->uuid),
+                                    .type = arena_str(arena, node->types[card->type]),
+                                    .minor = arena_str(arena, node->types[card->mode]),
+                                    .index = card->index,
+                                    .mem_mib = part->mem_mib,
+                                    .cores_pct = part->cores_pct,
+                                    .bits = part->bits,
+                                    .bits_total = trait ? trait->bits_total : 0,
+                                    .profile = copy_profile(arena, node, part->profile)};
+    }
+    return arena_failed(arena) ? err_set(err, ERR_NO_MEMORY, "bind: out of request memory")
+                               : ERR_OK;
 }
 
 static enum err_code decide_on(struct bind *b, const struct cluster_snapshot *snap, struct err *err)
@@ -160,7 +202,7 @@ static enum err_code decide_on(struct bind *b, const struct cluster_snapshot *sn
     if (rc)
         return rc;
     b->charged = true;
-    return remember_uuids(b, node, err);
+    return remember_written(b, &node->score, err);
 }
 
 static enum err_code decide(struct bind *b, struct err *err)
@@ -184,17 +226,19 @@ static bool in_flight(void *ctx, struct str ns, struct str pod)
     return ext_flight_is(b->app->binds, ns, pod);
 }
 
-static struct lease_lock_args lock_args(struct bind *b, struct str key)
+static struct lease_lock_args lock_args(struct bind *b, const struct ext_lock *lock)
 {
     return (struct lease_lock_args){.kube = b->app->kube,
                                     .clock = b->app->clock,
                                     .node = b->args.node,
-                                    .key = key,
+                                    .key = lock->key,
                                     .ns = b->args.ns,
                                     .pod = b->args.pod,
                                     .uid = b->args.uid,
+                                    .time_only = lock->time_only,
                                     .timeout_ms = write_timeout(b),
-                                    .expire_ms = b->app->config.lock_expire_ms,
+                                    .expire_ms = lock->time_only ? LEASE_LOCK_TIME_ONLY_MS
+                                                                 : b->app->config.lock_expire_ms,
                                     .may_write = may_write,
                                     .in_flight = in_flight,
                                     .ctx = b};
@@ -211,60 +255,67 @@ static bool is_locked(const struct bind *b)
 }
 
 /* Waits a little for a lock that somebody holds, as long as most workers are free: the plugin of
- * the pod before usually lets go within milliseconds. */
-static bool wait_for_lock(struct bind *b)
+ * the pod before usually lets go within milliseconds. Our watch shows the shared lock only. */
+static bool wait_for_lock(struct bind *b, const struct ext_lock *lock)
 {
     if (now_ms(b) + LOCK_RETRY_MS + EXT_WRITE_TIMEOUT_MS / 2 >= b->deadline_ms ||
         !ext_binds_may_wait(b->app->binds, (unsigned)b->app->config.workers_max / 2))
         return false;
     for (int waited = 0; waited < LOCK_RETRY_MS; waited += LOCK_LOOK_MS) {
         sleep_ms(LOCK_LOOK_MS);
-        if (!is_locked(b))
+        if (!lock->time_only && !is_locked(b))
             break;
     }
     ext_binds_waited(b->app->binds);
     return true;
 }
 
-/* One lock for each kind that the asked vendors' plugins need, in sorted order so that two binds
- * can't wait for each other. What was taken is in b->undo. */
-static enum err_code take_locks(struct bind *b, struct err *err)
+/* The kinds of locks that the asked vendors' plugins need, in sorted order so that two binds can't
+ * wait for each other. Init containers count: their devices are allocated by the same plugin
+ * (vendors-a.md S12 D7, core.md D C42). */
+static enum err_code list_locks(struct bind *b, size_t *ret_n, struct err *err)
 {
     const struct score_request *req = &b->pod->request;
-    struct str keys[EXT_LOCKS_MAX];
+    struct ext_lock *locks = b->undo.locks;
     size_t n = 0;
     for (uint16_t i = 0; i < req->asks_n; i++) {
         const struct vendor *v = vendor_at(b->app->vendors, req->asks[i].vendor);
         if (!(v->rules & VENDOR_RULE_LOCK))
             continue;
         size_t at = 0;
-        while (at < n && str_cmp(keys[at], v->node_lock) < 0)
+        while (at < n && str_cmp(locks[at].key, v->node_lock) < 0)
             at++;
-        if (at < n && str_eq(keys[at], v->node_lock))
+        if (at < n && str_eq(locks[at].key, v->node_lock))
             continue;
         if (n == EXT_LOCKS_MAX)
             return err_set(err, ERR_INTERNAL, "more than %d kinds of node locks for one pod",
                            EXT_LOCKS_MAX);
-        memmove(&keys[at + 1], &keys[at], (n - at) * sizeof(keys[0]));
-        keys[at] = v->node_lock;
+        memmove(&locks[at + 1], &locks[at], (n - at) * sizeof(locks[0]));
+        locks[at] = (struct ext_lock){.key = v->node_lock, .time_only = v->lock_time_only};
         n++;
     }
-    for (size_t i = 0; i < n; i++) {
-        enum err_code rc;
+    *ret_n = n;
+    return ERR_OK;
+}
+
+/* What was taken is in b->undo. */
+static enum err_code take_locks(struct bind *b, struct err *err)
+{
+    size_t n = 0;
+    enum err_code rc = list_locks(b, &n, err);
+    for (size_t i = 0; !rc && i < n; i++) {
+        struct ext_lock *lock = &b->undo.locks[i];
         do {
-            struct lease_lock_args args = lock_args(b, keys[i]);
-            b->undo.locks[i].key = keys[i];
-            rc = lease_lock_take(&args, b->undo.locks[i].value, err);
+            struct lease_lock_args args = lock_args(b, lock);
+            rc = lease_lock_take(&args, lock->value, err);
             ext_wrote(b->app, &b->term);
-        } while (rc == ERR_BUSY && wait_for_lock(b));
+        } while (rc == ERR_BUSY && wait_for_lock(b, lock));
         if (!rc || rc == ERR_UNKNOWN) /* perhaps ours, now or later: to be released */
             b->undo.locks_n = i + 1;
-        if (rc == ERR_UNKNOWN)
-            b->undo.locks[i].value[0] = '\0'; /* by owner */
-        if (rc)
-            return rc;
+        if (rc == ERR_UNKNOWN && !lock->time_only)
+            lock->value[0] = '\0'; /* by owner */
     }
-    return ERR_OK;
+    return rc;
 }
 
 /* ---- the Binding ---- */
@@ -279,40 +330,73 @@ static void add_pair(struct buf *out, bool *any, struct str key, struct str valu
     buf_json(out, value);
 }
 
-/* The two lists of one vendor, padded to all containers (node-side.md 2.3); nothing for vendors
- * without a share. */
-static enum err_code add_lists(struct bind *b, uint16_t vendor, struct buf *out, bool *any,
-                               struct err *err)
+struct notes { /* of a Binding, as they are written */
+    struct buf *out;
+    size_t bytes;
+    bool any;
+    struct vendor_written *shares; /* room for those of one vendor */
+    struct score_ask *asks;
+};
+
+static void add_note(void *ctx, struct str key, struct str value)
+{
+    struct notes *notes = ctx;
+    notes->bytes += key.n + value.n;
+    add_pair(notes->out, &notes->any, key, value);
+}
+
+/* What one vendor's plugins are to read; nothing for vendors without a share (vendors-a.md S12 D5,
+ * vendors-b.md D0.2). Shares and asks of one vendor are sorted by container, as the request is. */
+static enum err_code add_vendor(struct bind *b, uint16_t vendor, struct notes *notes,
+                                struct err *err)
 {
     const struct score_request *req = &b->pod->request;
-    const struct vendor *v = vendor_at(b->app->vendors, vendor);
-    struct vendor_alloc *list = arena_array(b->r->arena, b->placement.parts_n + 1u, sizeof(*list));
-    if (!list)
-        return err_set(err, ERR_NO_MEMORY, "bind: out of request memory");
-    uint16_t n = 0;
-    for (uint16_t p = 0; p < b->placement.parts_n; p++) {
-        const struct score_part *part = &b->placement.parts[p];
-        const struct score_ask *ask = &req->asks[part->ask];
-        if (ask->vendor == vendor)
-            list[n++] = (struct vendor_alloc){.container = ask->container,
-                                              .uuid = b->uuids[p],
-                                              .type = v->core.key,
-                                              .mem_mib = part->mem_mib,
-                                              .cores_pct = part->cores_pct};
-    }
-    if (n == 0)
+    struct vendor_write w = {.shares = notes->shares,
+                             .containers_n = b->pod->containers_n,
+                             .node = b->args.node,
+                             .now_ns = clock_wall_ns(b->app->clock),
+                             .asks = notes->asks};
+    for (uint16_t p = 0; p < b->placement.parts_n; p++)
+        if (req->asks[b->placement.parts[p].ask].vendor == vendor)
+            notes->shares[w.shares_n++] = b->written[p];
+    for (uint16_t i = 0; i < req->asks_n; i++)
+        if (req->asks[i].vendor == vendor)
+            notes->asks[w.asks_n++] = req->asks[i];
+    if (w.shares_n == 0)
         return ERR_OK;
-    struct buf text;
-    buf_init(&text, LIST_MAX_BYTES);
-    vendor_alloc_encode(list, n, b->pod->containers_n, &text);
     enum err_code rc =
-        text.failed ? err_set(err, ERR_TOO_LARGE, "bind: allocation list too long") : ERR_OK;
-    if (v->pod_allocated.n)
-        add_pair(out, any, v->pod_allocated, (struct str){text.p, text.n});
-    if (v->pod_to_allocate.n)
-        add_pair(out, any, v->pod_to_allocate, (struct str){text.p, text.n});
-    buf_done(&text);
-    return rc;
+        vendor_annotate(vendor_at(b->app->vendors, vendor), &w, b->r->arena, add_note, notes, err);
+    return rc ? err_prefix(err, rc, "bind") : ERR_OK;
+}
+
+/* The decision: what each vendor's plugins read, and what all do. */
+static enum err_code add_notes(struct bind *b, struct buf *out, struct err *err)
+{
+    struct arena *arena = b->r->arena;
+    struct notes notes = {
+        .out = out,
+        .shares = arena_array(arena, b->placement.parts_n + 1u, sizeof(*notes.shares)),
+        .asks = arena_array(arena, b->pod->request.asks_n + 1u, sizeof(*notes.asks))};
+    if (!notes.shares || !notes.asks)
+        return err_set(err, ERR_NO_MEMORY, "bind: out of request memory");
+    for (uint16_t vendor = 0; vendor < vendor_count(b->app->vendors); vendor++) {
+        enum err_code rc = add_vendor(b, vendor, &notes, err);
+        if (rc)
+            return rc;
+    }
+    char seconds[24];
+    struct str now = {seconds, (size_t)snprintf(seconds, sizeof(seconds), "%lld",
+                                                (long long)clock_wall_s(b->app->clock))};
+    add_note(&notes, STR(KEY_POD_NODE), b->args.node);
+    add_note(&notes, STR(KEY_POD_TIME), now);
+    add_note(&notes, STR(KEY_POD_BIND_TIME), now);
+    add_note(&notes, STR(KEY_POD_BIND_PHASE), STR(KEY_PHASE_ALLOCATING));
+    if (notes.bytes > NOTES_MAX_BYTES)
+        return err_set(err, ERR_TOO_LARGE,
+                       "bind: the allocation takes %zu bytes of annotations, an object has at most "
+                       "%d; ask for fewer cards or containers",
+                       notes.bytes, NOTES_MAX_BYTES);
+    return ERR_OK;
 }
 
 static enum err_code binding_body(struct bind *b, struct buf *out, struct err *err)
@@ -329,23 +413,13 @@ static enum err_code binding_body(struct bind *b, struct buf *out, struct err *e
             buf_json(out, b->resource_version);
         }
         buf_add(out, STR(",\"annotations\":{"));
-        bool any = false;
-        for (uint16_t vendor = 0; vendor < vendor_count(b->app->vendors); vendor++) {
-            enum err_code rc = add_lists(b, vendor, out, &any, err);
-            if (rc)
-                return rc;
-        }
-        char seconds[24];
-        struct str now = {seconds, (size_t)snprintf(seconds, sizeof(seconds), "%lld",
-                                                    (long long)clock_wall_s(b->app->clock))};
-        add_pair(out, &any, STR(KEY_POD_NODE), b->args.node);
-        add_pair(out, &any, STR(KEY_POD_TIME), now);
-        add_pair(out, &any, STR(KEY_POD_BIND_TIME), now);
-        add_pair(out, &any, STR(KEY_POD_BIND_PHASE), STR(KEY_PHASE_ALLOCATING));
+        enum err_code rc = add_notes(b, out, err);
+        if (rc)
+            return rc;
         buf_char(out, '}');
         if (b->args.node.n <= 63) { /* a longer name is no label value (node-side.md 2.1) */
             buf_add(out, STR(",\"labels\":{"));
-            any = false;
+            bool any = false;
             add_pair(out, &any, STR(KEY_POD_NODE), b->args.node);
             buf_char(out, '}');
         }

@@ -199,6 +199,7 @@ static bool release_locks(struct ext_settle *e)
                                        .ns = str_z(e->ns),
                                        .pod = str_z(e->name),
                                        .uid = str_z(e->uid),
+                                       .time_only = e->locks[i].time_only,
                                        .timeout_ms = EXT_WRITE_TIMEOUT_MS,
                                        .expire_ms = e->app->config.lock_expire_ms};
         struct err err;

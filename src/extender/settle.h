@@ -45,9 +45,10 @@ struct ext_settle { /* one bind whose outcome is not known, or locks that could 
     char resource_version[KUBE_RV_MAX]; /* the Binding's precondition */
     bool binding;                       /* false: only the locks are left */
     size_t locks_n;
-    struct {
+    struct ext_lock {
         struct str key;
-        char value[LEASE_LOCK_MAX];
+        bool time_only;             /* it is a bare time: ours by its value alone */
+        char value[LEASE_LOCK_MAX]; /* as we wrote it; empty: by owner */
     } locks[EXT_LOCKS_MAX];
 };
 enum ext_proof { EXT_PROOF_NONE, EXT_PROOF_BOUND, EXT_PROOF_NEVER };

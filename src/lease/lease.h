@@ -28,16 +28,21 @@ bool lease_lock_owned_by(const struct lease_lock *lock, struct str ns, struct st
  * A holder that is not bound yet keeps it while `in_flight` says that its Binding may be on the way; else it is replaced
  * when its lock is older than `expire_ms`, or, where `in_flight` can tell, than LEASE_LOCK_UNBOUND_MS; one that is bound to this node keeps it, however old. A legacy
  * time more than `expire_ms` in the future counts as expired.
- *   ret_value  the value now on the node (≥ LEASE_LOCK_MAX bytes)
+ *   ret_value  the value now on the node (≥ LEASE_LOCK_MAX bytes); ERR_UNKNOWN: the one that was sent
  * ERR_UNKNOWN: the lock may be ours now or later; release it. Other codes as kube_call. */
 #define LEASE_LOCK_MAX 512
 /* A Binding follows its lock within seconds (each of our writes ends after two): what has not followed by now died with its
  * process. */
 #define LEASE_LOCK_UNBOUND_MS 10000
+/* A lock that is a bare time (time_only; contract/vendors-a.md 2.4) says of nobody whose it is: it is replaced when it is
+ * older than `expire_ms` or can't be read, and is never "ours already". Ours has microseconds, so that it is known again
+ * by its value alone, and that a lock of the same second by somebody else is not taken for it. */
+#define LEASE_LOCK_TIME_ONLY_MS 120000 /* what such plugins wait */
 struct lease_lock_args {
     struct kube *kube;
     const struct clock *clock;
     struct str node, key, ns, pod, uid;
+    bool time_only; /* the kind of lock */
     int timeout_ms;
     int64_t expire_ms;
     bool (*may_write)(void *ctx);
@@ -46,7 +51,8 @@ struct lease_lock_args {
     void *ctx;
 };
 MUST_USE enum err_code lease_lock_take(const struct lease_lock_args *a, char ret_value[LEASE_LOCK_MAX], struct err *err);
-/* Removes it if it is still this pod's (owner test by namespace and name, and by value when `value` is not empty).
+/* Removes it if it is still this pod's (owner test by namespace and name, and by value when `value` is not empty;
+ * time_only: by value, which must not be empty then).
  * Somebody else's or none: ERR_OK, nothing done. `may_write` is not asked: undoing is always right, and the patch tests
  * the value that it removes. */
 MUST_USE enum err_code lease_lock_release(const struct lease_lock_args *a, struct str value, struct err *err);

@@ -327,6 +327,10 @@ static enum err_code holder_is_done(const struct lease_lock_args *a, const struc
 static enum err_code may_replace(const struct lease_lock_args *a, const struct lease_lock *lock,
                                  bool *ret, struct err *err)
 {
+    if (a->time_only) { /* whatever else stands in the value, nobody can be asked */
+        *ret = lock->form != LEASE_LOCK_LEGACY || expired(a, lock);
+        return ERR_OK;
+    }
     switch (lock->form) {
     case LEASE_LOCK_NONE:
     case LEASE_LOCK_MALFORMED: /* every plugin fails on it until somebody removes it */
@@ -338,6 +342,24 @@ static enum err_code may_replace(const struct lease_lock_args *a, const struct l
     default:
         return holder_is_done(a, lock, ret, err);
     }
+}
+
+/* Whether what stands there is this pod's. `value`: what we wrote; empty: unknown. */
+static bool is_ours(const struct lease_lock_args *a, const struct seen *seen, struct str value)
+{
+    if (!seen->value.p || (value.n > 0 && !str_eq(value, seen->value)))
+        return false;
+    struct lease_lock lock = lease_lock_parse(seen->value);
+    return a->time_only ? value.n > 0 : lease_lock_owned_by(&lock, a->ns, a->pod);
+}
+
+static bool new_value(const struct lease_lock_args *a, char out[LEASE_LOCK_MAX])
+{
+    int64_t now = clock_wall_ns(a->clock);
+    if (!a->time_only)
+        return lease_lock_format(now, a->ns, a->pod, out, LEASE_LOCK_MAX);
+    (void)clock_rfc3339(now, true, out);
+    return true;
 }
 
 enum try { TRY_AGAIN, TRY_OVER };
@@ -361,8 +383,7 @@ static enum try take_once(const struct lease_lock_args *a, bool by_version,
         return TRY_OVER;
     *ret_none = seen.value.p == NULL;
     struct lease_lock lock = lease_lock_parse(seen.value);
-    if (seen.value.p && lease_lock_owned_by(&lock, a->ns, a->pod) &&
-        seen.value.n < LEASE_LOCK_MAX) {
+    if (is_ours(a, &seen, (struct str){0}) && seen.value.n < LEASE_LOCK_MAX) {
         memcpy(ret_value, seen.value.p, seen.value.n);
         ret_value[seen.value.n] = '\0';
         return TRY_OVER;
@@ -376,7 +397,7 @@ static enum try take_once(const struct lease_lock_args *a, bool by_version,
         return TRY_OVER;
     }
     char value[LEASE_LOCK_MAX];
-    if (!lease_lock_format(clock_wall_ns(a->clock), a->ns, a->pod, value, sizeof(value))) {
+    if (!new_value(a, value)) {
         *ret_rc = err_set(err, ERR_BAD_REQUEST, "the pod's name is too long for a lock");
         return TRY_OVER;
     }
@@ -386,7 +407,7 @@ static enum try take_once(const struct lease_lock_args *a, bool by_version,
         return TRY_OVER;
     }
     *ret_rc = patch(a, &seen, str_z(value), by_version, err);
-    if (*ret_rc == ERR_OK)
+    if (*ret_rc == ERR_OK || *ret_rc == ERR_UNKNOWN)
         memcpy(ret_value, value, strlen(value) + 1);
     return *ret_rc == ERR_INVALID || *ret_rc == ERR_CONFLICT ? TRY_AGAIN : TRY_OVER;
 }
@@ -430,8 +451,7 @@ static enum try release_once(const struct lease_lock_args *a, struct str value,
         *ret_rc = read_node((struct str){resp.body, resp.body_n}, a->key, arena, &seen, err);
     if (*ret_rc)
         return TRY_OVER;
-    struct lease_lock lock = lease_lock_parse(seen.value);
-    if (!lease_lock_owned_by(&lock, a->ns, a->pod) || (value.n > 0 && !str_eq(value, seen.value)))
+    if (!is_ours(a, &seen, value))
         return TRY_OVER;
     *ret_rc = patch(a, &seen, (struct str){0}, false, err);
     if (*ret_rc == ERR_NOT_FOUND)
