@@ -239,6 +239,40 @@ START_TEST(the_sound_row_is_sound)
 }
 END_TEST
 
+/* docs/operations/add-a-vendor.md has the keys as the program prints them, and names every choice. */
+START_TEST(the_page_says_what_can_be_read)
+{
+    char path[512];
+    (void)snprintf(path, sizeof(path), "%s/../docs/operations/add-a-vendor.md", TEST_DATA);
+    FILE *f = fopen(path, "re");
+    ck_assert_msg(f != NULL, "%s", path);
+    static char page[1 << 16];
+    page[fread(page, 1, sizeof(page) - 1, f)] = '\0';
+    (void)fclose(f);
+    struct buf keys;
+    buf_init(&keys, 1 << 16);
+    vendor_rows_describe(&keys);
+    buf_char(&keys, '\0');
+    const char *begin = strstr(page, "tests/check_vendor -->\n"),
+               *end = strstr(page, "<!-- end keys -->");
+    ck_assert(begin && end && !keys.failed);
+    begin = strchr(begin, '\n') + 1;
+    ck_assert_msg((size_t)(end - begin) == keys.n - 1 && memcmp(begin, keys.p, keys.n - 1) == 0,
+                  "the keys of the page are not those of the program:\n%s", keys.p);
+    /* Every choice of a list of choices stands in a table behind the keys. */
+    char word[64];
+    for (const char *p = strstr(keys.p, "| any of"); p && *p && *p != '\n';) {
+        const char *open = strchr(p, '`'), *close = open ? strchr(open + 1, '`') : NULL;
+        if (!close || memchr(p, '\n', (size_t)(open - p)))
+            break;
+        (void)snprintf(word, sizeof(word), "\n| `%.*s` |", (int)(close - open - 1), open + 1);
+        ck_assert_msg(strstr(end, word) != NULL, "no row for %s", word);
+        p = close + 1;
+    }
+    buf_done(&keys);
+}
+END_TEST
+
 START_TEST(too_many_vendors)
 {
     struct vendor_table *t CLEANUP(vendor_table_free_p) = builtin();
@@ -293,6 +327,7 @@ void check_vendor_rows(Suite *suite)
     tcase_add_test(tc, printed_rows_are_the_rows);
     tcase_add_loop_test(tc, what_is_wrong_is_told_with_its_place, 0, COUNT(WRONG));
     tcase_add_test(tc, the_sound_row_is_sound);
+    tcase_add_test(tc, the_page_says_what_can_be_read);
     tcase_add_test(tc, too_many_vendors);
     tcase_add_test(tc, without_memory);
     tcase_add_test(tc, a_file_that_is_not_there);

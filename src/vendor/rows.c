@@ -91,77 +91,130 @@ static const char *REASONS[SCORE_REASON_COUNT_];
 
 /* clang-format off */
 #define FIELD(f) offsetof(struct vendor, f)
-#define TEXT(n, f) { .name = (n), .type = T_TEXT, .field = FIELD(f) }
-#define NAME(n, f) { .name = (n), .type = T_RESOURCE, .field = FIELD(f) }
-#define BOOL(n, f) { .name = (n), .type = T_BOOL, .field = FIELD(f) }
-#define INT(n, f, most) { .name = (n), .type = T_INT, .field = FIELD(f), .max = (most) }
-#define LONG(n, f) { .name = (n), .type = T_INT64, .field = FIELD(f), .max = SCORE_AMOUNT_MAX }
-#define CHOICE(n, f, of) { .name = (n), .type = T_ENUM, .field = FIELD(f), .names = (of), .names_n = COUNT(of) }
+#define TEXT(n, f, h) { .name = (n), .type = T_TEXT, .field = FIELD(f), .help = (h) }
+#define NAME(n, f, h) { .name = (n), .type = T_RESOURCE, .field = FIELD(f), .help = (h) }
+#define BOOL(n, f, h) { .name = (n), .type = T_BOOL, .field = FIELD(f), .help = (h) }
+#define INT(n, f, most, h) { .name = (n), .type = T_INT, .field = FIELD(f), .max = (most), .help = (h) }
+#define LONG(n, f, h) { .name = (n), .type = T_INT64, .field = FIELD(f), .max = SCORE_AMOUNT_MAX, .help = (h) }
+#define CHOICE(n, f, of, h) { .name = (n), .type = T_ENUM, .field = FIELD(f), .names = (of), .names_n = COUNT(of), .help = (h) }
 #define SUB(n, keys) { .name = (n), .type = T_MAP, .field = NOWHERE, .sub = (keys) }
 #define END { .name = NULL }
 
 static const struct key TEMPLATE[] = {
-    { .name = "name", .type = T_TEXT, .field = offsetof(struct vendor_template, name) },
+    { .name = "name", .type = T_TEXT, .field = offsetof(struct vendor_template, name), .help = "what the plugin calls it" },
     { .name = "memoryMiB", .type = T_INT64, .field = offsetof(struct vendor_template, mem_mib), .min = 1,
-      .max = SCORE_AMOUNT_MAX, .needed = true },
-    { .name = "cores", .type = T_INT, .field = offsetof(struct vendor_template, cores), .max = INT32_MAX },
-    { .name = "cpus", .type = T_INT, .field = offsetof(struct vendor_template, cpus), .max = INT32_MAX },
+      .max = SCORE_AMOUNT_MAX, .needed = true, .help = "its memory" },
+    { .name = "cores", .type = T_INT, .field = offsetof(struct vendor_template, cores), .max = INT32_MAX,
+      .help = "its cores; percent of a card where `ask.from` is `steps`" },
+    { .name = "cpus", .type = T_INT, .field = offsetof(struct vendor_template, cpus), .max = INT32_MAX, .help = "its CPUs, for people" },
     END };
 static const struct key RESOURCES[] = {
-    NAME("count", res_count), NAME("memory", res_mem), NAME("memoryPercentage", res_mem_pct),
-    NAME("cores", res_cores), NAME("priority", res_priority), NAME("slices", res_slices), END };
+    NAME("count", res_count, "how many cards"),
+    NAME("memory", res_mem, "memory of each card, in units of `ask.memoryFactor` MiB"),
+    NAME("memoryPercentage", res_mem_pct, "the same as percent of the card"),
+    NAME("cores", res_cores, "cores of each card, in percent unless `ask.coresUnit` says otherwise"),
+    NAME("priority", res_priority, "handed to the container as an environment variable"),
+    NAME("slices", res_slices, "slices of one card (`ask.from: slices`)"),
+    END };
 static const struct key MADE[] = {
-    TEXT("infix", made.infix), BOOL("perCores", made.per_cores), INT("perCard", made.per_card, INT32_MAX),
-    INT("count", made.count, INT32_MAX), INT("cores", made.cores, INT32_MAX), LONG("memoryMiB", made.mem_mib),
-    BOOL("halves", made.halves), END };
+    TEXT("infix", made.infix, "the cards' ids are node name, this text, and a number from 0"),
+    BOOL("perCores", made.per_cores, "count the capacity of `resources.cores`, not of `resources.count`"),
+    INT("perCard", made.per_card, INT32_MAX, "so much of it is one card"),
+    INT("count", made.count, INT32_MAX, "shares of a card"),
+    INT("cores", made.cores, INT32_MAX, "cores of a card"),
+    LONG("memoryMiB", made.mem_mib, "memory of a card; 0: from the capacity of `resources.memory`"),
+    BOOL("halves", made.halves, "the upper half of the cards is NUMA node 1"),
+    END };
 static const struct key NODE[] = {
-    CHOICE("inventory", inventory, INVENTORIES), SUB("made", MADE),
-    TEXT("register", node_register), TEXT("pairs", node_score), TEXT("handshake", node_handshake),
-    TEXT("cordon", node_cordon), TEXT("soft", node_soft), BOOL("softDefault", soft_default),
-    TEXT("losses", node_loss), TEXT("gains", node_gain), TEXT("kindLabel", node_kind_label),
-    TEXT("lock", node_lock), BOOL("lockTimeOnly", lock_time_only),
-    TEXT("typeWord", type_word), BOOL("typeExact", type_exact), INT("forcedCores", forced_cores, INT32_MAX),
-    CHOICE("zone", zone, ZONES), END };
+    CHOICE("inventory", inventory, INVENTORIES, "where a node's cards are read from"),
+    SUB("made", MADE),
+    TEXT("register", node_register, "annotation with the list of cards"),
+    TEXT("pairs", node_score, "annotation with the values of pairs of cards"),
+    TEXT("handshake", node_handshake, "annotation with the plugin's sign of life; read, never written"),
+    TEXT("cordon", node_cordon, "annotation with the ids of cards that take nothing more"),
+    TEXT("soft", node_soft, "annotation that is `true` where cards are split in software"),
+    BOOL("softDefault", soft_default, "what holds where `node.soft` is absent"),
+    TEXT("losses", node_loss, "annotation: what taking so many cards costs"),
+    TEXT("gains", node_gain, "annotation: what taking so many cards yields"),
+    TEXT("kindLabel", node_kind_label, "label that names the kind of machine"),
+    TEXT("lock", node_lock, "annotation of the node lock that the plugin reads (rule `lock`)"),
+    BOOL("lockTimeOnly", lock_time_only, "its value is a time, without an owner"),
+    TEXT("typeWord", type_word, "a card's type must hold this text, in any case; others take nothing"),
+    BOOL("typeExact", type_exact, "must be this very text"),
+    INT("forcedCores", forced_cores, INT32_MAX, "cores of every card, whatever is registered"),
+    CHOICE("zone", zone, ZONES, "which member of `custominfo` says which cards are near each other"),
+    END };
 static const struct key POD[] = {
-    TEXT("toAllocate", pod_to_allocate), TEXT("allocated", pod_allocated), TEXT("slices", pod_mig),
-    TEXT("assigned", pod_assigned),
-    TEXT("useType", pod_use_type), TEXT("nouseType", pod_nouse_type),
-    TEXT("useUUID", pod_use_uuid), TEXT("nouseUUID", pod_nouse_uuid),
-    TEXT("useUUID2", pod_use_uuid2), TEXT("nouseUUID2", pod_nouse_uuid2),
-    TEXT("mode", pod_mode), TEXT("numaBind", pod_numa_bind), TEXT("soft", pod_soft),
-    TEXT("class", pod_class), TEXT("qos", pod_qos), TEXT("topology", pod_topology),
-    TEXT("requestCount", pod_request_count), CHOICE("extra", extra, EXTRAS), END };
+    TEXT("toAllocate", pod_to_allocate, "annotation with the list that the plugin consumes"),
+    TEXT("allocated", pod_allocated, "annotation with the list that stays"),
+    TEXT("slices", pod_mig, "annotation with the placements of slices"),
+    TEXT("assigned", pod_assigned, "annotation with the sizes of slices by container"),
+    TEXT("useType", pod_use_type, "annotation: only cards whose type holds one of these texts"),
+    TEXT("nouseType", pod_nouse_type, "annotation: no cards whose type holds one of these texts"),
+    TEXT("useUUID", pod_use_uuid, "annotation: only these cards"),
+    TEXT("nouseUUID", pod_nouse_uuid, "annotation: not these cards"),
+    TEXT("useUUID2", pod_use_uuid2, "a second spelling of `useUUID`; both count"),
+    TEXT("nouseUUID2", pod_nouse_uuid2, "a second spelling of `nouseUUID`; both count"),
+    TEXT("mode", pod_mode, "annotation: only cards whose mode is part of this text"),
+    TEXT("numaBind", pod_numa_bind, "annotation: all cards of a container on one NUMA node"),
+    TEXT("soft", pod_soft, "annotation that is `hami-core` for cards split in software"),
+    TEXT("class", pod_class, "annotation with the pod's class (`admission.classes`)"),
+    TEXT("qos", pod_qos, "annotation with the pod's QoS policy (`admission.qos`)"),
+    TEXT("topology", pod_topology, "annotation: whether links between cards count in the node's score"),
+    TEXT("requestCount", pod_request_count, "annotation that admission sets to the number of cards"),
+    CHOICE("extra", extra, EXTRAS, "further annotations that the plugin expects of a decision"),
+    END };
 static const struct key ASK[] = {
-    CHOICE("from", asking, ASKINGS), INT("memoryFactor", mem_factor, 1 << 20), INT("quotaFactor", quota_factor, 1 << 20),
-    INT("defaultCount", default_count, SCORE_PARTS_MAX), INT("defaultMemoryMiB", default_mem_mib, INT32_MAX),
-    INT("defaultCores", default_cores_pct, INT32_MAX), INT("coresMin", cores_min, INT32_MAX),
-    INT("coresMax", cores_max, INT32_MAX), INT("coresUnit", cores_unit, INT32_MAX), LONG("memoryMax", mem_max),
-    LONG("memoryWholeMiB", mem_whole_mib), LONG("memoryMostMiB", mem_most_mib),
+    CHOICE("from", asking, ASKINGS, "how amounts become an ask"),
+    INT("memoryFactor", mem_factor, 1 << 20, "MiB of a unit of `resources.memory`; 0 is 1"),
+    INT("quotaFactor", quota_factor, 1 << 20, "MiB of a unit of a namespace's quota; 0: `memoryFactor`"),
+    INT("defaultCount", default_count, SCORE_PARTS_MAX, "cards, where only amounts are asked for (rule `count-from-parts`)"),
+    INT("defaultMemoryMiB", default_mem_mib, INT32_MAX, "memory where none is asked for; 0: the whole card"),
+    INT("defaultCores", default_cores_pct, INT32_MAX, "cores where none are asked for"),
+    INT("coresMin", cores_min, INT32_MAX, "least value of `resources.cores`"),
+    INT("coresMax", cores_max, INT32_MAX, "greatest value of `resources.cores`; 0: more than a card is a card"),
+    INT("coresUnit", cores_unit, INT32_MAX, "cores of a whole card; 0: 100"),
+    LONG("memoryMax", mem_max, "greatest value of `resources.memory`; 0: what is 2^31-1 MiB"),
+    LONG("memoryWholeMiB", mem_whole_mib, "what more than the largest template becomes"),
+    LONG("memoryMostMiB", mem_most_mib, "more than this is refused"),
     { .name = "templates", .type = T_ROWS, .field = FIELD(templates), .count = FIELD(templates_n),
-      .sub = TEMPLATE, .size = sizeof(struct vendor_template) },
+      .sub = TEMPLATE, .size = sizeof(struct vendor_template), .help = "sizes that memory is rounded up to, ascending" },
     END };
 static const struct key ADMISSION[] = {
-    { .name = "runtimeClass", .type = T_CLASS, .field = FIELD(runtime_class) },
-    { .name = "corePolicy", .type = T_POLICY, .field = FIELD(core_policy) },
-    TEXT("envPriority", env_priority), TEXT("envCorePolicy", env_core_policy), TEXT("envVisible", env_visible),
-    TEXT("envHidden", env_hidden), TEXT("envName", env_name), BOOL("overwriteEnv", overwrite_env),
-    INT("above", admit_above, INT32_MAX), INT("cores", admit_cores, INT32_MAX), INT("memory", admit_mem, INT32_MAX),
+    { .name = "runtimeClass", .type = T_CLASS, .field = FIELD(runtime_class), .help = "runtime class of pods that have none" },
+    { .name = "corePolicy", .type = T_POLICY, .field = FIELD(core_policy), .help = "value of `envCorePolicy`; `default`: it is not set" },
+    TEXT("envPriority", env_priority, "variable with the value of `resources.priority`"),
+    TEXT("envCorePolicy", env_core_policy, "variable with the core policy"),
+    TEXT("envVisible", env_visible, "variable that hides the cards from containers that ask for none"),
+    TEXT("envHidden", env_hidden, "variable that is emptied in containers that ask for none of the row's cards"),
+    TEXT("envName", env_name, "variable with the container's name"),
+    BOOL("overwriteEnv", overwrite_env, "set `envVisible` in containers that ask for none"),
+    INT("above", admit_above, INT32_MAX, "for more cards than this, limits become what `cores` and `memory` say"),
+    INT("cores", admit_cores, INT32_MAX, "limit of cores for each card"),
+    INT("memory", admit_mem, INT32_MAX, "limit of memory for each card"),
     { .name = "slices", .type = T_INTS, .field = FIELD(admit_slices), .count = FIELD(admit_slices_n),
-      .min = 1, .max = INT32_MAX },
-    { .name = "qos", .type = T_STRS, .field = FIELD(qos), .count = FIELD(qos_n) },
-    { .name = "classes", .type = T_STRS, .field = FIELD(classes), .count = FIELD(classes_n) },
-    BOOL("mirror", mirror), TEXT("coresText", cores_text), END };
+      .min = 1, .max = INT32_MAX, .help = "values of `resources.memory` that are legal for one card, ascending" },
+    { .name = "qos", .type = T_STRS, .field = FIELD(qos), .count = FIELD(qos_n), .help = "names of QoS policies; the first is given to pods that name none" },
+    { .name = "classes", .type = T_STRS, .field = FIELD(classes), .count = FIELD(classes_n), .help = "names of the online and of the offline class" },
+    BOOL("mirror", mirror, "limits are copied to requests, and requests to limits"),
+    TEXT("coresText", cores_text, "what is said of cores out of range, behind the resource's name"),
+    END };
 static const struct key ROW[] = {
-    { .name = "key", .type = T_TEXT, .field = FIELD(core.key), .needed = true },
-    TEXT("section", section),
-    { .name = "rules", .type = T_BITS, .field = FIELD(rules), .names = RULES, .names_n = COUNT(RULES) },
+    { .name = "key", .type = T_TEXT, .field = FIELD(core.key), .needed = true,
+      .help = "name of the vendor in allocation lists; letters, digits, `-`, `_`, `.`" },
+    TEXT("section", section, "section of HAMi's device configuration that names its resources"),
+    { .name = "rules", .type = T_BITS, .field = FIELD(rules), .names = RULES, .names_n = COUNT(RULES), .help = "see below" },
     { .name = "checks", .type = T_SEQUENCE, .field = FIELD(core.checks), .names = CHECKS,
-      .names_n = COUNT(CHECKS), .size = SCORE_CHECK_COUNT_, .needed = true },
+      .names_n = COUNT(CHECKS), .size = SCORE_CHECK_COUNT_, .needed = true,
+      .help = "what a card is checked for; the first that fails names the reason" },
     { .name = "reasons", .type = T_BY_NAME, .field = FIELD(core.reasons), .names = CHECKS,
-      .names_n = COUNT(CHECKS), .values = REASONS, .values_n = COUNT(REASONS) },
-    CHOICE("selectReason", core.select_reason, REASONS),
-    CHOICE("amount", core.amount, AMOUNTS), CHOICE("select", core.select, SELECTS),
-    CHOICE("quality", core.quality, QUALITIES),
+      .names_n = COUNT(CHECKS), .values = REASONS, .values_n = COUNT(REASONS),
+      .help = "code of a failing check, where it is not the usual one (docs/operations/reasons.md)" },
+    { .name = "selectReason", .type = T_ENUM, .field = FIELD(core.select_reason), .names = REASONS,
+      .names_n = COUNT(REASONS), .help = "code for enough cards of which no set will do" },
+    CHOICE("amount", core.amount, AMOUNTS, "how an ask's amounts become a card's"),
+    CHOICE("select", core.select, SELECTS, "which cards together"),
+    CHOICE("quality", core.quality, QUALITIES, "how good a set of cards is, beside how full they are"),
     SUB("resources", RESOURCES), SUB("node", NODE), SUB("pod", POD), SUB("ask", ASK), SUB("admission", ADMISSION),
     END };
 /* clang-format on */
@@ -334,6 +387,35 @@ void vendor_table_print(const struct vendor_table *t, struct buf *out)
     for (uint16_t i = 0; i < t->n; i++)
         print_map(out, 0, ROW, &t->rows[i], true);
 }
+
+/* ---- for the page that describes the format ---- */
+
+static void describe(struct buf *out, const char *prefix, const struct key *keys)
+{
+    static const char *const TYPES[] = {
+        [T_TEXT] = "text",         [T_RESOURCE] = "resource name", [T_CLASS] = "runtime class",
+        [T_POLICY] = "policy",     [T_BOOL] = "bool",              [T_INT] = "number",
+        [T_INT64] = "number",      [T_ENUM] = "one of",            [T_BITS] = "any of",
+        [T_SEQUENCE] = "list of",  [T_BY_NAME] = "map from check to code",
+        [T_STRS] = "list of texts", [T_INTS] = "list of numbers",  [T_ROWS] = "list of maps",
+    };
+    char path[64];
+    for (const struct key *k = keys; k->name; k++) {
+        (void)snprintf(path, sizeof(path), "%s%s%s", prefix, *prefix ? "." : "", k->name);
+        if (k->type != T_MAP) {
+            assert(k->help && TYPES[k->type]);
+            buf_fmt(out, "| `%s` | %s", path, TYPES[k->type]);
+            for (size_t i = 0; i < k->names_n && k->names != REASONS && k->type != T_BY_NAME; i++)
+                if (k->names[i])
+                    buf_fmt(out, " `%s`", k->names[i]);
+            buf_fmt(out, "%s | %s |\n", k->names == REASONS ? " the codes" : "", k->help);
+        }
+        if (k->sub)
+            describe(out, path, k->sub);
+    }
+}
+
+void vendor_rows_describe(struct buf *out) { describe(out, "", ROW); }
 
 /* ---- reading ---- */
 

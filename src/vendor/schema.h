@@ -80,6 +80,7 @@ struct key {
     size_t names_n, values_n;
     size_t size;  /* T_SEQUENCE: elements; T_ROWS: bytes of one */
     size_t count; /* T_STRS, T_INTS, T_ROWS: offset of a uint16_t */
+    const char *help; /* what it means, where the table is described to users */
 };
 
 bool is_null(const struct node *n);

@@ -162,6 +162,8 @@ MUST_USE enum err_code vendor_table_extend(struct vendor_table **t, struct str y
 MUST_USE enum err_code vendor_table_extend_file(struct vendor_table **t, const char *path, struct err *err);
 /* All rows in that format. Loaded with "replaceAll" they make an equal table. */
 void vendor_table_print(const struct vendor_table *t, struct buf *out);
+/* The keys of such a file, each with its type and meaning: rows of a Markdown table. */
+void vendor_rows_describe(struct buf *out);
 
 uint16_t vendor_count(const struct vendor_table *t);
 const struct vendor *vendor_at(const struct vendor_table *t, uint16_t i);
