@@ -89,7 +89,9 @@ static void put_list(struct buf *b, const struct str *list, uint16_t n)
 static void put_selection(struct buf *b, const struct score_selection *s)
 {
     put(b, s->vendor);
-    put(b, s->use_type_set | s->use_uuid_set << 1 | s->mode_set << 2);
+    put(b, s->use_type_set | s->use_uuid_set << 1 | s->mode_set << 2 | s->numa_bind << 3);
+    put(b, s->app_class);
+    put(b, s->qos);
     put_list(b, s->use_types, s->use_types_n);
     put_list(b, s->nouse_types, s->nouse_types_n);
     put_list(b, s->use_uuids, s->use_uuids_n);
@@ -111,6 +113,8 @@ static void put_request(struct buf *b, const struct score_request *req)
         put(b, a->mem_mib);
         put(b, a->mem_pct);
         put(b, a->cores_pct);
+        put(b, a->slices);
+        put(b, a->soft);
     }
     put(b, req->selections_n);
     for (uint16_t i = 0; i < req->selections_n; i++)
@@ -124,7 +128,7 @@ static void put_request(struct buf *b, const struct score_request *req)
         put(b, q->cores_set ? q->cores_left_pct : 0);
     }
     const struct score_policy *p = &req->policy;
-    put(b, p->node_spread | p->card_mutex << 1);
+    put(b, p->node_spread | p->card_mutex << 1 | p->topology_aware << 2);
     for (size_t i = 0; i < sizeof(p->card) / sizeof(p->card[0]); i++)
         put(b, p->card[i]);
     put(b, p->weight_slot);

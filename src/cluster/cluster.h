@@ -37,7 +37,9 @@ struct cluster_share { /* one share as an annotation or a decision of ours names
     uint16_t container, vendor;
     struct str uuid;
     int64_t mem_mib;
-    int32_t cores_pct;
+    int32_t cores_pct; /* in the row's measure, as score_part.cores_pct */
+    uint16_t shares;   /* of the card's shares: 1 but for slices */
+    uint64_t bits;     /* score_trait.bits_total's that it has; 0: none, or nobody knows which */
 };
 
 struct cluster_pod { /* strings point into the text, the arena, or (clones) the block itself */

@@ -78,19 +78,29 @@ static void put_note(struct raw_pod *r, uint16_t vendor, enum vendor_key what, s
         r->notes[r->notes_n++] = note;
 }
 
+/* The annotation that is `what` to the row; several rows may read one. */
 static const struct raw_note *find_note(const struct raw_pod *r, uint16_t vendor,
                                         enum vendor_key what)
 {
+    uint16_t home;
+    enum vendor_key as;
+    if (r->notes_n == 0 || !vendor_key_home(r->d.cfg->vendors, vendor, what, &home, &as))
+        return NULL;
     for (size_t i = 0; i < r->notes_n; i++)
-        if (r->notes[i].vendor == vendor && r->notes[i].what == what)
+        if (r->notes[i].vendor == home && r->notes[i].what == as)
             return &r->notes[i];
     return NULL;
 }
 
-static struct str note_text(const struct raw_pod *r, uint16_t vendor, enum vendor_key what)
+/* p NULL: absent, or beyond what we read (*ret_too_long). */
+static struct str note_text(const struct raw_pod *r, uint16_t vendor, enum vendor_key what,
+                            bool *ret_too_long)
 {
     const struct raw_note *note = find_note(r, vendor, what);
-    return note ? note->value : (struct str){NULL, 0};
+    if (!note)
+        return (struct str){NULL, 0};
+    *ret_too_long = *ret_too_long || note->too_long;
+    return note->too_long ? (struct str){NULL, 0} : note->value;
 }
 
 static void clear_annotations(struct raw_pod *r)
@@ -538,14 +548,18 @@ static void derive_one(struct raw_pod *r, uint16_t container, const struct raw_r
                        struct score_ask *asks)
 {
     struct cluster_pod *pod = r->pod;
-    struct vendor_wish wish;
-    for (int i = 0; i < VENDOR_RES_COUNT_; i++)
+    const struct vendor *v = vendor_at(r->d.cfg->vendors, res->vendor);
+    bool too_long = false;
+    struct vendor_wish wish = {
+        .soft = vendor_soft(v, note_text(r, res->vendor, VENDOR_KEY_POD_SOFT, &too_long))};
+    for (int i = 0; i < VENDOR_RES_COUNT_; i++) {
         wish.value[i] = res->limit[i].p ? res->limit[i] : res->request[i];
+        wish.limits |= (uint32_t)(res->limit[i].p != NULL) << i;
+    }
     struct score_ask ask = {0};
     struct err why;
     bool wants = false;
-    if (vendor_derive(vendor_at(r->d.cfg->vendors, res->vendor), &wish, r->d.cfg->assume_admitted,
-                      &ask, &wants, &why)) {
+    if (vendor_derive(v, &wish, r->d.cfg->assume_admitted, &ask, &wants, &why)) {
         pod->vendors_asked |= bit(res->vendor);
         pod->vendors_broken |= bit(res->vendor);
         refuse(r, SCORE_REQUEST_INVALID, str_z(why.text));
@@ -620,14 +634,24 @@ MUST_USE static enum err_code judge_selection(struct raw_pod *r, uint16_t vendor
                                               struct str card_policy, struct err *err)
 {
     const struct vendor *v = vendor_at(r->d.cfg->vendors, vendor);
+    bool too_long = false;
     const struct vendor_selection_text text = {
-        .use_type = note_text(r, vendor, VENDOR_KEY_POD_USE_TYPE),
-        .nouse_type = note_text(r, vendor, VENDOR_KEY_POD_NOUSE_TYPE),
-        .use_uuid = note_text(r, vendor, VENDOR_KEY_POD_USE_UUID),
-        .nouse_uuid = note_text(r, vendor, VENDOR_KEY_POD_NOUSE_UUID),
-        .mode = note_text(r, vendor, VENDOR_KEY_POD_MODE),
-        .numa_bind = note_text(r, vendor, VENDOR_KEY_POD_NUMA_BIND),
+        .use_type = note_text(r, vendor, VENDOR_KEY_POD_USE_TYPE, &too_long),
+        .nouse_type = note_text(r, vendor, VENDOR_KEY_POD_NOUSE_TYPE, &too_long),
+        .use_uuid = note_text(r, vendor, VENDOR_KEY_POD_USE_UUID, &too_long),
+        .nouse_uuid = note_text(r, vendor, VENDOR_KEY_POD_NOUSE_UUID, &too_long),
+        .use_uuid2 = note_text(r, vendor, VENDOR_KEY_POD_USE_UUID2, &too_long),
+        .nouse_uuid2 = note_text(r, vendor, VENDOR_KEY_POD_NOUSE_UUID2, &too_long),
+        .mode = note_text(r, vendor, VENDOR_KEY_POD_MODE, &too_long),
+        .numa_bind = note_text(r, vendor, VENDOR_KEY_POD_NUMA_BIND, &too_long),
+        .app_class = note_text(r, vendor, VENDOR_KEY_POD_CLASS, &too_long),
+        .qos = note_text(r, vendor, VENDOR_KEY_POD_QOS, &too_long),
+        .topology = note_text(r, vendor, VENDOR_KEY_POD_TOPOLOGY, &too_long),
     };
+    /* How it is to be split was asked with its amounts; here only whether that could be read. */
+    (void)note_text(r, vendor, VENDOR_KEY_POD_SOFT, &too_long);
+    if (too_long)
+        refuse(r, SCORE_REQUEST_INVALID, STR("an annotation is too long"));
     struct score_selection sel = {0};
     struct err why;
     enum err_code rc = vendor_selection(v, &text, r->d.arena, &sel, &why);
@@ -643,7 +667,7 @@ MUST_USE static enum err_code judge_selection(struct raw_pod *r, uint16_t vendor
     *ret_numa = *ret_numa || vendor_numa_bind(&text);
     sel.vendor = vendor;
     if (sel.use_type_set || sel.use_uuid_set || sel.nouse_types_n || sel.nouse_uuids_n ||
-        sel.mode_set)
+        sel.mode_set || sel.numa_bind || sel.app_class || sel.qos)
         list[r->pod->request.selections_n++] = sel;
     return ERR_OK;
 }
@@ -663,12 +687,6 @@ MUST_USE static enum err_code judge_wishes(struct raw_pod *r, struct err *err)
         return err_set(err, ERR_NO_MEMORY, "pod: no memory");
     if (r->text_too_long.p)
         refuse(r, SCORE_REQUEST_INVALID, STR("an annotation is too long"));
-    for (size_t i = 0; i < r->notes_n; i++)
-        if (r->notes[i].too_long && asks_for(pod, r->notes[i].vendor) &&
-            r->notes[i].what >= VENDOR_KEY_POD_USE_TYPE) {
-            r->notes[i].value = (struct str){NULL, 0};
-            refuse(r, SCORE_REQUEST_INVALID, STR("an annotation is too long"));
-        }
     for (uint16_t v = 0; v < pod->request.vendors_n; v++)
         if (asks_for(pod, v)) {
             enum err_code rc = judge_selection(r, v, list, &numa, card_policy, err);
@@ -694,14 +712,39 @@ MUST_USE static enum err_code judge_wishes(struct raw_pod *r, struct err *err)
 
 /* ---- judging: what its annotations say ---- */
 
-MUST_USE static enum err_code judge_list(struct raw_pod *r, const struct raw_note *note,
-                                         struct cluster_share **shares, size_t *cap,
+/* What the other annotations of the row say of the list's shares: which bits, how many shares.
+ * Where they can't be read the slices that nobody can name are all of the card's (nvidia.md 8.4),
+ * which the ledger knows, and sizes are unknown: false, as good as no list. */
+MUST_USE static enum err_code read_extra(struct raw_pod *r, uint16_t vendor,
+                                         struct vendor_alloc *list, uint16_t n, bool *ret_sound,
                                          struct err *err)
+{
+    const struct vendor *v = vendor_at(r->d.cfg->vendors, vendor);
+    const struct cluster_pod *pod = r->pod;
+    struct err why;
+    bool too_long = false;
+    const struct str slices = note_text(r, vendor, VENDOR_KEY_POD_MIG, &too_long),
+                     assigned = note_text(r, vendor, VENDOR_KEY_POD_ASSIGNED, &too_long);
+    enum err_code rc = ERR_INVALID;
+    if (!too_long)
+        rc = vendor_alloc_extra(v, slices, assigned, pod->container_names, pod->containers_n,
+                                r->d.arena, list, n, &why);
+    if (rc == ERR_NO_MEMORY)
+        return err_set(err, rc, "%s", why.text);
+    for (uint16_t i = 0; rc && i < n; i++)
+        list[i].bits = 0;
+    *ret_sound = !rc || v->pod_assigned.n == 0;
+    return ERR_OK;
+}
+
+MUST_USE static enum err_code judge_list(struct raw_pod *r, uint16_t vendor,
+                                         const struct raw_note *note, struct cluster_share **shares,
+                                         size_t *cap, struct err *err)
 {
     struct cluster_pod *pod = r->pod;
     bool asking[SCORE_CONTAINERS_MAX] = {false};
     for (uint16_t i = 0; i < pod->request.asks_n; i++)
-        if (pod->request.asks[i].vendor == note->vendor)
+        if (pod->request.asks[i].vendor == vendor)
             asking[pod->request.asks[i].container] = true;
     struct vendor_alloc *list = NULL;
     uint16_t n = 0;
@@ -715,8 +758,11 @@ MUST_USE static enum err_code judge_list(struct raw_pod *r, const struct raw_not
     bool sound = !rc && pod->shares_n + n <= SCORE_PARTS_MAX;
     for (uint16_t i = 0; sound && i < n; i++)
         sound = list[i].uuid.n <= DECODE_UUID_MAX;
+    rc = sound ? read_extra(r, vendor, list, n, &sound, err) : ERR_OK;
+    if (rc)
+        return rc;
     if (!sound) {
-        pod->shares_broken_vendors |= bit(note->vendor);
+        pod->shares_broken_vendors |= bit(vendor);
         pod->shares_broken = true;
         return ERR_OK;
     }
@@ -724,10 +770,12 @@ MUST_USE static enum err_code judge_list(struct raw_pod *r, const struct raw_not
         if (!decode_grow(r->d.arena, (void **)shares, pod->shares_n, cap, sizeof(**shares)))
             return err_set(err, ERR_NO_MEMORY, "pod: no memory");
         (*shares)[pod->shares_n++] = (struct cluster_share){.container = list[i].container,
-                                                            .vendor = note->vendor,
+                                                            .vendor = vendor,
                                                             .uuid = list[i].uuid,
                                                             .mem_mib = list[i].mem_mib,
-                                                            .cores_pct = list[i].cores_pct};
+                                                            .cores_pct = list[i].cores_pct,
+                                                            .shares = list[i].shares,
+                                                            .bits = list[i].bits};
     }
     return ERR_OK;
 }
@@ -739,7 +787,7 @@ MUST_USE static enum err_code judge_lists(struct raw_pod *r, struct err *err)
     size_t cap = 0;
     for (uint16_t v = 0; r->notes_n > 0 && v < pod->request.vendors_n; v++) {
         const struct raw_note *note = find_note(r, v, VENDOR_KEY_POD_ALLOCATED);
-        enum err_code rc = note ? judge_list(r, note, &shares, &cap, err) : ERR_OK;
+        enum err_code rc = note ? judge_list(r, v, note, &shares, &cap, err) : ERR_OK;
         if (rc)
             return rc;
     }
@@ -747,10 +795,9 @@ MUST_USE static enum err_code judge_lists(struct raw_pod *r, struct err *err)
     pod->reserved_keys = r->foreign_list;
     for (size_t i = 0; i < r->notes_n; i++) {
         const struct raw_note *note = &r->notes[i];
-        bool list =
-            note->what == VENDOR_KEY_POD_TO_ALLOCATE || note->what == VENDOR_KEY_POD_ALLOCATED;
-        /* A Binding of ours writes the two lists of the vendors that are asked for, and no others.
-         */
+        bool list = note->what == VENDOR_KEY_POD_TO_ALLOCATE ||
+                    note->what == VENDOR_KEY_POD_ALLOCATED || note->what == VENDOR_KEY_POD_ASSIGNED;
+        /* A Binding of ours writes the lists of the vendors that are asked for, and no others. */
         if (note->what == VENDOR_KEY_POD_MIG || (list && !asks_for(pod, note->vendor)))
             pod->reserved_keys = true;
         if (note->what == VENDOR_KEY_POD_TO_ALLOCATE && vendor_alloc_left(note->value))

@@ -20,9 +20,11 @@ enum {
 
 struct hold_use {
     uint64_t card; /* keyed hash of (vendor, UUID) */
+    uint64_t bits;
     int64_t mem_mib;
     int32_t cores_pct;
     uint16_t device, shares; /* device: where the card was in the node's list; it may have moved */
+    uint8_t app_class, qos;
 };
 struct hold {
     struct hold *prev, *next; /* of the slot */
@@ -354,6 +356,21 @@ static uint16_t uses_of(const struct cluster_pod *pod, const struct cluster_hold
                                hold->placement->parts_n, ret);
 }
 
+static struct hold_use hold_use_of(const struct cluster_store *st, const struct cluster_pod *pod,
+                                   const struct score_node *node, const struct score_use *use)
+{
+    struct draft_share as = {.vendor = (uint8_t)use->vendor, .cores_pct = use->cores_pct};
+    ledger_classify(pod, &as);
+    return (struct hold_use){.card = card_key(st, use->vendor, node->devices[use->device].uuid),
+                             .bits = use->bits,
+                             .mem_mib = use->mem_mib,
+                             .cores_pct = use->cores_pct,
+                             .device = use->device,
+                             .shares = (uint16_t)use->shares,
+                             .app_class = as.app_class,
+                             .qos = as.qos};
+}
+
 /* One block: holds, their uses, the needs. NULL: no memory. */
 static struct hold *build_holds(const struct cluster_store *st, const struct cluster_pod *pod,
                                 const struct cluster_hold *from, uint16_t from_n, const bool *keep,
@@ -393,12 +410,7 @@ static struct hold *build_holds(const struct cluster_store *st, const struct clu
                                                 str_eq(pod->nominated_node, node->name),
                                    .uses = uses};
         for (uint16_t k = 0; k < holds[n - 1].uses_n; k++)
-            *uses++ = (struct hold_use){
-                .card = card_key(st, b->uses[k].vendor, node->devices[b->uses[k].device].uuid),
-                .mem_mib = b->uses[k].mem_mib,
-                .cores_pct = b->uses[k].cores_pct,
-                .device = b->uses[k].device,
-                .shares = (uint16_t)b->uses[k].shares};
+            *uses++ = hold_use_of(st, pod, node, &b->uses[k]);
     }
     needs_n = 0;
     for (uint16_t v = 0; v < SCORE_VENDORS_MAX; v++)
@@ -513,6 +525,14 @@ static uint16_t locate(const struct cluster_store *st, const struct score_node *
     return node->devices_n;
 }
 
+/* Classes of the pods that hold, one each; the policy as the ledger would see it. */
+static void add_class(const struct hold_use *use, struct score_extra *to)
+{
+    to->online = (int16_t)(to->online + (use->app_class == SCORE_CLASS_ONLINE));
+    to->offline = (int16_t)(to->offline + (use->app_class == SCORE_CLASS_OFFLINE));
+    to->qos = ledger_qos(to->qos, use->qos);
+}
+
 static void add_extra(const struct cluster_store *st, const struct score_node *node,
                       const struct hold *hold, struct score_extra *ret)
 {
@@ -523,6 +543,8 @@ static void add_extra(const struct cluster_store *st, const struct score_node *n
         ret[device].mem_mib += hold->uses[i].mem_mib;
         ret[device].cores_pct += hold->uses[i].cores_pct;
         ret[device].shares += hold->uses[i].shares;
+        ret[device].bits_set |= hold->uses[i].bits;
+        add_class(&hold->uses[i], &ret[device]);
     }
 }
 

@@ -349,6 +349,27 @@ static void card_unref(struct entry *e, uint32_t card)
 
 /* ---- records ---- */
 
+static int32_t at_least(int32_t n, int64_t least) { return least > n ? (int32_t)least : n; }
+
+/* The least that a share has of bits and cores, on the card as it is now. Bits that are fewer than
+ * asked for, or that nobody can name, may be any: then all of the card's are taken to be its. */
+static void raise_rare(const struct rare *rare, const struct score_device *d,
+                       const struct score_trait *t, struct score_part *part)
+{
+    const uint64_t all = t ? t->bits_total : 0;
+    const int least = rare->bits_least == BITS_ALL ? __builtin_popcountll(all) : rare->bits_least;
+    part->bits = rare->bits;
+    if (all && (!(part->bits & all) || __builtin_popcountll(part->bits & all) < least)) {
+        part->bits |= all;
+        if (rare->bits_least > 0)
+            part->cores_pct = at_least(part->cores_pct, __builtin_popcountll(all));
+    }
+    if (rare->units_pct > 0) { /* vendors-b.md 5g */
+        const int64_t units = (int64_t)d->cores_total_pct * rare->units_pct / 100;
+        part->cores_pct = at_least(part->cores_pct, units > 0 ? units : 1);
+    }
+}
+
 /* From shares to what the pod takes of each card for its life. Percentages are of the card's memory
  * as it is now. */
 static uint16_t effective_use(struct cluster_store *st, const struct entry *e,
@@ -357,31 +378,65 @@ static uint16_t effective_use(struct cluster_store *st, const struct entry *e,
     struct scratch *s = st->scratch;
     for (uint16_t i = 0; i < r->shares_n; i++) {
         const struct share *sh = &r->shares[i];
-        int64_t mem = sh->mem_mib;
+        struct score_part *part = &s->parts[i];
+        *part = (struct score_part){.ask = i,
+                                    .device = sh->card,
+                                    .mem_mib = sh->mem_mib,
+                                    .cores_pct = sh->cores_pct,
+                                    .shares = sh->shares,
+                                    .bits = r->rare ? r->rare[i].bits : 0};
         const int32_t device = e->cards[sh->card].device;
-        if (sh->mem_pct > 0 && device >= 0) {
-            int64_t part = e->cur->devices[device].mem_total_mib * sh->mem_pct / 100;
-            mem = part > mem ? part : mem;
+        if (device >= 0) {
+            const struct score_device *d = &e->cur->devices[device];
+            const int64_t mem = d->mem_total_mib * sh->mem_pct / 100;
+            part->mem_mib = mem > part->mem_mib ? mem : part->mem_mib;
+            if (r->rare)
+                raise_rare(&r->rare[i], d, e->cur->traits ? &e->cur->traits[device] : NULL, part);
         }
         s->steps[sh->container] = (enum score_step)sh->step;
         s->asks[i] = (struct score_ask){.container = sh->container, .vendor = sh->vendor};
-        s->parts[i] = (struct score_part){
-            .ask = i, .device = sh->card, .mem_mib = mem, .cores_pct = sh->cores_pct};
     }
     return r->shares_n ? score_effective_use(s->steps, s->asks, s->parts, r->shares_n, ret) : 0;
+}
+
+/* The pod's class and policy on the card: a pod has one of each for a maker's cards, but a share of
+ * a whole card brings no policy. */
+static void classify_use(const struct record *r, struct use *use)
+{
+    use->app_class = use->qos = 0;
+    for (uint16_t i = 0; i < r->shares_n; i++) {
+        if (r->shares[i].card != use->card)
+            continue;
+        use->app_class = r->shares[i].app_class;
+        use->qos = r->shares[i].qos > use->qos ? r->shares[i].qos : use->qos;
+    }
+}
+
+static bool any_class(const struct record *r)
+{
+    for (uint16_t i = 0; i < r->shares_n; i++)
+        if (r->shares[i].app_class || r->shares[i].qos)
+            return true;
+    return false;
 }
 
 static void resolve(struct cluster_store *st, const struct entry *e, struct record *r)
 {
     struct score_use *uses = st->scratch->uses;
+    const bool classes = any_class(r);
     r->uses_n = effective_use(st, e, r, uses);
     assert(r->uses_n <= r->shares_n);
-    for (uint16_t i = 0; i < r->uses_n; i++)
+    for (uint16_t i = 0; i < r->uses_n; i++) {
         r->uses[i] = (struct use){.mem_mib = uses[i].mem_mib,
                                   .cores_pct = uses[i].cores_pct,
                                   .card = uses[i].device,
                                   .vendor = uses[i].vendor,
                                   .shares = (uint16_t)uses[i].shares};
+        if (classes)
+            classify_use(r, &r->uses[i]);
+        if (r->rare)
+            r->rare[i].use_bits = uses[i].bits;
+    }
 }
 
 /* Adds what the pod uses to its namespace's sums, or takes it away. */
@@ -454,15 +509,24 @@ static char *put_text(char *to, struct str s)
     return to + s.n;
 }
 
+static bool has_rare(const struct draft_share *sh)
+{
+    return sh->rare.bits || sh->rare.bits_least || sh->rare.units_pct;
+}
+
 static struct record *record_new(const struct cluster_store *st, const struct draft *draft)
 {
     const struct draft_share *from = st->scratch->shares;
     size_t text = draft->uid.n + draft->name.n;
-    for (uint16_t i = 0; i < draft->shares_n; i++)
+    bool rare = false;
+    for (uint16_t i = 0; i < draft->shares_n; i++) {
         text += from[i].container_name.n > UINT8_MAX ? UINT8_MAX : from[i].container_name.n;
+        rare = rare || has_rare(&from[i]);
+    }
     size_t shares = draft->shares_n * sizeof(struct share),
-           uses = draft->shares_n * sizeof(struct use);
-    struct record *r = malloc(sizeof(*r) + shares + uses + text);
+           uses = draft->shares_n * sizeof(struct use),
+           rares = rare ? draft->shares_n * sizeof(struct rare) : 0;
+    struct record *r = malloc(sizeof(*r) + shares + uses + rares + text);
     if (!r)
         return NULL;
     *r = (struct record){.hash = hash32(st, draft->uid),
@@ -479,7 +543,8 @@ static struct record *record_new(const struct cluster_store *st, const struct dr
                          .closed = draft->closed,
                          .clone = draft->clone};
     r->uses = (struct use *)(void *)((char *)(r + 1) + shares);
-    r->text = (char *)(r + 1) + shares + uses;
+    r->rare = rare ? (struct rare *)(void *)((char *)(r + 1) + shares + uses) : NULL;
+    r->text = (char *)(r + 1) + shares + uses + rares;
     char *end = put_text(put_text(r->text, draft->uid), draft->name);
     for (uint16_t i = 0; i < draft->shares_n; i++) {
         struct str name = from[i].container_name;
@@ -494,11 +559,16 @@ static struct record *record_new(const struct cluster_store *st, const struct dr
                                       .cores_pct = from[i].cores_pct,
                                       .card = from[i].card,
                                       .name_at = (uint16_t)at,
+                                      .shares = from[i].shares,
                                       .container = from[i].container,
                                       .vendor = from[i].vendor,
                                       .name_n = (uint8_t)name.n,
-                                      .step = from[i].step,
-                                      .mem_pct = from[i].mem_pct};
+                                      .mem_pct = from[i].mem_pct,
+                                      .step = from[i].step & 15u,
+                                      .app_class = from[i].app_class & 15u,
+                                      .qos = from[i].qos};
+        if (rare)
+            r->rare[i] = from[i].rare;
         if (!again)
             end = put_text(end, name);
     }
@@ -611,6 +681,7 @@ void ledger_uncharge(struct cluster_store *st, struct record *r)
     r->state = REC_WAITING;
     r->flags &= (uint8_t) ~(REC_OURS | REC_TAMPERED | REC_FRESH);
     r->shares_n = r->uses_n = 0;
+    r->rare = NULL;
     r->closed = 0;
     ledger_entry_release(st, e);
 }
@@ -631,12 +702,34 @@ void ledger_cpu_change(struct cluster_store *st, struct record *r, int64_t cpu_m
 
 /* ---- what a bound pod that we did not place holds ---- */
 
-uint32_t share_mark(const struct cluster_store *st, uint16_t vendor, uint16_t container,
-                    struct str uuid, int64_t mem_mib, int32_t cores_pct)
+uint32_t share_mark(const struct cluster_store *st, const struct cluster_share *sh)
 {
-    uint64_t h = hash_text(st->cfg.hash_seed ^ ((uint64_t)vendor << 16 | container), uuid);
-    h = hash_fold(h ^ (uint64_t)mem_mib, 0x9e3779b97f4a7c15u ^ (uint64_t)(uint32_t)cores_pct);
+    uint64_t h =
+        hash_text(st->cfg.hash_seed ^ ((uint64_t)sh->vendor << 16 | sh->container), sh->uuid);
+    h = hash_fold(h ^ (uint64_t)sh->mem_mib,
+                  0x9e3779b97f4a7c15u ^ (uint64_t)(uint32_t)sh->cores_pct);
+    h = hash_fold(h ^ sh->bits, 0xd1b54a32d192ed03u ^ sh->shares);
     return (uint32_t)(h ^ h >> 32) | 1;
+}
+
+static const struct score_selection *selection_of(const struct cluster_pod *pod, uint16_t vendor)
+{
+    for (uint16_t i = 0; i < pod->request.selections_n; i++)
+        if (pod->request.selections[i].vendor == vendor)
+            return &pod->request.selections[i];
+    return NULL;
+}
+
+void ledger_classify(const struct cluster_pod *pod, struct draft_share *sh)
+{
+    const struct score_selection *sel = selection_of(pod, sh->vendor);
+    if (!sel)
+        return;
+    sh->app_class = (uint8_t)sel->app_class;
+    /* vendors-b.md 1h: online pods and whole cards leave the card's policy alone. It follows from
+     * the pods that are on the card, so that nothing is left behind when they end (D1.5). */
+    if (sel->app_class != SCORE_CLASS_ONLINE && sh->cores_pct < 100)
+        sh->qos = sel->qos;
 }
 
 static const struct score_ask *ask_of(const struct cluster_pod *pod, uint16_t container,
@@ -665,6 +758,25 @@ static uint64_t unnamed(const struct cluster_pod *pod)
     return closed;
 }
 
+/* At least what the spec asks for, in the row's own measure, whatever the list says. */
+static void raise_to_ask(const struct score_vendor *row, const struct score_ask *ask,
+                         struct draft_share *sh)
+{
+    const int32_t cores = ask->cores_pct > 100 ? 100 : ask->cores_pct; /* as Fit caps them */
+    sh->mem_mib = ask->mem_mib > sh->mem_mib ? ask->mem_mib : sh->mem_mib;
+    sh->mem_pct = (uint8_t)ask->mem_pct;
+    if (ask->slices > sh->shares)
+        sh->shares = ask->slices > UINT16_MAX ? UINT16_MAX : (uint16_t)ask->slices;
+    if (sh->app_class == SCORE_CLASS_ONLINE)
+        return; /* is given no cores (vendors-b.md 1g) */
+    if (row->amount == SCORE_AMOUNT_BITS)
+        sh->rare.bits_least = cores > 0 ? (uint8_t)cores : BITS_ALL;
+    else if (row->amount == SCORE_AMOUNT_UNITS)
+        sh->rare.units_pct = (uint8_t)cores;
+    else if (!sh->rare.bits) /* a slice has its own cores, whatever was asked for (nvidia.md 8.3) */
+        sh->cores_pct = cores > sh->cores_pct ? cores : sh->cores_pct;
+}
+
 void ledger_read_truth(struct cluster_store *st, const struct cluster_pod *pod, bool floor,
                        struct draft *draft)
 {
@@ -687,26 +799,31 @@ void ledger_read_truth(struct cluster_store *st, const struct cluster_pod *pod, 
         if (!(pod->vendors_asked >> from->vendor & 1) || from->container >= pod->containers_n)
             continue; /* lists of vendors that it does not ask for are nobody's business (core.md
                          S2) */
-        draft->mark += share_mark(st, from->vendor, from->container, from->uuid, from->mem_mib,
-                                  from->cores_pct);
+        draft->mark += share_mark(st, from);
         struct draft_share sh = {.uuid = from->uuid,
                                  .container_name = pod->container_names[from->container],
                                  .mem_mib = from->mem_mib,
                                  .cores_pct = from->cores_pct,
                                  .container = (uint8_t)from->container,
                                  .vendor = (uint8_t)from->vendor,
-                                 .step = (uint8_t)pod->steps[from->container]};
+                                 .step = (uint8_t)pod->steps[from->container],
+                                 .shares = from->shares,
+                                 .rare.bits = from->bits};
         const struct score_ask *ask = floor ? ask_of(pod, from->container, from->vendor) : NULL;
-        if (ask) {
-            const int32_t cores =
-                ask->cores_pct > 100 ? 100 : ask->cores_pct; /* as Fit caps them */
-            sh.mem_mib = ask->mem_mib > sh.mem_mib ? ask->mem_mib : sh.mem_mib;
-            sh.mem_pct = (uint8_t)ask->mem_pct;
-            sh.cores_pct = cores > sh.cores_pct ? cores : sh.cores_pct;
-        }
+        ledger_classify(pod, &sh);
+        if (ask)
+            raise_to_ask(&vendor_cores(st->cfg.vendors)[from->vendor], ask, &sh);
         shares[n++] = sh;
     }
     draft->shares_n = n;
+}
+
+static bool same_rare(const struct record *r, uint16_t i, const struct draft_share *want)
+{
+    if (!r->rare)
+        return !has_rare(want);
+    return r->rare[i].bits == want->rare.bits && r->rare[i].bits_least == want->rare.bits_least &&
+           r->rare[i].units_pct == want->rare.units_pct;
 }
 
 bool ledger_says_the_same(const struct cluster_store *st, const struct record *r,
@@ -721,7 +838,8 @@ bool ledger_says_the_same(const struct cluster_store *st, const struct record *r
         const struct card *card = &e->cards[sh->card];
         if (sh->container != want->container || sh->vendor != want->vendor ||
             sh->mem_mib != want->mem_mib || sh->cores_pct != want->cores_pct ||
-            sh->mem_pct != want->mem_pct || sh->step != want->step ||
+            sh->mem_pct != want->mem_pct || sh->step != want->step || sh->shares != want->shares ||
+            sh->app_class != want->app_class || sh->qos != want->qos || !same_rare(r, i, want) ||
             !str_eq((struct str){card->uuid, card->uuid_n}, want->uuid))
             return false;
     }
@@ -863,6 +981,55 @@ void ledger_cpu_remove(struct cluster_store *st, struct cpu_pod *p)
 
 /* ---- a node's use, from the records of its pods ---- */
 
+static bool looks_at(const struct score_vendor *row, enum score_check check)
+{
+    for (int i = 0; i < SCORE_CHECK_COUNT_ && row->checks[i] != SCORE_CHECK_END; i++)
+        if (row->checks[i] == check)
+            return true;
+    return false;
+}
+
+static int32_t narrow(int64_t n) { return n > INT32_MAX ? INT32_MAX : (int32_t)n; }
+
+void ledger_add_use(struct score_device *d, int64_t mem_mib, int64_t cores_pct, int64_t shares)
+{
+    d->mem_used_mib += mem_mib;
+    d->cores_used_pct = narrow(d->cores_used_pct + cores_pct);
+    d->shares_used = narrow(d->shares_used + shares);
+}
+
+bool ledger_over_total(const struct score_vendor *row, const struct score_device *d)
+{
+    return (d->mem_used_mib > d->mem_total_mib && looks_at(row, SCORE_CHECK_MEMORY)) ||
+           (d->cores_used_pct > d->cores_total_pct && looks_at(row, SCORE_CHECK_CORES)) ||
+           (d->shares_used > d->shares_total && looks_at(row, SCORE_CHECK_SLOTS));
+}
+
+uint8_t ledger_qos(uint8_t card, uint8_t pod)
+{
+    if (card == 0 || pod == 0 || card == pod)
+        return card | pod;
+    return UINT8_MAX; /* they contradict each other: nobody brings this one */
+}
+
+static uint16_t one_more(uint16_t n) { return n < UINT16_MAX ? (uint16_t)(n + 1) : n; }
+
+/* What the pod has of the card beside amounts. Bits that two pods name, or that the card lacks, are
+ * somebody else's mistake (core.md 16, S2): they count as they are, and the card is lent. */
+static void add_trait(struct score_trait *t, const struct use *use, uint64_t bits, uint16_t *flags)
+{
+    if (!bits)
+        bits = t->bits_total; /* nobody knows which (nvidia.md 8.4) */
+    if (bits & (t->bits_used | ~t->bits_total))
+        *flags |= SCORE_DEVICE_LENT;
+    t->bits_used |= bits & t->bits_total;
+    if (use->app_class == SCORE_CLASS_ONLINE)
+        t->online = one_more(t->online);
+    else if (use->app_class == SCORE_CLASS_OFFLINE)
+        t->offline = one_more(t->offline);
+    t->qos = ledger_qos(t->qos, use->qos);
+}
+
 static void add_uses(const struct entry *e, struct snode *s, uint64_t *closed)
 {
     for (uint32_t p = 0; p < e->pods_n; p++) {
@@ -873,16 +1040,18 @@ static void add_uses(const struct entry *e, struct snode *s, uint64_t *closed)
             if (device < 0)
                 continue; /* the node has no such card now */
             struct score_device *d = &s->devices[device];
-            int64_t cores = (int64_t)d->cores_used_pct + r->uses[i].cores_pct;
-            d->mem_used_mib += r->uses[i].mem_mib;
-            d->cores_used_pct = cores > INT32_MAX ? INT32_MAX : (int32_t)cores;
-            d->shares_used += r->uses[i].shares;
+            ledger_add_use(d, r->uses[i].mem_mib, r->uses[i].cores_pct, r->uses[i].shares);
+            const uint64_t bits = r->rare ? r->rare[i].use_bits : 0;
+            if (s->traits)
+                add_trait(&s->traits[device], &r->uses[i], bits, &d->flags);
+            else if (bits)
+                d->flags |= SCORE_DEVICE_LENT; /* slices of a card that is not cut into any now */
         }
     }
 }
 
 /* Fills in what the entry's pods use; `s` has the devices that the cards' numbers are of. */
-static void fill_use(const struct entry *e, struct snode *s)
+static void fill_use(const struct cluster_store *st, const struct entry *e, struct snode *s)
 {
     uint64_t closed = 0;
     for (uint16_t i = 0; i < s->pub.score.devices_n; i++) {
@@ -890,10 +1059,16 @@ static void fill_use(const struct entry *e, struct snode *s)
         d->mem_used_mib = 0;
         d->cores_used_pct = d->shares_used = 0;
         d->flags &= (uint16_t)~SCORE_DEVICE_LENT;
+        if (s->traits) {
+            struct score_trait *t = &s->traits[i];
+            t->bits_used = 0;
+            t->online = t->offline = t->qos = 0;
+        }
     }
     add_uses(e, s, &closed);
     for (uint16_t g = 0; g < s->pub.score.groups_n; g++) {
         struct score_group *group = &s->groups[g];
+        const struct score_vendor *row = &vendor_cores(st->cfg.vendors)[group->vendor];
         struct score_group sum = {.vendor = group->vendor,
                                   .first = group->first,
                                   .n = group->n,
@@ -904,8 +1079,7 @@ static void fill_use(const struct entry *e, struct snode *s)
             struct score_device *d = &s->devices[i];
             /* Over its total through pods of others, or because it shrank: either way nothing more.
              */
-            if (d->mem_used_mib > d->mem_total_mib || d->cores_used_pct > d->cores_total_pct ||
-                d->shares_used > d->shares_total)
+            if (ledger_over_total(row, d))
                 d->flags |= SCORE_DEVICE_LENT;
             sum.mem_total_mib += d->mem_total_mib;
             sum.mem_used_mib += d->mem_used_mib;
@@ -966,18 +1140,18 @@ static bool same_group(const struct score_group *a, const struct score_group *b)
 /* Everything that decides: the two have one generation. */
 static bool same_score(const struct snode *a, const struct snode *b)
 {
-    if (a->pub.score.groups_n != b->pub.score.groups_n ||
-        a->pub.score.devices_n != b->pub.score.devices_n ||
-        a->pub.score.profiles_n != b->pub.score.profiles_n)
+    const struct score_node *x = &a->pub.score, *y = &b->pub.score;
+    if (x->groups_n != y->groups_n || x->devices_n != y->devices_n ||
+        x->profiles_n != y->profiles_n)
         return false;
-    for (uint16_t i = 0; i < a->pub.score.groups_n; i++)
+    for (uint16_t i = 0; i < x->groups_n; i++)
         if (!same_group(&a->groups[i], &b->groups[i]))
             return false;
-    for (uint16_t i = 0; i < a->pub.score.profiles_n; i++)
-        if (!same_profile(&a->pub.score.profiles[i], &b->pub.score.profiles[i]))
-            return false;
-    for (uint16_t i = 0; i < a->pub.score.devices_n; i++)
+    for (uint16_t i = 0; i < x->devices_n; i++)
         if (!same_device(&a->devices[i], &b->devices[i]))
+            return false;
+    for (uint16_t i = 0; i < x->profiles_n && x->profiles != y->profiles; i++)
+        if (!same_profile(&x->profiles[i], &y->profiles[i]))
             return false;
     return true;
 }
@@ -1023,7 +1197,7 @@ bool ledger_refresh(struct cluster_store *st, struct entry *e)
     struct snode *to = snode_copy(e->cur);
     if (!to)
         return false;
-    fill_use(e, to);
+    fill_use(st, e, to);
     replace_node(st, e, to);
     return true;
 }
@@ -1059,7 +1233,7 @@ void ledger_node_set(struct cluster_store *st, struct entry *e, struct snode *to
     struct snode *from = e->cur;
     e->cur = to;
     follow_devices(st, e);
-    fill_use(e, to);
+    fill_use(st, e, to);
     e->cur = from;
     if (!from) {
         st->nodes_n++;
@@ -1070,6 +1244,13 @@ void ledger_node_set(struct cluster_store *st, struct entry *e, struct snode *to
 
 /* ---- checking ---- */
 
+static bool same_class(const struct record *r, const struct use *use)
+{
+    struct use fresh = *use;
+    classify_use(r, &fresh);
+    return fresh.app_class == use->app_class && fresh.qos == use->qos;
+}
+
 static size_t verify_uses(struct cluster_store *st, const struct entry *e, struct record *r,
                           bool repair)
 {
@@ -1079,7 +1260,8 @@ static size_t verify_uses(struct cluster_store *st, const struct entry *e, struc
     for (uint16_t i = 0; same && i < n; i++)
         same = uses[i].device == r->uses[i].card && uses[i].vendor == r->uses[i].vendor &&
                uses[i].mem_mib == r->uses[i].mem_mib && uses[i].cores_pct == r->uses[i].cores_pct &&
-               uses[i].shares == r->uses[i].shares;
+               uses[i].shares == r->uses[i].shares &&
+               (!r->rare || uses[i].bits == r->rare[i].use_bits) && same_class(r, &r->uses[i]);
     if (!same && repair)
         resolve(st, e, r);
     return !same;
@@ -1206,7 +1388,7 @@ static size_t verify_node(struct cluster_store *st, struct entry *e, bool repair
     struct snode *fresh = snode_copy(e->cur);
     if (!fresh)
         return 0; /* nobody can tell */
-    fill_use(e, fresh);
+    fill_use(st, e, fresh);
     bool same = same_score(e->cur, fresh) && same_rest(&e->cur->pub, &fresh->pub);
     if (!same && repair)
         replace_node(st, e, fresh);

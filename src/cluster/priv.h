@@ -109,8 +109,8 @@ struct snode { /* one node as it was at one moment */
     struct inventory *inv;
     struct score_group *groups;
     struct score_device *devices; /* each a cache line */
-    struct score_trait *traits;   /* one a device; NULL: no card of the node has any. What of them is
-                                     use is the ledger's to fill in, the rest the object's */
+    struct score_trait *traits; /* one a device; NULL: no card of the node has any. What of them is
+                                   use is the ledger's to fill in, the rest the object's */
 };
 struct chunk {
     _Atomic uint32_t refs;
@@ -157,15 +157,26 @@ struct share { /* what one container has of one card, as decided or read */
     int32_t cores_pct;
     uint16_t card;
     uint16_t name_at; /* the container's name within the record's text */
-    uint8_t container, vendor, name_n, step;
-    uint8_t mem_pct; /* not ours: at least so much of the card's memory */
+    uint16_t shares;  /* of the card's shares */
+    uint8_t container, vendor, name_n;
+    uint8_t mem_pct;                 /* not ours: at least so much of the card's memory */
+    uint8_t step : 4, app_class : 4; /* enum score_step; enum score_class of the pod */
+    uint8_t qos;                     /* score_selection.qos that it brings to the card; 0: none */
 };
 struct use { /* what the pod takes of one card for its life: score_effective_use of its shares */
     int64_t mem_mib;
     int32_t cores_pct;
     uint16_t card, vendor;
     uint16_t shares;
+    uint8_t app_class, qos;
 };
+struct rare { /* what only some makers' shares have: beside the share, or the use, of its number */
+    uint64_t bits, use_bits;
+    /* Not ours: at least so many bits (BITS_ALL: all of the card's; else any that the card has are
+     * taken to be its), and at least so many percent of the card's units of cores. 0: no matter. */
+    uint8_t bits_least, units_pct;
+};
+#define BITS_ALL 255
 
 enum record_state { REC_WAITING, REC_ASSUMED, REC_CONFIRMED, REC_BOUND };
 enum record_flag {
@@ -188,6 +199,7 @@ struct record { /* a pod that asks for cards; one block */
     struct space *space;
     struct cluster_pod *clone; /* waiting, assumed */
     struct use *uses;          /* within the block, room for shares_n */
+    struct rare *rare;         /* within the block, shares_n; NULL: of no share there is any */
     char *text;                /* uid, name, container names; within the block */
     struct share shares[];
 };
@@ -251,8 +263,9 @@ struct draft_share {
     struct str uuid, container_name;
     int64_t mem_mib;
     int32_t cores_pct;
-    uint8_t container, vendor, step, mem_pct;
-    uint16_t card;
+    uint8_t container, vendor, step, mem_pct, app_class, qos;
+    uint16_t card, shares;
+    struct rare rare;
 };
 struct draft {                      /* a record to be */
     struct str uid, ns, name, node; /* node empty: waiting */
@@ -328,8 +341,10 @@ void ledger_read_truth(struct cluster_store *st, const struct cluster_pod *pod, 
 bool ledger_says_the_same(const struct cluster_store *st, const struct record *r,
                           const struct draft *draft);
 /* Order does not matter: the marks of all shares are added up. */
-uint32_t share_mark(const struct cluster_store *st, uint16_t vendor, uint16_t container,
-                    struct str uuid, int64_t mem_mib, int32_t cores_pct);
+uint32_t share_mark(const struct cluster_store *st, const struct cluster_share *share);
+/* What a pod's share says of the card beside its amounts: the pod's class, and the QoS policy that
+ * it brings. */
+void ledger_classify(const struct cluster_pod *pod, struct draft_share *share);
 MUST_USE enum err_code ledger_cpu_put(struct cluster_store *st, const struct cluster_pod *pod,
                                       struct err *err);
 struct cpu_pod *ledger_cpu_find(const struct cluster_store *st, struct str uid);
@@ -342,6 +357,13 @@ void ledger_entry_release(struct cluster_store *st, struct entry *e);
 struct space *ledger_space_find(const struct cluster_store *st, struct str ns);
 struct space *ledger_space_get(struct cluster_store *st, struct str ns); /* NULL: no memory */
 void ledger_space_release(struct cluster_store *st, struct space *s);
+/* The policy of a card, and a pod more; 0: none. */
+uint8_t ledger_qos(uint8_t card, uint8_t pod);
+/* More use of a card; what is beyond the types' ranges stays at their end. */
+void ledger_add_use(struct score_device *d, int64_t mem_mib, int64_t cores_pct, int64_t shares);
+/* Whether more of the card is in use than there is, in a measure that the row's checks look at.
+ * What none of them looks at is counted and stands in nobody's way. */
+bool ledger_over_total(const struct score_vendor *row, const struct score_device *d);
 /* The node's object is now this one (NULL: none). Takes `to`. */
 void ledger_node_set(struct cluster_store *st, struct entry *e, struct snode *to);
 void ledger_dirty(struct cluster_store *st, struct entry *e);

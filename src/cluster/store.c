@@ -598,6 +598,7 @@ static void draft_decision(struct cluster_store *st, const struct cluster_decisi
         assert(part->ask < pod->request.asks_n);
         assert(part->device < d->node->score.devices_n);
         const struct score_ask *ask = &pod->request.asks[part->ask];
+        const uint16_t card_shares = part->shares ? part->shares : 1;
         const bool named = pod->container_names && ask->container < pod->containers_n;
         shares[i] = (struct draft_share){.uuid = d->node->score.devices[part->device].uuid,
                                          .container_name =
@@ -606,9 +607,17 @@ static void draft_decision(struct cluster_store *st, const struct cluster_decisi
                                          .cores_pct = part->cores_pct,
                                          .container = (uint8_t)ask->container,
                                          .vendor = (uint8_t)ask->vendor,
-                                         .step = (uint8_t)pod->request.steps[ask->container]};
-        draft->mark += share_mark(st, ask->vendor, ask->container, shares[i].uuid, part->mem_mib,
-                                  part->cores_pct);
+                                         .step = (uint8_t)pod->request.steps[ask->container],
+                                         .shares = card_shares,
+                                         .rare.bits = part->bits};
+        ledger_classify(pod, &shares[i]);
+        draft->mark += share_mark(st, &(struct cluster_share){.container = ask->container,
+                                                              .vendor = ask->vendor,
+                                                              .uuid = shares[i].uuid,
+                                                              .mem_mib = part->mem_mib,
+                                                              .cores_pct = part->cores_pct,
+                                                              .shares = card_shares,
+                                                              .bits = part->bits});
     }
 }
 
@@ -622,12 +631,12 @@ static bool still_fits(struct cluster_store *st, const struct snode *node,
                                      d->placement->parts_n, uses);
     struct hold_need need[SCORE_VENDORS_MAX] = {0};
     for (uint16_t i = 0; i < n; i++) {
-        const struct score_device *dev = &node->devices[uses[i].device];
+        struct score_device dev = node->devices[uses[i].device];
         need[uses[i].vendor].mem_mib += uses[i].mem_mib;
         need[uses[i].vendor].cores_pct += uses[i].cores_pct;
-        if (dev->mem_used_mib + uses[i].mem_mib > dev->mem_total_mib ||
-            (int64_t)dev->cores_used_pct + uses[i].cores_pct > dev->cores_total_pct ||
-            (int64_t)dev->shares_used + uses[i].shares > dev->shares_total)
+        ledger_add_use(&dev, uses[i].mem_mib, uses[i].cores_pct, uses[i].shares);
+        if (ledger_over_total(&vendor_cores(st->cfg.vendors)[uses[i].vendor], &dev) ||
+            (node->traits && (node->traits[uses[i].device].bits_used & uses[i].bits)))
             return false;
     }
     struct score_quota left[SCORE_VENDORS_MAX];

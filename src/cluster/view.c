@@ -160,7 +160,9 @@ static void view_record(const struct cluster_store *st, const struct record *r, 
                                    .vendor = sh->vendor,
                                    .uuid = arena_str(arena, (struct str){card->uuid, card->uuid_n}),
                                    .mem_mib = mem,
-                                   .cores_pct = sh->cores_pct};
+                                   .cores_pct = sh->cores_pct,
+                                   .shares = sh->shares,
+                                   .bits = r->rare ? r->rare[i].bits : 0};
         names[k] = arena_str(arena, (struct str){r->text + sh->name_at, sh->name_n});
     }
     for (uint16_t v = 0; v < SCORE_VENDORS_MAX; v++)

@@ -155,6 +155,7 @@ struct score_extra {
     int32_t cores_pct, shares;
     uint64_t bits_set, bits_clear; /* of score_trait.bits_used: first cleared, then set */
     int16_t online, offline;
+    uint8_t qos; /* policy of the pods whose use this is, as score_trait.qos; 0: none */
 };
 
 /* ---- what a vendor's cards demand of the core; data, no names of makers ---- */
