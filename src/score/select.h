@@ -43,7 +43,8 @@ bool select_blocks(const int32_t *index, bool aligned, const uint8_t *at, uint16
 /* ---- how good a set is; raw, in the unit of the contract; what decide.c makes a node's score of ---- */
 /* vendors-a.md 1.9, vendors-b.md 6i: share of the commonest zone among the set, in millionths; 0 if a card has none. */
 int64_t select_zones_quality(const int32_t *zone, const uint8_t *set, uint16_t n);
-/* vendors-b.md 1i: 10·S(P) − (S(A) − S(P) − S(F)); `idle`: cards that nobody used before, `set`: the pod's whole cards. */
+/* vendors-b.md 1i: 10·S(P) − (S(A) − S(P) − S(F)); `idle`: cards that nobody used before, `set`: the pod's whole cards,
+ * of all its containers (one that is there twice counts once, D1.6). */
 int64_t select_links_quality(const int32_t *zone, const uint8_t *idle, uint16_t idle_n, const uint8_t *set, uint16_t n);
 /* vendors-b.md 3i: 0, 1000, 2000 or 3000; bit i of the masks: the card of index i. */
 int32_t select_wings_quality(uint8_t used, uint8_t set);

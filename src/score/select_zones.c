@@ -144,15 +144,17 @@ int64_t select_links_quality(const int32_t *zone, const uint8_t *idle, uint16_t 
                              const uint8_t *set, uint16_t n)
 {
     assert(idle_n <= CARDS_MAX);
-    assert(n <= CARDS_MAX);
     bool taken[CARDS_MAX] = {false};
-    for (uint16_t i = 0; i < n; i++)
+    uint8_t once[CARDS_MAX], left[CARDS_MAX];
+    uint16_t once_n = 0, left_n = 0;
+    for (uint16_t i = 0; i < n; i++) { /* a card of two containers is one card (D1.6) */
+        if (!taken[set[i]])
+            once[once_n++] = set[i];
         taken[set[i]] = true;
-    uint8_t left[CARDS_MAX];
-    uint16_t left_n = 0;
+    }
     for (uint16_t i = 0; i < idle_n; i++)
         if (!taken[idle[i]])
             left[left_n++] = idle[i];
-    const int64_t kept = links(zone, set, n);
+    const int64_t kept = links(zone, once, once_n);
     return 10 * kept - (links(zone, idle, idle_n) - kept - links(zone, left, left_n));
 }
