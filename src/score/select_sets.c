@@ -78,12 +78,6 @@ static unsigned lowest(unsigned mask, unsigned n)
     return set;
 }
 
-static bool linked(unsigned pair)
-{
-    const unsigned a = (unsigned)__builtin_ctz(pair);
-    return (pair & ~(1u << a) & (WING_OF(a) | CROSS_OF(a))) != 0;
-}
-
 /* The lowest `want` cards of a wing that has as many free ones as the rule likes best. */
 static unsigned wing_with(unsigned free, unsigned want, const uint8_t *counts, unsigned counts_n)
 {
@@ -107,7 +101,10 @@ static unsigned wings_two(unsigned free)
     return one | one << WING;
 }
 
-/* Two linked pairs of one wing and the same of the other, in the order of the contract. */
+/* Two cards of each wing, linked crosswise, in the order of the contract. It takes the first group
+ * of which the leftover pair of six free cards is linked, or else the last; that is always the
+ * first one inside: three free cross links leave the third over, and with only two there is one
+ * group. */
 static const uint8_t GROUPS[] = {0x33, 0xcc, 0x55, 0xaa, 0x99, 0x66};
 
 static unsigned wings_four(unsigned free)
@@ -116,16 +113,10 @@ static unsigned wings_four(unsigned free)
         return LEFT;
     if ((free & ~LEFT) == LEFT << WING)
         return LEFT << WING;
-    unsigned set = 0;
-    for (unsigned i = 0; i < sizeof(GROUPS); i++) {
-        const unsigned left = free & ~GROUPS[i];
-        if ((free & GROUPS[i]) != GROUPS[i])
-            continue;
-        set = GROUPS[i];
-        if (count(left) != 2 || linked(left)) /* else a later one may leave two that are */
-            break;
-    }
-    return set;
+    for (unsigned i = 0; i < sizeof(GROUPS); i++)
+        if ((free & GROUPS[i]) == GROUPS[i])
+            return GROUPS[i];
+    return 0;
 }
 
 static unsigned wings_take(unsigned free, uint16_t want)
