@@ -435,7 +435,7 @@ const struct vendor VENDOR_BUILTIN[] = {
             .select = SCORE_SELECT_BLOCKS,
         },
         .section = STR_INIT("awsneuron"),
-        .rules = VENDOR_RULE_NO_MEMORY | VENDOR_RULE_BITS,
+        .rules = VENDOR_RULE_NO_MEMORY | VENDOR_RULE_BITS | VENDOR_RULE_COUNT_POSITIVE,
         .res_count = STR_INIT("aws.amazon.com/neuron"),
         .res_cores = STR_INIT("aws.amazon.com/neuroncore"),
         .node_kind_label = STR_INIT("node.kubernetes.io/instance-type"),
@@ -447,6 +447,7 @@ const struct vendor VENDOR_BUILTIN[] = {
         .type_word = STR_INIT("AWSNeuron"),
         .asking = VENDOR_ASKING_CORES,
         .mem_factor = 1,
+        .cores_unit = 2, /* of a device, of which the node may have more: asks come before nodes (D4.1) */
         .extra = VENDOR_EXTRA_CORE_IDS,
     },
 

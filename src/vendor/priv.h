@@ -29,7 +29,7 @@ MUST_USE enum err_code vendor_table_make(const struct vendor *rows, uint16_t n, 
 struct vendor_amounts {
     struct vendor_amount {
         bool given; /* there is a value */
-        int64_t n;  /* in the resource's unit; 0 when !given */
+        int64_t n;  /* in the resource's unit, MiB where VENDOR_RULE_MEM_BYTES; 0 when !given */
     } of[VENDOR_RES_COUNT_];
 };
 /* Every value as a whole number within its bounds. A count of 0 ends the reading: amounts are per card, and there is

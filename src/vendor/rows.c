@@ -504,6 +504,8 @@ static const char *missing_of(const struct vendor *v)
     if ((v->asking == VENDOR_ASKING_ROUNDED || v->asking == VENDOR_ASKING_STEPS) &&
         v->templates_n == 0)
         return "ask.templates is missing";
+    if (v->asking == VENDOR_ASKING_CORES && v->cores_unit < 1)
+        return "ask.coresUnit is missing";
     for (uint16_t i = 1; i < v->templates_n; i++)
         if (v->templates[i].mem_mib <= v->templates[i - 1].mem_mib)
             return "ask.templates must ascend by memoryMiB";

@@ -18,7 +18,7 @@ enum vendor_rule {
     VENDOR_RULE_LIMITS_ONLY = 1 << 3,    /* amounts count only where they stand in limits */
     VENDOR_RULE_TOTALS = 1 << 4,         /* memory and cores are of all cards of the container together */
     VENDOR_RULE_NO_MEMORY = 1 << 5,      /* no memory is asked for or given */
-    VENDOR_RULE_MEM_BYTES = 1 << 6,      /* memory with a suffix is bytes, a bare number mem_factor MiB */
+    VENDOR_RULE_MEM_BYTES = 1 << 6,      /* memory with a suffix is bytes, a bare number mem_factor MiB: derive.c */
     VENDOR_RULE_SOFT = 1 << 7,           /* pod_soft says "hami-core": cards split in software; else in templates */
     VENDOR_RULE_PAIRS = 1 << 8,          /* cards come in pairs: one becomes two, odd counts are refused */
     VENDOR_RULE_ALLOC_TYPE = 1 << 9,     /* allocation lists name the registered type, not the key */
@@ -106,8 +106,8 @@ struct vendor { /* one row; strings live as long as the table */
     int32_t mem_factor;   /* MiB a unit of res_mem, ≥ 1 */
     int32_t quota_factor; /* MiB a unit of quota_mem; 0: mem_factor */
     int32_t default_count, default_mem_mib, default_cores_pct; /* 0: none */
-    int32_t cores_min, cores_max; /* of a value that is given; 0, 0: 0…2^31-1, and more than 100 is 100 */
-    int32_t cores_unit;   /* units of res_cores a whole card; 0: 100 */
+    int32_t cores_min, cores_max; /* of a value that is given; 0, 0: 0…2^31-1; more than cores_unit is cores_unit */
+    int32_t cores_unit;   /* units of res_cores a whole card, and the most that an ask means; 0: 100 */
     int64_t mem_max;      /* raw value of res_mem; 0: what fits 2^31-1 MiB */
     int64_t mem_whole_mib, mem_most_mib; /* ROUNDED: above the last template, and the highest accepted */
     const struct vendor_template *templates; /* ascending by memory */
