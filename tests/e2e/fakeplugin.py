@@ -1,33 +1,32 @@
-"""A fake NVIDIA device plugin with the kubelet around it, for any number of nodes in one process.
+"""Fake device plugins of all makers with the kubelet around them, for any number of nodes in one process.
 
 Written from contract node-side.md (4, 5, 6 and the recipe in 14) alone: the same verbs in the same order against the
-real API server, with an encoder and decoder of its own. It is an actor, not a judge of histories (protocol.py), but
-what a real plugin would stumble over is recorded as a violation at the moment it is met: no lock, a lock that names
-another pod, slots that are not those of the container kubelet asks about.
+real API server; what the makers' plugins register and read is in makers.py. It is an actor, not a judge of histories
+(protocol.py), but what a real plugin would stumble over is recorded as a violation at the moment it is met: no lock, a
+lock that names another pod, slots that are not those of the container kubelet asks about, annotations that don't say
+what the list says.
 
 Misbehaviour is chosen per node (Behaviour): slow, dying, refusing, or leaving locks behind.
 """
 
 import collections
 import itertools
-import json
 import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import kube
+import makers
+from makers import Card, decode, encode  # noqa: F401  (Card is what stories build nodes of)
 
 COUNT = "nvidia.com/gpu"
-LOCK = "hami.io/mutex.lock"
+LOCK = makers.SHARED_LOCK
 REGISTER = "hami.io/node-nvidia-register"
-TO_ALLOCATE = "hami.io/vgpu-devices-to-allocate"
+TO_ALLOCATE = makers.NVIDIA.waiting
 BIND_TIME = "hami.io/bind-time"
 BIND_PHASE = "hami.io/bind-phase"
 NODE_KEY = "hami.io/vgpu-node"
-
-# "Nothing is left to allocate" is a substring test against the keywords of all vendors the process knows.
-KEYWORDS = ("NVIDIA", "MLU", "DCU", "XPU", "Ascend", "Iluvatar", "Metax", "Mthreads", "GCU", "AMD", "Vastai", "Biren")
 
 # A pod ends by itself this many seconds after it runs; read from the pod, so that storms need no bookkeeping.
 RUN_SECONDS = "e2e.cardinal/run-seconds"
@@ -35,26 +34,6 @@ RUN_SECONDS = "e2e.cardinal/run-seconds"
 
 class AllocateError(Exception):
     """Allocate answers kubelet with an error; the pod is rejected for good."""
-
-
-class Card:
-    """One physical card as the plugin registers it."""
-
-    def __init__(self, uuid, index, model="NVIDIA A10", memory=24576, cores=100, numa=0, mode="hami-core", healthy=True):
-        self.uuid = uuid
-        self.index = index
-        self.model = model
-        self.memory = memory
-        self.cores = cores
-        self.numa = numa
-        self.mode = mode
-        self.healthy = healthy
-
-    def register(self, split):
-        """The registration object: zero values are left out, so a missing `health` means unhealthy."""
-        entry = {"id": self.uuid, "index": self.index, "count": split, "devmem": self.memory, "devcore": self.cores,
-                 "type": self.model, "numa": self.numa, "mode": self.mode, "health": self.healthy}
-        return {k: v for k, v in entry.items() if v not in (0, False, "")}
 
 
 class Behaviour:
@@ -85,33 +64,48 @@ class Behaviour:
 class Node:
     """One node's kubelet and plugin. Everything in it is touched by one worker at a time (FakePlugin._busy)."""
 
-    def __init__(self, name, cards, split=10, behaviour=None, labels=None, taints=None, cpu="64", memory="256Gi", pods=250):
+    def __init__(self, name, cards, split=10, behaviour=None, labels=None, taints=None, cpu="64", memory="256Gi", pods=250,
+                 sets=(), notes=None):
+        """`cards` are NVIDIA's; `sets`: [(maker's name, cards)] of others; `notes`: further annotations of the node."""
         self.name = name
         self.cards = cards
+        self.sets = ([(makers.NVIDIA, cards)] if cards else []) + [(makers.MAKERS[m], c) for m, c in sets]
         self.split = split
         self.behaviour = behaviour or Behaviour()
         self.labels = labels or {}
         self.taints = taints or []
+        self.notes = notes or {}
         self.cpu, self.memory, self.pods = cpu, memory, pods
         self.present = False
         self.tasks = collections.deque()
-        self.admitted = {}              # uid -> count of device ids that kubelet gave
-        self.last_register = None
+        self.admitted = {}              # uid -> {resource: amount} that kubelet gave
+        self.last_register = {}         # annotation -> the text last written
         self.rng = random.Random(name)
 
-    def register_text(self):
-        """The list in the order of a hash map: another one each time."""
-        entries = [c.register(self.split) for c in self.cards]
-        self.rng.shuffle(entries)
-        return json.dumps(entries, separators=(",", ":"))
+    def register(self):
+        """What the plugins write about their cards."""
+        notes = dict(self.notes)
+        for maker, cards in self.sets:
+            notes.update(maker.write(cards, self.split, self.rng))
+        return notes
+
+    def reports(self):
+        """What the plugins that answer a handshake write each time."""
+        return {m.handshake: time.strftime("Reported_%Y.%m.%d %H:%M:%S") for m, _ in self.sets if m.handshake}
 
     def devices(self):
-        return sum(self.split for c in self.cards if c.healthy)
+        return sum(c.count(self.split) for c in self.cards if c.healthy)
+
+    def offers(self):
+        """Amounts of extended resources in the node's status."""
+        out = {}
+        for maker, cards in self.sets:
+            out.update(maker.offers(cards, self.split))
+        return out
 
     def capacity(self):
         amounts = {"cpu": self.cpu, "memory": self.memory, "pods": str(self.pods), "ephemeral-storage": "100Gi"}
-        if self.cards:
-            amounts[COUNT] = str(self.devices())
+        amounts.update((k, str(v)) for k, v in self.offers().items())
         return amounts
 
     def object(self):
@@ -145,6 +139,7 @@ class FakePlugin:
         self._stopped = threading.Event()
         self._timers = []
         self._known = {}                    # pod uid -> what we did with it
+        self._unlocked = set()              # names of pods for which a lock was released
         self.own_writes = set()
         self.violations = []
         self.counts = collections.Counter()
@@ -160,9 +155,10 @@ class FakePlugin:
 
     def _create_node(self, node):
         self._api.create("/api/v1/nodes", node.object())
-        if node.cards:
-            node.last_register = node.register_text()
-            self._api.patch(kube.node_path(node.name), {"metadata": {"annotations": {REGISTER: node.last_register}}})
+        node.last_register = node.register()
+        notes = {**node.last_register, **node.reports()}
+        if notes:
+            self._api.patch(kube.node_path(node.name), {"metadata": {"annotations": notes}})
         node.present = True
 
     def remove_node(self, name):
@@ -188,12 +184,13 @@ class FakePlugin:
                                                                     "allocatable": {COUNT: str(count)}}})
 
     def rescan(self, name):
-        """What the real plugin does every 30 s: write the list if its text differs from the process's own last one."""
+        """What real plugins do every 30 s: write a list if its text differs from the process's own last one, and report."""
         node = self.nodes[name]
-        text = node.register_text()
-        if node.present and text != node.last_register:
-            node.last_register = text
-            self._api.patch(kube.node_path(name), {"metadata": {"annotations": {REGISTER: text}}})
+        texts = node.register()
+        changed = {k: v for k, v in texts.items() if v != node.last_register.get(k)}
+        if node.present and (changed or node.reports()):
+            node.last_register = texts
+            self._api.patch(kube.node_path(name), {"metadata": {"annotations": {**changed, **node.reports()}}})
 
     def plant_lock(self, name, value):
         """Leave a lock behind, as something that died would have."""
@@ -301,33 +298,40 @@ class FakePlugin:
 
     def _admit(self, node, pod):
         """Admission: devices of init containers in order, then of app containers; then the pod runs."""
-        wanted = containers(pod)
-        need = count_needed(pod)
         name = kube.key_of(pod)
+        need = {r: n for r in node.offers() for n in [count_needed(pod, r)] if n}
         if need:
             with self._lock:
-                given = sum(node.admitted.values())
+                given = {r: sum(a.get(r, 0) for a in node.admitted.values()) for r in need}
                 node.admitted[pod["metadata"]["uid"]] = need
-            if given + need > node.devices():
-                self.violate("%s: kubelet of %s has %d device ids left, %d wanted"
-                             % (name, node.name, node.devices() - given, need))
-                self._reject(node, pod, "OutOf" + COUNT, "Node didn't have enough resource")
+            short = next((r for r, n in need.items() if given[r] + n > node.offers()[r]), None)
+            if short:
+                self.violate("%s: kubelet of %s has %d device ids of %s left, %d wanted"
+                             % (name, node.name, node.offers()[short] - given[short], short, need[short]))
+                self._reject(node, pod, "OutOf" + short, "Node didn't have enough resource")
                 return
         ids = itertools.count()
         strikes = node.behaviour.strikes() if need else False
         self._pause(node.behaviour.before if need else 0)
         try:
-            first = True
-            for container in wanted:
-                count = device_count(container)
-                if not count:
-                    continue
-                if not first:
-                    self._pause(node.behaviour.between)
-                first = False
-                # Kubelet picks any free ids; it does not know the scheduler's choice.
-                fresh = ["%s-%d" % (node.rng.choice(node.cards).uuid, next(ids)) for _ in range(count)]
-                self._allocate(node, pod, container, fresh, strikes)
+            first, read = True, set()
+            for container in containers(pod):
+                for maker, cards in node.sets:
+                    call = maker.call(container)
+                    if not call:
+                        continue
+                    if not first:
+                        self._pause(node.behaviour.between)
+                    if maker not in read:
+                        read.add(maker)
+                        self._read(node, pod, maker, cards)
+                    first = False
+                    if maker.habit == "list":
+                        # Kubelet picks any free ids; it does not know the scheduler's choice.
+                        fresh = ["%s-%d" % (node.rng.choice(cards).uuid, next(ids)) for _ in range(call[1])]
+                        self._allocate(node, pod, container, maker, cards, fresh, strikes)
+                    elif maker.habit == "mark":
+                        self._mark(node, pod, maker)
         except AllocateError as e:
             if not strikes:
                 self.violate("%s on %s: Allocate failed: %s" % (name, node.name, e))
@@ -403,7 +407,42 @@ class FakePlugin:
 
     # -- the plugin -------------------------------------------------------------------------------------------
 
-    def _allocate(self, node, kubelets_pod, container, ids, strikes):
+    def _read(self, node, kubelets_pod, maker, cards):
+        """What of the pod's annotations a plugin would misread, or not understand."""
+        notes = kube.annotations(kubelets_pod)
+        name = kube.key_of(kubelets_pod)
+        text = notes.get(maker.allocated)
+        if text is None:
+            self.violate("%s on %s: no %s" % (name, node.name, maker.allocated))
+            return
+        try:
+            slots = decode(text)
+        except ValueError as e:
+            self.violate("%s on %s: %s: %s" % (name, node.name, maker.allocated, e))
+            return
+        soft = notes.get("huawei.com/vnpu-mode") == "hami-core"
+        wrong = [w for slot in slots for d in slot for w in maker.entry_problems(d, cards, soft)]
+        slots = slots[:len(containers(kubelets_pod))]
+        if maker.reads and not wrong:
+            wrong = maker.reads(maker, kubelets_pod, slots, cards, node.name)
+        for what in wrong:
+            self.violate("%s on %s: %s" % (name, node.name, what))
+
+    def _mark(self, node, pod, maker):
+        """A plugin that finds its pod by an annotation that says "false", and has a lock of its own or none."""
+        name = kube.key_of(pod)
+        again = self._get_pod(pod)
+        if kube.annotations(again).get(maker.mark) == "false":
+            self._patch_pod(pod, {"metadata": {"annotations": {maker.mark: "true"}}})
+        if maker.lock:
+            value = kube.annotations(self._api.get(kube.node_path(node.name))).get(maker.lock)
+            if value is None and name not in self._unlocked:
+                self.violate("Allocate for %s on %s without the lock %s" % (name, node.name, maker.lock))
+            self._unlocked.add(name)
+            if value is not None:
+                self._api.patch(kube.node_path(node.name), {"metadata": {"annotations": {maker.lock: None}}})
+
+    def _allocate(self, node, kubelets_pod, container, maker, cards, ids, strikes):
         """node-side.md 5, steps 1 to 9. `kubelets_pod` and `container` are what kubelet knows and the plugin does not:
         they serve to find out that the plugin was led to another pod or another container."""
         misbehaviour = node.behaviour
@@ -417,7 +456,7 @@ class FakePlugin:
             self._fail(node, pod)
             raise AllocateError("refused")
         try:
-            slots = decode_all(kube.annotations(pod))
+            slots = makers.decode_all(kube.annotations(pod), maker.waiting)
         except ValueError as e:
             self._fail(node, pod)
             raise AllocateError(str(e)) from e
@@ -433,15 +472,28 @@ class FakePlugin:
             self.violate("%s: %d devices in slot %d, kubelet gave %d ids" % (name, len(slots[index]), index, len(ids)))
             self._fail(node, pod)
             raise AllocateError("device number not matched")
-        slots[index] = []
         try:
-            self._patch_pod(pod, {"metadata": {"annotations": {TO_ALLOCATE: encode(slots)}}})
+            self._make_slices(pod, index, cards, slots[index])
+            slots[index] = []
+            self._patch_pod(pod, {"metadata": {"annotations": {maker.waiting: encode(slots)}}})
         except kube.ApiError as e:
             self._fail(node, pod)
             raise AllocateError(str(e)) from e
         if strikes and misbehaviour.die == "before-release":
             raise AllocateError("rpc error: connection closed")
-        self._finish_allocate(node, pod)
+        self._finish_allocate(node, pod, maker)
+
+    def _make_slices(self, pod, index, cards, slot):
+        """node-side.md 6 F: the slices of one container are made, and their ids are written under the version first read."""
+        known = makers.by_uuid(cards)
+        if not any(d[0] in known and known[d[0]].mode == "mig" for d in slot):
+            return
+        entries = makers.mig_entries(kube.annotations(pod).get(makers.MIG, "[]"))
+        for number, e in enumerate(entries):
+            if e["containerIndex"] == index:
+                e.update(migUUID="MIG-%s-%d" % (pod["metadata"]["uid"], number), gpuInstanceID=number, computeInstanceID=0)
+        self._patch_pod(pod, {"metadata": {"resourceVersion": pod["metadata"]["resourceVersion"],
+                                           "annotations": {makers.MIG: makers.compact(entries)}}})
 
     def _find_pod(self, node, kubelets_pod):
         """node-side.md 2.5: by the lock, unconditionally; without one by a search that may be wrong."""
@@ -460,8 +512,10 @@ class FakePlugin:
             except kube.ApiError as e:
                 self.violate("the lock of %s names %s/%s: %s" % (node.name, parts[1], parts[2], e))
                 raise AllocateError(str(e)) from e
-        self.violate("Allocate for %s on %s without a lock that names a pod (%r)"
-                     % (kube.key_of(kubelets_pod), node.name, lock))
+        # A pod of two makers, or of a maker whose plugin unlocks after the first container: the search is as it is meant.
+        if kube.key_of(kubelets_pod) not in self._unlocked:
+            self.violate("Allocate for %s on %s without a lock that names a pod (%r)"
+                         % (kube.key_of(kubelets_pod), node.name, lock))
         for pod in self._api.get("/api/v1/pods", fieldSelector="spec.nodeName=" + node.name)["items"]:
             notes = kube.annotations(pod)
             if (pod["status"].get("phase") == "Pending" and BIND_TIME in notes and notes.get(NODE_KEY) == node.name
@@ -469,13 +523,13 @@ class FakePlugin:
                 return pod
         raise AllocateError("no binding pod found on node " + node.name)
 
-    def _finish_allocate(self, node, pod):
+    def _finish_allocate(self, node, pod, maker):
         try:
             again = self._get_pod(pod)
         except kube.ApiError:
             return                       # the real one only logs: phase and lock stay as they are
-        left = kube.annotations(again).get(TO_ALLOCATE, "")
-        if any(word in left for word in KEYWORDS):
+        left = kube.annotations(again).get(maker.waiting, "")
+        if maker.loaded and any(word in left for word in makers.KEYWORDS):
             return
         try:
             self._patch_pod(pod, {"metadata": {"annotations": {BIND_PHASE: "success"}}})
@@ -493,6 +547,7 @@ class FakePlugin:
 
     def _release(self, node, pod):
         """node-side.md 2.4: only the owner's lock, under the node's resourceVersion, five attempts."""
+        self._unlocked.add(kube.key_of(pod))
         owner = ",%s,%s" % (pod["metadata"]["namespace"], pod["metadata"]["name"])
         pause, last = 0.1, None
         for _ in range(5):
@@ -541,50 +596,16 @@ def containers(pod):
     return (pod["spec"].get("initContainers") or []) + pod["spec"]["containers"]
 
 
-def device_count(container):
-    return int(((container.get("resources") or {}).get("limits") or {}).get(COUNT, 0))
+def device_count(container, resource=COUNT):
+    return makers.number(((container.get("resources") or {}).get("limits") or {}).get(resource, 0))
 
 
-def count_needed(pod):
+def count_needed(pod, resource=COUNT):
     """Device ids that kubelet needs for a pod: those of plain init containers are used again."""
     stay = highest = 0
     for container in pod["spec"].get("initContainers") or []:
         if container.get("restartPolicy") == "Always":
-            stay += device_count(container)
+            stay += device_count(container, resource)
         else:
-            highest = max(highest, stay + device_count(container))
-    return max(highest, stay + sum(device_count(c) for c in pod["spec"]["containers"]))
-
-
-def decode(text):
-    """HAMi's decoder (node-side.md 2.3): lenient, positions kept, one more empty slot after the last ';'."""
-    slots = []
-    for part in text.split(";"):
-        devices = []
-        for piece in part.split(":"):
-            if "," not in piece:
-                continue
-            fields = piece.split(",")
-            if len(fields) < 4:
-                raise ValueError("pod annotation format error, missing fields: %r" % piece)
-            for number in fields[2:4]:
-                if not -(1 << 31) <= int(number) < (1 << 31):
-                    raise ValueError("not an int32: %r" % number)
-            devices.append((fields[0], fields[1], int(fields[2]), int(fields[3])))
-        slots.append(devices)
-    return slots
-
-
-def decode_all(notes):
-    """All vendors' lists in one pass, as the real plugin does it: garbage in one key blocks all. Ours is returned."""
-    for key, text in notes.items():
-        if key.startswith("hami.io/") and key.endswith("-devices-to-allocate"):
-            decode(text)
-    if TO_ALLOCATE not in notes:
-        raise ValueError("no device request found")
-    return decode(notes[TO_ALLOCATE])
-
-
-def encode(slots):
-    """HAMi's encoder: every slot ends with ';', so each rewrite is one longer than what was read."""
-    return "".join("".join("%s,%s,%d,%d:" % d for d in slot) + ";" for slot in slots)
+            highest = max(highest, stay + device_count(container, resource))
+    return max(highest, stay + sum(device_count(c, resource) for c in pod["spec"]["containers"]))

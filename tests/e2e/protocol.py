@@ -7,13 +7,15 @@ their totals; this asks whether a plugin that follows the contract can work.
 """
 
 import calendar
+import json
 import re
 import time
 
 import kube
 import reader
+import rows
 
-LOCK = "hami.io/mutex.lock"
+LOCK = rows.NODE_LOCK
 TO_ALLOCATE = "hami.io/vgpu-devices-to-allocate"
 NODE_KEY = "hami.io/vgpu-node"
 TIME_KEY = "hami.io/vgpu-time"
@@ -22,7 +24,7 @@ BIND_PHASE = "hami.io/bind-phase"
 MIG = "hami.io/vgpu-mig-allocations"
 
 # Keys that a scheduler writes and nobody else may bring along.
-OURS = (NODE_KEY, TIME_KEY, BIND_TIME, BIND_PHASE, TO_ALLOCATE, reader.ALLOCATED)
+OURS = {NODE_KEY, TIME_KEY, BIND_TIME, BIND_PHASE} | rows.DECIDED
 
 SKEW = 30          # seconds between our clock and a time in an annotation; both are clocks of one machine
 LOCK_EXPIRES = 300 # seconds; a pod that comes again to a lock of its own finds it older, but never too old to be its own
@@ -65,21 +67,25 @@ def check_bound_pod(pod, at):
             wrong.append("%s is %r, not Unix seconds" % (key, text))
         elif abs(int(text) - at) > SKEW:
             wrong.append("%s is %s, %d s off" % (key, text, int(text) - at))
-    allocated, waiting = notes.get(reader.ALLOCATED), notes.get(TO_ALLOCATE)
-    if allocated is None or allocated != waiting:
-        wrong.append("allocated %r and to-allocate %r differ" % (allocated, waiting))
-    if allocated is not None:
-        try:
-            slots = reader.decode(allocated)
-            kinds = reader.containers(pod)
-            if len(slots) != len(kinds):
-                wrong.append("%d slots for %d containers in %r" % (len(slots), len(kinds), allocated))
-        except ValueError as e:
-            wrong.append("allocation %r: %s" % (allocated, e))
+    mine = {MIG, "NEURON_RESOURCE_TYPE"}
+    for row in rows.asked(pod):
+        mine |= {row.allocated, row.waiting, *row.extra}
+        allocated = notes.get(row.allocated)
+        if row.waiting and allocated != notes.get(row.waiting) or allocated is None:
+            wrong.append("%s: allocated %r and to-allocate %r differ" % (row.name, allocated, notes.get(row.waiting)))
+        wrong += ["%s: no %s" % (row.name, key) for key in row.extra if key not in notes]
+        if allocated is not None:
+            try:
+                slots = reader.decode(allocated, row)
+                kinds = rows.containers(pod)
+                if len(slots) != len(kinds):
+                    wrong.append("%d slots for %d containers in %r" % (len(slots), len(kinds), allocated))
+            except ValueError as e:
+                wrong.append("allocation %r: %s" % (allocated, e))
     for key in notes:
-        if re.match(r"hami\.io/.*-devices-(to-allocate|allocated)\Z", key) and key not in (TO_ALLOCATE, reader.ALLOCATED):
+        if key not in mine and (key in rows.DECIDED or re.match(r"hami\.io/.*-devices-(to-allocate|allocated)\Z", key)):
             wrong.append("key of a vendor without devices: %s" % key)
-    if MIG in notes:
+    if MIG in notes and (rows.NVIDIA not in rows.asked(pod) or not json.loads(notes[MIG])):
         wrong.append("%s on a pod without MIG" % MIG)
     return wrong
 
@@ -101,15 +107,43 @@ def check_lock(value, pod, at):
     return []
 
 
-class Turn:
-    """One pod's way from Binding to the plugin's last word, in revisions."""
+def check_time_lock(value, at):
+    """The same for a lock that has a time and no owner."""
+    if value is None:
+        return ["no lock %s" % rows.TIME_LOCK]
+    when = parse_time(value)
+    if when is None:
+        return ["lock time %r is not RFC 3339" % value]
+    return [] if abs(when - at) <= SKEW else ["lock time %s is %d s off" % (value, when - at)]
 
-    def __init__(self, name, node, start):
-        self.name = name
-        self.node = node
+
+class Turn:
+    """One pod's way from Binding to its plugins' last word, in revisions."""
+
+    def __init__(self, pod, start):
+        asked = rows.asked(pod)
+        self.name = kube.key_of(pod)
+        self.node = pod["spec"]["nodeName"]
         self.start = start
+        self.locks = {r.lock for r in asked} - {None}
+        # Lists that plugins under the node's lock empty; others leave theirs as they are.
+        self.lists = [r.waiting for r in asked if r.lock == rows.NODE_LOCK]
         self.phase_end = None      # the write that set success or failed, or that ended the pod
-        self.ended = False         # the pod ended without the plugin's word
+        self.done = None           # and nothing is left in the lists
+        self.ended = False         # the pod ended without a plugin's word
+
+    def look(self, event):
+        """What an event of the pod means for its turn."""
+        obj, notes = event.obj, kube.annotations(event.obj)
+        over = event.kind == "DELETED" or reader.ended(obj)
+        spoken = notes.get(BIND_PHASE) in ("success", "failed")
+        if LOCK not in self.locks:      # nobody sets a phase: running is all there is to see
+            spoken = obj["status"].get("phase") == "Running"
+        if self.phase_end is None and (over or spoken):
+            self.phase_end, self.ended = event.rv, over and not spoken
+        left = any("," in notes.get(key, "") for key in self.lists)
+        if self.phase_end is not None and self.done is None and (over or not left or notes.get(BIND_PHASE) == "failed"):
+            self.done = event.rv
 
 
 def check_history(history, own_writes=(), lockless=(), blamed=None):
@@ -126,9 +160,10 @@ def check_history(history, own_writes=(), lockless=(), blamed=None):
         obj = event.obj
         name = obj["metadata"]["name"]
         if event.what == "node":
-            before, now = lock.get(name), kube.annotations(obj).get(LOCK) if event.kind != "DELETED" else None
-            lock[name] = now
-            turn = next((t for t in turns if t.node == name and t.phase_end is None), None)
+            held = kube.annotations(obj) if event.kind != "DELETED" else {}
+            before, now = lock.get(name, {}).get(LOCK), held.get(LOCK)
+            lock[name] = held
+            turn = next((t for t in turns if t.node == name and t.phase_end is None and LOCK in t.locks), None)
             if turn and before != now and turn.name not in lockless and event.kind != "DELETED":
                 wrong.append("%s: the lock of %s changed from %r to %r before the plugin was done (rv %d)"
                              % (turn.name, name, before, now, event.rv))
@@ -143,35 +178,40 @@ def check_history(history, own_writes=(), lockless=(), blamed=None):
                 taken = [k for k in (*notes, *kube.labels(obj)) if k in OURS]
                 if taken:
                     wrong.append("%s asks for no cards and carries %s" % (key, ", ".join(sorted(set(taken)))))
-                bound[obj["metadata"]["uid"]] = (None, None, None)
+                bound[obj["metadata"]["uid"]] = (None, None)
                 continue
             node = obj["spec"]["nodeName"]
             wrong += ["%s at Binding: %s" % (key, w) for w in check_bound_pod(obj, event.at)]
+            turn = Turn(obj, event.rv)
             if key not in lockless:
-                wrong += ["%s at Binding to %s: %s" % (key, node, w) for w in check_lock(lock.get(node), obj, event.at)]
-            other = next((t for t in turns if t.node == node and t.phase_end is None), None)
+                held = lock.get(node, {})
+                problems = check_lock(held.get(LOCK), obj, event.at) if LOCK in turn.locks else []
+                problems += check_time_lock(held.get(rows.TIME_LOCK), event.at) if rows.TIME_LOCK in turn.locks else []
+                wrong += ["%s at Binding to %s: %s" % (key, node, w) for w in problems]
+            other = next((t for t in turns if t.node == node and t.done is None and t.locks & turn.locks), None)
             if other:
                 wrong.append("%s bound to %s while the plugin is still at %s" % (key, node, other.name))
-            turn = Turn(key, node, event.rv)
             turns.append(turn)
-            bound[obj["metadata"]["uid"]] = (turn, notes.get(reader.ALLOCATED), obj["spec"].get("nodeName"))
+            bound[obj["metadata"]["uid"]] = (turn, decided(notes))
             continue
-        turn, allocated, _ = state
+        turn, allocated = state
         if turn is None:
             continue
-        if event.kind != "DELETED" and not reader.ended(obj) and notes.get(reader.ALLOCATED) != allocated:
+        if event.kind != "DELETED" and not reader.ended(obj) and decided(notes) != allocated:
             wrong.append("%s: allocated changed from %r to %r at rv %d"
-                         % (key, allocated, notes.get(reader.ALLOCATED), event.rv))
-        if turn.phase_end is None:
+                         % (key, allocated, decided(notes), event.rv))
+        if turn.done is None:
             if (event.kind != "DELETED" and event.rv not in own_writes and not obj["metadata"].get("deletionTimestamp")
                     and (blamed is None or key in blamed)):
                 wrong.append("%s: somebody wrote to the pod between Binding and %s (rv %d)"
                              % (key, "success", event.rv))
-            if notes.get(BIND_PHASE) in ("success", "failed"):
-                turn.phase_end = event.rv
-            elif event.kind == "DELETED" or reader.ended(obj):
-                turn.phase_end, turn.ended = event.rv, True
+            turn.look(event)
     return wrong
+
+
+def decided(notes):
+    """The lists that never change, of all makers."""
+    return {r.allocated: notes[r.allocated] for r in rows.ROWS if r.allocated in notes}
 
 
 def wrote_after_binding(audit, user):
@@ -192,8 +232,8 @@ def wrote_after_binding(audit, user):
 
 def locks_left(nodes):
     """Nodes whose lock nobody released."""
-    return ["node %s is still locked: %s" % (n["metadata"]["name"], kube.annotations(n)[LOCK])
-            for n in nodes if LOCK in kube.annotations(n)]
+    return ["node %s is still locked: %s" % (n["metadata"]["name"], kube.annotations(n)[key])
+            for n in nodes for key in (LOCK, rows.TIME_LOCK) if key in kube.annotations(n)]
 
 
 def writes_by(audit, user, resource="pods"):

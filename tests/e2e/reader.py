@@ -7,19 +7,17 @@ computed from what the API server stored. The axis is the resourceVersion: etcd 
 intervals of pods and changes of nodes have an exact order.
 """
 
+import collections
 import json
 import re
 import threading
 import time
 
 import kube
+import rows
+from rows import ALLOCATED, GPU, GPUCORES, GPUMEM, REGISTER, containers, quantity, whole  # noqa: F401
 
-GPU, GPUMEM, GPUCORES = "nvidia.com/gpu", "nvidia.com/gpumem", "nvidia.com/gpucores"
-ALLOCATED = "hami.io/vgpu-devices-allocated"
-REGISTER = "hami.io/node-nvidia-register"
 DIMENSIONS = ("shares", "memory", "cores")
-
-ENTRY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*),NVIDIA,(0|[1-9][0-9]*),(0|[1-9][0-9]*)\Z")
 
 
 class Event:
@@ -135,40 +133,12 @@ class Recorder:
 # -- what an object says -----------------------------------------------------------------------------------------
 
 
-def containers(pod):
-    """[(container, kind)] in positional order; kind is "init", "sidecar" or "app"."""
-    spec = pod["spec"]
-    out = [(c, "sidecar" if c.get("restartPolicy") == "Always" else "init") for c in spec.get("initContainers") or []]
-    return out + [(c, "app") for c in spec.get("containers") or []]
-
-
-SUFFIXES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
-
-
-def whole(text):
-    """A whole quantity as the API server stores it: it writes 4000 as 4k."""
-    match = re.match(r"([0-9]+)([A-Za-z]*)\Z", str(text))
-    if not match or match.group(2) not in SUFFIXES:
-        raise ValueError("not a whole quantity: %r" % text)
-    return int(match.group(1)) * SUFFIXES[match.group(2)]
-
-
-def quantity(container, name):
-    """A whole number under limits, else under requests; None when absent."""
-    resources = container.get("resources") or {}
-    for part in ("limits", "requests"):
-        value = (resources.get(part) or {}).get(name)
-        if value is not None:
-            return whole(value)
-    return None
-
-
 def asks(pod):
     """Does the pod ask for cards at all?"""
-    return any((quantity(c, GPU) or 0) > 0 for c, _ in containers(pod))
+    return bool(rows.asked(pod))
 
 
-def decode(text):
+def decode(text, row=rows.NVIDIA):
     """An allocation in padded form: one list of (uuid, memory, cores) for each container. ValueError if it is not."""
     if not text.endswith(";"):
         raise ValueError("does not end with ';'")
@@ -179,10 +149,10 @@ def decode(text):
             if not slot.endswith(":"):
                 raise ValueError("a slot does not end with ':': %r" % slot)
             for piece in slot[:-1].split(":"):
-                match = ENTRY.match(piece)
+                match = row.entry.match(piece)
                 if not match:
                     raise ValueError("bad entry %r" % piece)
-                entries.append((match.group(1), int(match.group(2)), int(match.group(3))))
+                entries.append((match.group("uuid"), int(match.group("memory")), int(match.group("cores"))))
         slots.append(entries)
     return slots
 
@@ -202,19 +172,19 @@ def effective(kinds, slots):
     """What a pod takes from each card for its whole life: {uuid: (shares, memory, cores)}.
 
     Kubernetes' rule, per card and dimension: an init container runs beside the sidecars started before it; the app
-    containers run beside all sidecars; the pod needs the larger.
+    containers run beside all sidecars; the pod needs the larger. An entry may say of how many shares it is.
     """
     if len(kinds) != len(slots):
         raise ValueError("%d slots for %d containers" % (len(slots), len(kinds)))
-    cards = {uuid for slot in slots for uuid, _, _ in slot}
+    cards = {entry[0] for slot in slots for entry in slot}
     out = {}
     for card in cards:
         beside, highest = NOTHING, NOTHING
         for kind, slot in zip(kinds, slots):
             own = NOTHING
-            for uuid, memory, cores in slot:
+            for uuid, memory, cores, *shares in slot:
                 if uuid == card:
-                    own = plus(own, (1, memory, cores))
+                    own = plus(own, (shares[0] if shares else 1, memory, cores))
             if kind == "init":
                 highest = peak(highest, plus(beside, own))
             else:                       # sidecars and app containers stay
@@ -225,11 +195,30 @@ def effective(kinds, slots):
 
 
 def use_of(pod):
-    """effective() of a stored pod; ValueError says what is wrong with its annotation."""
-    text = kube.annotations(pod).get(ALLOCATED)
-    if text is None:
-        raise ValueError("no %s" % ALLOCATED)
-    return effective([k for _, k in containers(pod)], decode(text))
+    """effective() of a stored pod, of all makers; ValueError says what is wrong with its annotations."""
+    return taken(pod)[0]
+
+
+def taken(pod):
+    """(effective use, bits): bits are {uuid: mask} of slices or cores that are given out one by one."""
+    use, bits, notes = {}, {}, kube.annotations(pod)
+    kinds = [k for _, k in containers(pod)]
+    for row in rows.asked(pod):
+        text = notes.get(row.allocated)
+        if text is None:
+            raise ValueError("no %s" % row.allocated)
+        slots = decode(text, row)
+        if len(slots) != len(kinds):
+            raise ValueError("%d slots for %d containers" % (len(slots), len(kinds)))
+        sized = [[(u, *row.sizes(pod, c, n, m, k)) for n, (u, m, k) in enumerate(slot)] for c, slot in enumerate(slots)]
+        use.update(effective(kinds, [[(u, m, k, shares) for u, m, k, shares, _ in slot] for slot in sized]))
+        for kind, slot in zip(kinds, sized):
+            for uuid, _, _, _, mask in slot:
+                if kind != "init" and mask & bits.get((uuid, "stays"), 0):
+                    raise ValueError("bits %#x of card %s are given to two containers" % (mask & bits[(uuid, "stays")], uuid))
+                for key in ((uuid, "stays"), (uuid, "all")) if kind != "init" else ((uuid, "all"),):
+                    bits[key] = bits.get(key, 0) | mask
+    return use, {uuid: mask for (uuid, which), mask in bits.items() if which == "all"}
 
 
 def ended(pod):
@@ -246,13 +235,8 @@ def ended(pod):
 
 def totals_of(node):
     """{uuid: (shares, memory, cores)} as registered; None when the node registers nothing readable."""
-    text = kube.annotations(node).get(REGISTER)
-    if text is None:
-        return None
-    try:
-        return {d["id"]: (d.get("count", 0), d.get("devmem", 0), d.get("devcore", 0)) for d in json.loads(text)}
-    except (ValueError, TypeError, KeyError):
-        return None
+    known = rows.cards_of(node)
+    return known and {u: (c.shares, c.memory, c.cores) for u, c in known.items()}
 
 
 # -- the comparison ----------------------------------------------------------------------------------------------
@@ -268,30 +252,62 @@ class Interval:
         self.start = start
         self.end = None
         self.use = {}
+        self.bits = {}
+        self.pod = pod
 
     def __repr__(self):
         return "%s on %s [%d,%s)" % (self.name, self.node, self.start, self.end or "")
 
 
 def mismatch(pod):
-    """What in the allocation is not what the spec asks for, or None."""
-    slots = decode(kube.annotations(pod)[ALLOCATED])
-    for index, ((container, _), slot) in enumerate(zip(containers(pod), slots)):
-        count = quantity(container, GPU) or 0
-        where = "container %s (slot %d)" % (container["name"], index)
-        if len(slot) != count:
-            return "%s asks for %d cards and has %d" % (where, count, len(slot))
-        if len({uuid for uuid, _, _ in slot}) != len(slot):
-            return "%s has one card twice" % where
-        memory, cores = quantity(container, GPUMEM), quantity(container, GPUCORES)
-        for uuid, got_memory, got_cores in slot:
-            if memory and got_memory != memory:
-                return "%s asks for %d MiB and has %d on %s" % (where, memory, got_memory, uuid)
-            if not got_memory:
-                return "%s has 0 MiB on %s, which means no limit" % (where, uuid)
-            if cores is not None and got_cores != min(cores, 100):
-                return "%s asks for %d %% and has %d on %s" % (where, cores, got_cores, uuid)
+    """What in the allocations is not what the spec asks for, or None."""
+    for row in rows.asked(pod):
+        slots = decode(kube.annotations(pod)[row.allocated], row)
+        for index, ((container, _), slot) in enumerate(zip(containers(pod), slots)):
+            where = "container %s (slot %d)" % (container["name"], index)
+            wish = row.wish(container, pod)
+            count = wish.count if wish else 0
+            if len(slot) != count:
+                return "%s asks for %d cards and has %d" % (where, count, len(slot))
+            # A slice has its own amounts, and one card may give several: see rows.of_card_or_slice.
+            sliced = [row.sizes(pod, index, n, m, k)[3] for n, (_, m, k) in enumerate(slot)]
+            undivided = [uuid for (uuid, _, _), bits in zip(slot, sliced) if not bits]
+            if len(set(undivided)) != len(undivided):
+                return "%s has one card twice" % where
+            for (uuid, got_memory, got_cores), bits in zip(slot, sliced):
+                if not got_memory and not row.no_memory:
+                    return "%s has 0 MiB on %s, which means no limit" % (where, uuid)
+                if bits:
+                    continue
+                if wish.memory and got_memory != wish.memory:
+                    return "%s asks for %d MiB and has %d on %s" % (where, wish.memory, got_memory, uuid)
+                if wish.cores is not None and got_cores != wish.cores:
+                    return "%s asks for %d %% and has %d on %s" % (where, wish.cores, got_cores, uuid)
     return None
+
+
+def whole_problems(pod, known):
+    """What is wrong with an allocation that only the cards can tell: {uuid: Known} of the pod's node."""
+    wrong = []
+    for row in rows.asked(pod):
+        slots = decode(kube.annotations(pod)[row.allocated], row)
+        for index, ((container, _), slot) in enumerate(zip(containers(pod), slots)):
+            where = "container %s (slot %d)" % (container["name"], index)
+            cards = [known.get(uuid) for uuid, _, _ in slot]
+            if not slot or None in cards:
+                continue
+            for (uuid, memory, cores), card in zip(slot, cards):
+                if card.row is not row:
+                    wrong.append("%s: card %s is %s's" % (where, uuid, card.row.name))
+                    continue
+                for what, have, want in row.amounts(row.wish(container, pod), memory, cores, card, pod, index):
+                    if have != want:
+                        wrong.append("%s: %s of %s is %s, should be %s" % (where, what, uuid, have, want))
+            if row.modules and len(slot) > 1:
+                taken_ = collections.Counter(c.index // 2 for c in cards)
+                if any(n != 2 for n in taken_.values()):
+                    wrong.append("%s: torn modules: cards %s" % (where, sorted(c.index for c in cards)))
+    return wrong
 
 
 def intervals(history):
@@ -310,7 +326,7 @@ def intervals(history):
             open_[uid] = current
             out.append(current)
             try:
-                current.use = use_of(pod)
+                current.use, current.bits = taken(pod)
                 problem = mismatch(pod)
             except ValueError as e:
                 problem = str(e)
@@ -331,34 +347,49 @@ def over_total(history):
     points += [(e.rv, 2, e) for e in history if e.what == "node"]
     # At one revision nothing but one write happens, so the second key only has to be deterministic.
     points.sort(key=lambda p: (p[0], p[1]))
-    totals, active = {}, {}                 # node -> {uuid: total}; (node, uuid) -> {uid: (use, name)}
+    registered, active = {}, {}             # node -> {uuid: Known}; (node, uuid) -> {uid: (use, interval)}
     for rv, what, item in points:
         if what == 2:
-            known = totals_of(item.obj)
+            known = rows.cards_of(item.obj)
             if known is not None and item.kind != "DELETED":
-                totals[item.obj["metadata"]["name"]] = known
+                registered[item.obj["metadata"]["name"]] = known
             continue
+        if what == 1 and item.use:
+            wrong += ["%s on %s: %s" % (item.name, item.node, w) for w in whole_problems(item.pod, registered.get(item.node, {}))]
         for uuid, use in item.use.items():
             on_card = active.setdefault((item.node, uuid), {})
             if what == 0:
                 on_card.pop(item.uid, None)
                 continue
-            on_card[item.uid] = (use, item.name)
-            total = totals.get(item.node, {}).get(uuid)
-            if total is None:
+            card = registered.get(item.node, {}).get(uuid)
+            if card is None:
                 wrong.append("%s: card %s is not registered on node %s" % (item.name, uuid, item.node))
                 continue
+            others = [i for _, i in on_card.values()]
+            on_card[item.uid] = (use, item)
             together = NOTHING
             for other, _ in on_card.values():
                 together = plus(together, other)
-            names = sorted(n for _, n in on_card.values())
+            names = sorted(i.name for _, i in on_card.values())
+            total = (card.shares, card.memory, card.cores)
             for dimension, have, limit in zip(DIMENSIONS, together, total):
-                if have > limit and not (dimension == "cores" and limit == 0):
+                if have > limit and not (dimension == "cores" and (limit == 0 or card.row.cores_free)):
                     wrong.append("card %s on %s over its %s at rv %d: %d of %d with %s"
                                  % (uuid, item.node, dimension, rv, have, limit, ", ".join(names)))
-            if len(on_card) > 1 and total[2] == 100 and any(u[2] >= 100 for u, _ in on_card.values()):
+            if len(on_card) > 1 and (card.row.alone or card.row.whole and total[2] == 100
+                                     and any(u[2] >= 100 for u, _ in on_card.values())):
                 wrong.append("card %s on %s is held whole and shared at rv %d: %s"
                              % (uuid, item.node, rv, ", ".join(names)))
+            mine = item.bits.get(uuid, 0)
+            if card.bits and mine & ~card.bits:
+                wrong.append("%s: bits %#x of card %s on %s are not there" % (item.name, mine & ~card.bits, uuid, item.node))
+            for other in others:
+                if mine & other.bits.get(uuid, 0):
+                    wrong.append("card %s on %s: bits %#x are given twice at rv %d: %s, %s"
+                                 % (uuid, item.node, mine & other.bits[uuid], rv, other.name, item.name))
+                why = card.row.together(item.pod, other.pod, use, active[(item.node, uuid)][other.uid][0])
+                if why:
+                    wrong.append("card %s on %s: %s at rv %d: %s, %s" % (uuid, item.node, why, rv, other.name, item.name))
     return wrong
 
 

@@ -6,6 +6,7 @@ reader.py and protocol.py has a row here that breaks it.
 
 import copy
 import json
+import re
 import threading
 import time
 import unittest
@@ -14,6 +15,7 @@ import cluster
 import fakeplugin
 import harness
 import kube
+import makers
 import protocol
 import reader
 import stories_load
@@ -40,7 +42,8 @@ def pod_event(rv, name, text=None, node="node-a", kind="MODIFIED", phase="Pendin
         notes = {reader.ALLOCATED: text, protocol.TO_ALLOCATE: text if waiting is None else waiting, protocol.NODE_KEY: node,
                  protocol.TIME_KEY: str(NOW), protocol.BIND_TIME: str(NOW), protocol.BIND_PHASE: step}
         labels = {protocol.NODE_KEY: node}
-    spec = {"containers": containers or [harness.gpu()]}
+    asked = re.search(r",(\d+),(\d+):", text or "")
+    spec = {"containers": containers or [harness.gpu(mem=asked.group(1), cores=asked.group(2)) if asked else harness.gpu()]}
     if init:
         spec["initContainers"] = list(init)
     if node and text is not None:
@@ -293,7 +296,7 @@ class Codec(unittest.TestCase):
 
     def test_garbage_of_another_vendor_blocks(self):
         with self.assertRaises(ValueError):
-            fakeplugin.decode_all({fakeplugin.TO_ALLOCATE: "A,NVIDIA,1,1:;", "hami.io/dcu-devices-to-allocate": "x,y;"})
+            makers.decode_all({fakeplugin.TO_ALLOCATE: "A,NVIDIA,1,1:;", "hami.io/dcu-devices-to-allocate": "x,y;"}, fakeplugin.TO_ALLOCATE)
 
     def test_register_omits_zero(self):
         got = fakeplugin.Card("GPU-a", 0, healthy=False).register(10)
@@ -350,7 +353,7 @@ class Plugin(unittest.TestCase):
     """The plugin on a stub: the verbs of the contract, and a violation for each way of being led astray."""
 
     def admit(self, text, lock=",e2e,a", containers=None, others=(), behaviour=None, **more):
-        node = harness.make_node("node-a", behaviour=behaviour)
+        node = fakeplugin.Node("node-a", [fakeplugin.Card("GPU-a", 0), fakeplugin.Card("GPU-b", 1)], split=5, behaviour=behaviour)
         pod = pod_event(2, "a", text, containers=containers, **more).obj
         lock = None if lock is None else "2026-01-01T00:00:00Z" + lock
         self.api = StubApi(pod, node_event(1, lock=lock).obj, *others)
@@ -387,7 +390,7 @@ class Plugin(unittest.TestCase):
                 ("not padded", "kubelet asks for b", dict(text=entry(), containers=two)),
                 ("too few devices", "kubelet gave 2 ids", dict(text=entry(), containers=[harness.gpu(count=2)])),
                 ("nothing to allocate", "Allocate failed", dict(text=";")),
-                ("too many on the node", "device ids left", dict(text=entry(), containers=[harness.gpu(count=11)]))):
+                ("too many on the node", "device ids of nvidia.com/gpu left", dict(text=entry(), containers=[harness.gpu(count=11)]))):
             with self.subTest(name):
                 violations = self.admit(**arguments)
                 self.assertTrue(any(pattern in v for v in violations), violations)
