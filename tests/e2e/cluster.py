@@ -51,6 +51,63 @@ nvidia:
       profiles: [ "1g.6gb", "2g.12gb", "4g.24gb" ]
 """
 
+def _ascend(chip, word, memory, cores, cpus, *templates, **more):
+    name = "huawei.com/" + word
+    return {"chipName": chip, "commonWord": word, "resourceName": name, "resourceMemoryName": name + "-memory",
+            "resourceCoreName": name + "-core", "memoryAllocatable": memory, "memoryCapacity": memory, "memoryFactor": 1,
+            "aiCore": cores, "aiCPU": cpus, **more,
+            "templates": [{"name": n, "memory": m, "aiCore": c, "aiCPU": p} for n, m, c, p in templates]}
+
+
+def _iluvatar(word):
+    name = "iluvatar.ai/" + word
+    return {"chipName": word, "commonWord": word, "resourceCountName": name + "-vgpu", "resourceMemoryName": name + ".vMem",
+            "resourceCoreName": name + ".vCore"}
+
+
+# The other makers' sections of the same file (vendors-a.md and vendors-b.md, parts 2 and b): JSON is YAML.
+OTHER_SECTIONS = {
+    "cambricon": {"resourceCountName": "cambricon.com/vmlu", "resourceMemoryName": "cambricon.com/mlu.smlu.vmemory",
+                  "resourceCoreName": "cambricon.com/mlu.smlu.vcore"},
+    "hygon": {"resourceCountName": "hygon.com/dcunum", "resourceMemoryName": "hygon.com/dcumem",
+              "resourceCoreName": "hygon.com/dcucores", "memoryFactor": 1},
+    "metax": {"resourceCountName": "metax-tech.com/gpu", "resourceVCountName": "metax-tech.com/sgpu",
+              "resourceVMemoryName": "metax-tech.com/vmemory", "resourceVCoreName": "metax-tech.com/vcore",
+              "sgpuTopologyAware": False},
+    "enflame": {"resourceNameGCU": "enflame.com/gcu", "resourceNameDRSGCU": "enflame.com/drs-gcu",
+                "resourceNameGCUMemory": "enflame.com/gcu-memory", "resourceNameGCUCore": "enflame.com/gcu-core"},
+    "mthreads": {"resourceCountName": "mthreads.com/vgpu", "resourceMemoryName": "mthreads.com/sgpu-memory",
+                 "resourceCoreName": "mthreads.com/sgpu-core"},
+    "kunlun": {"resourceCountName": "kunlunxin.com/xpu", "resourceVCountName": "kunlunxin.com/vxpu",
+               "resourceVMemoryName": "kunlunxin.com/vxpu-memory"},
+    "awsneuron": {"resourceCountName": "aws.amazon.com/neuron", "resourceCoreName": "aws.amazon.com/neuroncore"},
+    "amd": {"resourceCountName": "amd.com/gpu", "resourceMemoryName": "amd.com/gpumem", "resourceCoreName": "amd.com/gpucores"},
+    "vastai": {"resourceCountName": "vastaitech.com/va"},
+    "biren": {"resourceCountName": "birentech.com/gpu"},
+    "iluvatars": [_iluvatar(w) for w in ("MR-V100", "MR-V50", "BI-V150", "BI-V100")],
+    "vnpus": {"hamiVnpuCore": False, "configs": [
+        _ascend("910B3", "Ascend910B3", 65536, 20, 7, ("vir05_1c_16g", 16384, 5, 1), ("vir10_3c_32g", 32768, 10, 3)),
+        _ascend("910B4", "Ascend910B4", 32768, 20, 7, ("vir05_1c_8g", 8192, 5, 1), ("vir10_3c_16g", 16384, 10, 3)),
+        _ascend("310P3", "Ascend310P", 21527, 8, 7, ("vir01", 3072, 1, 1), ("vir02", 6144, 2, 2), ("vir04", 12288, 4, 4),
+                memoryCapacity=24576),
+        _ascend("Ascend910", "Ascend910C", 65536, 20, 7, ("vir05_1c_16g", 16384, 5, 1), ("vir10_3c_32g", 32768, 10, 3),
+                superPod=True)]},
+}
+
+# What the chart hands to the extender and takes from kube-scheduler's own count: all names but four that nodes
+# advertise and kube-scheduler checks itself (vendors-a.md 2.3, 4.3).
+NATIVE = ("cambricon.com/mlu.smlu.vmemory", "cambricon.com/mlu.smlu.vcore", "mthreads.com/sgpu-memory", "mthreads.com/sgpu-core")
+
+
+def _names(value):
+    if isinstance(value, dict):
+        return [v for k, v in value.items() if k.startswith("resource")] + [n for v in value.values() for n in _names(v)]
+    return [n for v in value for n in _names(v)] if isinstance(value, list) else []
+
+
+ALL_RESOURCES = (*RESOURCES, *(n for n in _names(OTHER_SECTIONS) if n not in NATIVE))
+ALL_CONFIG = DEVICE_CONFIG + "".join("%s: %s\n" % (k, json.dumps(v)) for k, v in OTHER_SECTIONS.items())
+
 AUDIT_POLICY = """\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -230,6 +287,7 @@ class ControlPlane:
         self.etcd_url = None
         self.ports = {}
         self.seconds = {}
+        self.resources, self.device_config = RESOURCES, DEVICE_CONFIG
         self._processes = []
         self._apis = []
 
@@ -305,7 +363,7 @@ class ControlPlane:
                 "urlPrefix": "http://127.0.0.1:%d" % self.ports["extender"],
                 "filterVerb": "filter", "prioritizeVerb": "prioritize", "bindVerb": "bind",
                 "nodeCacheCapable": True, "weight": 1, "httpTimeout": timeout,
-                "managedResources": [{"name": r, "ignoredByScheduler": True} for r in RESOURCES],
+                "managedResources": [{"name": r, "ignoredByScheduler": True} for r in self.resources],
             }],
         }
         path = self._write("scheduler.json", json.dumps(config, indent=1))
@@ -334,7 +392,7 @@ class ControlPlane:
                 "--metrics-bind-address=127.0.0.1:0",
                 "--cert_file=" + certs["cert"], "--key_file=" + certs["key"],
                 "--scheduler-name=" + SCHEDULER_NAME,
-                "--device-config-file=" + self._write("device-config.yaml", DEVICE_CONFIG),
+                "--device-config-file=" + self._write("device-config.yaml", self.device_config),
                 "--score-max=100", "--bind-timeout=20s", "-v=%d" % self.options.verbosity]
         argv = [a for a in argv if a.split("=", 1)[0] not in given] + list(flags)
         self.cardinald = self._spawn("cardinald", argv, binary=self.options.cardinald)

@@ -10,6 +10,7 @@ node side kept at every write, nothing that the plugin stumbled over, and a ledg
 API objects say.
 """
 
+import base64
 import http.client
 import json
 import os
@@ -144,6 +145,27 @@ class World:
         """cardinald with these flags, then kube-scheduler."""
         self.plane.start_cardinald(*flags)
         self.plane.start_scheduler(percentage=percentage)
+
+    def install_webhook(self):
+        """Every pod passes cardinald's webhook from now on."""
+        with open(self.plane.options.certs["ca"], "rb") as f:
+            bundle = base64.b64encode(f.read()).decode()
+        expect("webhook" in self.plane.ports, "cardinald's log does not say where the webhook listens")
+        self.api.create("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", {
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+            "metadata": {"name": "cardinal"},
+            "webhooks": [{
+                "name": "pods.cardinal.test", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+                "failurePolicy": "Fail", "timeoutSeconds": 10,
+                "clientConfig": {"url": "https://127.0.0.1:%d/webhook" % self.plane.ports["webhook"], "caBundle": bundle},
+                "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}]}]})
+        # The API server learns of the configuration by its own watch: a dry run comes back changed from then on.
+        probe = pod_object("probe", gpu(), scheduler=None)
+        deadline = time.monotonic() + 10
+        path = kube.pod_path(NAMESPACE, "").rstrip("/") + "?dryRun=All"
+        while self.api.create(path, probe)["spec"]["schedulerName"] != cluster.SCHEDULER_NAME:
+            expect(time.monotonic() < deadline, "the webhook changes no pod after 10 s")
+            time.sleep(0.1)
 
     # -- pods -------------------------------------------------------------------------------------------------
 

@@ -84,7 +84,7 @@ def fill_mixed(options):
 
         def decided():
             """Every pod runs or was refused, and nothing has moved for a while."""
-            return sum(1 for p in w.pods() if p["status"].get("phase") == "Running" or _unschedulable(p)) == len(shapes)
+            return sum(1 for p in w.pods() if p["status"].get("phase") == "Running" or unschedulable(p)) == len(shapes)
         w.wait(decided, 240, lambda: "%d pods decided; %d run" % (len(shapes), w.count_running()))
         # At rest, nobody waits who would fit: what was held for others has been used or given up by then.
         last, still = -1, time.monotonic()
@@ -119,7 +119,7 @@ def _waits_in_vain(w):
     return out
 
 
-def _unschedulable(pod):
+def unschedulable(pod):
     return any(c["type"] == "PodScheduled" and c["status"] == "False" and c.get("reason") == "Unschedulable"
                for c in pod["status"].get("conditions") or [])
 

@@ -1,9 +1,7 @@
 """Stories about single placements: what one pod gets, and what is written about it."""
 
-import base64
 import json
 import re
-import threading
 
 import cluster
 import kube
@@ -234,19 +232,7 @@ def webhook(options):
     with World(options, "webhook") as w:
         w.nodes(make_node("node-a", cards=2))
         w.start()
-        with open(options.certs["ca"], "rb") as f:
-            bundle = base64.b64encode(f.read()).decode()
-        expect("webhook" in w.plane.ports, "cardinald's log does not say where the webhook listens")
-        w.api.create("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", {
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
-            "metadata": {"name": "cardinal"},
-            "webhooks": [{
-                "name": "pods.cardinal.test", "admissionReviewVersions": ["v1"], "sideEffects": "None",
-                "failurePolicy": "Fail", "timeoutSeconds": 10,
-                "clientConfig": {"url": "https://127.0.0.1:%d/webhook" % w.plane.ports["webhook"], "caBundle": bundle},
-                "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}]}]})
-        # The API server learns of the configuration by its own watch.
-        _until_active(w)
+        w.install_webhook()
         made = w.pod("bare", gpu(), scheduler=None)
         limits = made["spec"]["containers"][0]["resources"]["limits"]
         expect(limits.get("nvidia.com/gpucores") == "100", "limits after admission: %s", limits)
@@ -264,21 +250,6 @@ def webhook(options):
         w.running("no-cards")
         expect(re.match(r"GPU-node-a-[01],NVIDIA,24576,100:;\Z", w.allocated("bare")), "bare got %s", w.allocated("bare"))
         expect(re.match(r"GPU-node-a-[01],NVIDIA,4000,0:;\Z", w.allocated("shared")), "shared got %s", w.allocated("shared"))
-
-
-def _until_active(w):
-    """Wait until a dry run of a pod comes back changed: from then on every pod passes the webhook."""
-    probe = pod_object("probe", gpu(), scheduler=None)
-
-    def changed():
-        made = w.api.create("/api/v1/namespaces/e2e/pods?dryRun=All", probe)
-        return made["spec"]["schedulerName"] == cluster.SCHEDULER_NAME
-    tick = threading.Event()
-    for _ in range(100):
-        if changed():
-            return
-        tick.wait(0.1)
-    raise Failure("the webhook changes no pod after 10 s")
 
 
 def _denied(w, pod, pattern):
