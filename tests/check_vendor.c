@@ -262,6 +262,7 @@ int main(void)
     check_vendor_select(suite);
     check_vendor_register(suite);
     check_vendor_alloc(suite);
+    check_vendor_annotate(suite);
     check_vendor_load(suite);
     check_vendor_rows(suite);
     SRunner *runner = srunner_create(suite);

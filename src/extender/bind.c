@@ -152,7 +152,7 @@ static enum err_code remember_written(struct bind *b, const struct score_node *n
         b->written[p] =
             (struct vendor_written){.container = container,
                                     .container_name = b->pod->container_names[container],
-                                    .shares = part->shares,
+                                    .shares = part->shares ? part->shares : 1,
                                     .uuid = arena_str(arena, card->uuid),
                                     .type = arena_str(arena, node->types[card->type]),
                                     .minor = arena_str(arena, node->types[card->mode]),

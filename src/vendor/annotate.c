@@ -85,9 +85,10 @@ struct writer {
     struct buf text; /* of one annotation after the other */
 };
 
+/* Nothing for a key that the row doesn't have. */
 static void put(struct writer *o, struct str key)
 {
-    if (!o->text.failed)
+    if (key.n > 0 && !o->text.failed)
         o->add(o->ctx, key, (struct str){o->text.p, o->text.n});
     o->text.n = 0;
 }
@@ -172,11 +173,10 @@ MUST_USE static enum err_code put_lists(struct writer *o, struct err *err)
                                         .cores_pct = (int32_t)cores};
     }
     const struct str keys[] = {o->v->pod_allocated, o->v->pod_to_allocate};
-    for (size_t i = 0; i < 2; i++)
-        if (keys[i].n > 0) {
-            vendor_alloc_encode(list, w->shares_n, w->containers_n, &o->text);
-            put(o, keys[i]);
-        }
+    for (size_t i = 0; i < 2; i++) {
+        vendor_alloc_encode(list, w->shares_n, w->containers_n, &o->text);
+        put(o, keys[i]);
+    }
     return ERR_OK;
 }
 
@@ -215,24 +215,18 @@ static bool is_soft(const struct vendor_write *w, uint16_t container)
     return false;
 }
 
-/* The slice that the plugin cuts for so much memory; empty: the whole card (vendors-a.md 1.5). */
-static struct str template_name(const struct vendor *v, int64_t mem_mib)
-{
-    for (uint16_t i = 0; i < v->templates_n; i++)
-        if (v->templates[i].mem_mib >= mem_mib)
-            return v->templates[i].name;
-    return STR("");
-}
-
 static void put_objects(struct writer *o)
 {
     put_int(o, OBJECTS_TIME, o->w->now_ns / 1000000000);
     for (uint16_t i = 0; i < o->w->shares_n; i++) {
         const struct vendor_written *s = &o->w->shares[i];
         buf_add(&o->text, i > 0 ? STR(",{") : STR("[{"));
+        /* The slice that the plugin cuts; none: the whole card (vendors-a.md 1.5). */
+        const struct vendor_template *cut =
+            is_soft(o->w, s->container) ? NULL : vendor_template_for(o->v, s->mem_mib);
         text_member(&o->text, "UUID", s->uuid);
-        if (!is_soft(o->w, s->container))
-            text_member(&o->text, "temp", template_name(o->v, s->mem_mib));
+        if (cut)
+            text_member(&o->text, "temp", cut->name);
         int_member(&o->text, "memory", s->mem_mib);
         int_member(&o->text, "core", s->cores_pct);
         buf_char(&o->text, '}');
