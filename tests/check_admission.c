@@ -836,7 +836,7 @@ START_TEST(goldens)
     int stories = 0;
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread */
     for (const struct dirent *e; (e = readdir(dir)) != NULL;)
-        if (e->d_name[0] != '.')
+        if (e->d_name[0] != '.' && !str_has_suffix(str_z(e->d_name), STR(".json")))
             stories += run_story(e->d_name);
     closedir(dir);
     ck_assert_int_ge(stories, 8);

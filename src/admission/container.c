@@ -170,11 +170,6 @@ static void set_amounts(struct mutation *m, const struct container *c, const str
         if (v->mirror && name.n > 0)
             edit_mirror(&m->edit, c, name);
     }
-    if (d->cards > 0) {
-        char digits[16];
-        (void)snprintf(digits, sizeof(digits), "%d", d->cards);
-        edit_annotation(&m->edit, v->pod_request_count, str_z(digits));
-    }
 }
 
 static void set_variables(struct mutation *m, const struct container *c, const struct vendor *v)
@@ -224,6 +219,8 @@ static bool admit(struct mutation *m, const struct container *c, uint16_t row)
     set_variables(m, c, v);
     set_amounts(m, c, v, &add);
     set_runtime_class(m, v);
+    if (add.cards > 0)
+        m->cards[row] = add.cards; /* kept: the last container is the one that is told (4.6) */
     charge(&m->totals[row], c->step, known(v, &ask, class));
     return true;
 }

@@ -173,6 +173,18 @@ static void check_weights(struct mutation *m)
         mutation_conclude(m, ADMISSION_DENY, 422, "%s", err.text);
 }
 
+/* Said once for all containers, so that a second look has nothing to say. */
+static void tell_counts(struct mutation *m)
+{
+    for (uint16_t row = 0; row < vendor_count(m->cfg->vendors); row++) {
+        char digits[16];
+        (void)snprintf(digits, sizeof(digits), "%d", m->cards[row]);
+        if (m->cards[row] > 0)
+            edit_annotation(&m->edit, vendor_at(m->cfg->vendors, row)->pod_request_count,
+                            str_z(digits));
+    }
+}
+
 static void mutate_pod(struct mutation *m, struct str ns, const struct admission_quota *quota)
 {
     static const char *const LISTS[] = {"initContainers", "containers"};
@@ -213,6 +225,7 @@ static void mutate_pod(struct mutation *m, struct str ns, const struct admission
     if (privileged.p)
         mutation_conclude(m, ADMISSION_DENY, 403, "container " STR_FMT " is privileged",
                           STR_ARG(mutation_shown(privileged)));
+    tell_counts(m);
     if (m->cfg->scheduler_name.n > 0) {
         if (!str_eq(scheduler, m->cfg->scheduler_name))
             edit_spec(&m->edit, STR("schedulerName"), m->cfg->scheduler_name);

@@ -63,6 +63,7 @@ struct mutation {
     bool stop; /* the verdict is there */
     bool runtime_class_set;
     struct totals totals[SCORE_VENDORS_MAX];
+    int32_t cards[SCORE_VENDORS_MAX]; /* what each row's pod_request_count is to say; 0: nothing */
 };
 /* The verdict; the first one counts. */
 void mutation_conclude(struct mutation *m, enum admission_verdict verdict, unsigned code, const char *fmt, ...)

@@ -46,23 +46,34 @@ static void change(struct admitted *s, enum vendor_resource what, int64_t value)
     s->d->value[what] = value;
 }
 
-MUST_USE static enum err_code positive(const struct vendor *v, const struct vendor_amounts *a,
-                                       enum vendor_resource what, struct err *err)
+bool vendor_positive(const struct vendor *v, enum vendor_resource what)
 {
-    if (!a->of[what].given || a->of[what].n > 0)
-        return ERR_OK;
-    return err_set(err, ERR_INVALID, STR_FMT " must be greater than 0",
-                   STR_ARG(vendor_resource_name(v, what)));
+    switch (what) {
+    case VENDOR_RES_COUNT:
+        return v->rules & VENDOR_RULE_COUNT_POSITIVE;
+    case VENDOR_RES_SLICES:
+    case VENDOR_RES_MEM:
+        return v->asking == VENDOR_ASKING_SLICES; /* vendors-b.md 2f */
+    case VENDOR_RES_CORES:
+        return v->asking == VENDOR_ASKING_CORES; /* 4f */
+    case VENDOR_RES_MEM_PCT:
+    case VENDOR_RES_PRIORITY:
+    case VENDOR_RES_COUNT_:
+        break;
+    }
+    return false;
 }
 
-/* vendors-b.md 2f: slices of one card, or its memory and cores. */
-MUST_USE static enum err_code check_slices(const struct vendor *v, const struct vendor_amounts *a,
-                                           struct err *err)
+MUST_USE static enum err_code check_positive(const struct vendor *v, const struct vendor_amounts *a,
+                                             struct err *err)
 {
-    enum err_code rc = positive(v, a, VENDOR_RES_SLICES, err);
-    if (!rc && !a->of[VENDOR_RES_SLICES].given)
-        rc = positive(v, a, VENDOR_RES_MEM, err);
-    return rc;
+    for (unsigned i = 0; i < VENDOR_RES_COUNT_; i++) {
+        enum vendor_resource what = (enum vendor_resource)i;
+        if (a->of[what].given && a->of[what].n == 0 && vendor_positive(v, what))
+            return err_set(err, ERR_INVALID, STR_FMT " must be greater than 0",
+                           STR_ARG(vendor_resource_name(v, what)));
+    }
+    return ERR_OK;
 }
 
 /* Whether cards are asked for; a count where amounts imply one (nvidia.md 3 d). */
@@ -184,13 +195,7 @@ enum err_code vendor_amounts_admit(const struct vendor *v, const struct vendor_a
 {
     struct vendor_defaults d = {0};
     struct admitted s = {.a = *a, .d = &d};
-    enum err_code rc = ERR_OK;
-    if (v->rules & VENDOR_RULE_COUNT_POSITIVE)
-        rc = positive(v, a, VENDOR_RES_COUNT, err);
-    if (!rc && v->asking == VENDOR_ASKING_SLICES)
-        rc = check_slices(v, a, err);
-    if (!rc && v->asking == VENDOR_ASKING_CORES && !a->of[VENDOR_RES_COUNT].given)
-        rc = positive(v, a, VENDOR_RES_CORES, err);
+    enum err_code rc = check_positive(v, a, err);
     if (rc)
         return rc;
     find_count(v, &s);

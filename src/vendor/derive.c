@@ -33,6 +33,8 @@ MUST_USE static enum err_code out_of_range(const struct vendor *v, enum vendor_r
 {
     struct str name = vendor_resource_name(v, what);
     char unit[48] = "";
+    if (str_has_prefix(text, STR("-")) && vendor_positive(v, what))
+        return err_set(err, ERR_INVALID, STR_FMT " must be greater than 0", STR_ARG(name));
     if (what == VENDOR_RES_CORES && v->cores_text.n > 0)
         return err_set(err, ERR_INVALID, STR_FMT " " STR_FMT ", not \"" STR_FMT "\"", STR_ARG(name),
                        STR_ARG(v->cores_text), STR_ARG(shown(text)));

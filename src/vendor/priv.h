@@ -36,6 +36,8 @@ struct vendor_amounts {
  * none. ERR_INVALID with resource and value. */
 MUST_USE enum err_code vendor_amounts_read(const struct vendor *v, const struct vendor_wish *wish,
                                            struct vendor_amounts *ret, struct err *err);
+/* Whether admission refuses a 0 of this resource, where other rows take it for nothing. */
+bool vendor_positive(const struct vendor *v, enum vendor_resource what);
 /* vendor_defaults() of amounts that are read already. */
 MUST_USE enum err_code vendor_amounts_admit(const struct vendor *v, const struct vendor_amounts *a, bool soft,
                                             struct vendor_defaults *ret, struct err *err);

@@ -1,0 +1,334 @@
+/* Admission of every maker's cards: one file a case under golden/admission (vendors-a.md and
+ * vendors-b.md, their parts 6 and f), each applied, mutated again, and derived both ways; then pods
+ * put together at random. A case: the pod, the configuration if it is not the chart's, and the
+ * patch, or code and message of the refusal. UPDATE_GOLDEN=1 writes what is said now. */
+#include "admission/admission.h"
+#include "base/own.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(a) ((int)(sizeof(a) / sizeof((a)[0])))
+#define GOLDEN   TEST_DATA "/golden/admission/"
+
+DEFINE_CLEANUP(struct vendor_table *, vendor_table_free)
+DEFINE_CLEANUP(json_t *, json_decref)
+
+static struct vendor_table *table(const char *yaml)
+{
+    struct vendor_table *t = NULL;
+    struct err err = {0};
+    enum err_code rc = yaml ? vendor_table_parse(str_z(yaml), "f", NULL, &t, &err)
+                            : vendor_table_builtin(&t, &err);
+    ck_assert_msg(rc == ERR_OK, "%s", err.text);
+    return t;
+}
+
+static struct admission_config config(const struct vendor_table *t)
+{
+    return (struct admission_config){
+        .vendors = t, .scheduler_name = STR("cardinal"), .force_overwrite_default_scheduler = true};
+}
+
+static struct str text_of(const json_t *v)
+{
+    return json_is_string(v) ? (struct str){json_string_value(v), json_string_length(v)}
+                             : (struct str){0};
+}
+
+/* ---- derive(admit(pod)) is derive_admitted(pod) ---- */
+
+/* What a container wants of a row's cards, read from the pod as the API server stores it: a limit,
+ * else the request. */
+static struct vendor_wish wish_of(const json_t *pod, const json_t *container,
+                                  const struct vendor *v)
+{
+    struct vendor_wish w = {0};
+    const json_t *resources = json_object_get(container, "resources");
+    const json_t *limits = json_object_get(resources, "limits");
+    const json_t *requests = json_object_get(resources, "requests");
+    for (unsigned i = 0; i < VENDOR_RES_COUNT_; i++) {
+        struct str name = vendor_resource_name(v, (enum vendor_resource)i);
+        if (name.n == 0)
+            continue;
+        w.value[i] = text_of(json_object_getn(limits, name.p, name.n));
+        if (w.value[i].p)
+            w.limits |= UINT32_C(1) << i;
+        else
+            w.value[i] = text_of(json_object_getn(requests, name.p, name.n));
+    }
+    const json_t *annotations = json_object_get(json_object_get(pod, "metadata"), "annotations");
+    struct str soft = text_of(json_object_getn(annotations, v->pod_soft.p, v->pod_soft.n));
+    w.soft = v->pod_soft.n > 0 && soft.p && vendor_soft(v, soft);
+    return w;
+}
+
+static bool same_ask(const struct score_ask *a, const struct score_ask *b)
+{
+    return a->count == b->count && a->mem_mib == b->mem_mib && a->mem_pct == b->mem_pct &&
+           a->cores_pct == b->cores_pct && a->slices == b->slices && a->soft == b->soft;
+}
+
+static int ck_derived(const char *name, const struct vendor_table *t, const json_t *pod,
+                      const json_t *patched)
+{
+    static const char *const LISTS[] = {"initContainers", "containers"};
+    int asked = 0;
+    for (int l = 0; l < COUNT(LISTS); l++) {
+        const json_t *before = json_object_get(json_object_get(pod, "spec"), LISTS[l]);
+        const json_t *after = json_object_get(json_object_get(patched, "spec"), LISTS[l]);
+        for (size_t i = 0; i < json_array_size(before); i++)
+            for (uint16_t row = 0; row < vendor_count(t); row++) {
+                const struct vendor *v = vendor_at(t, row);
+                struct vendor_wish old = wish_of(pod, json_array_get(before, i), v);
+                struct vendor_wish new = wish_of(patched, json_array_get(after, i), v);
+                struct score_ask a = {0}, b = {0};
+                bool a_asks = false, b_asks = false;
+                struct err err = {0};
+                ck_assert_msg(vendor_derive(v, &old, true, &a, &a_asks, &err) == ERR_OK, "%s: %s",
+                              name, err.text);
+                ck_assert_msg(vendor_derive(v, &new, false, &b, &b_asks, &err) == ERR_OK, "%s: %s",
+                              name, err.text);
+                ck_assert_msg(a_asks == b_asks && (!a_asks || same_ask(&a, &b)),
+                              "%s: " STR_FMT ": as if admitted %d: %d × (%lld MiB, %d %%, %d, %d), "
+                              "admitted %d: %d × (%lld MiB, %d %%, %d, %d)",
+                              name, STR_ARG(v->core.key), a_asks, a.count, (long long)a.mem_mib,
+                              a.mem_pct, a.cores_pct, a.slices, b_asks, b.count,
+                              (long long)b.mem_mib, b.mem_pct, b.cores_pct, b.slices);
+                asked += a_asks;
+            }
+    }
+    return asked;
+}
+
+/* Applies the patch, asks again (nothing to do), derives both ways. How many asks there are. */
+static int ck_admitted(const char *name, const struct admission_config *cfg, const json_t *pod,
+                       const struct admission_result *r)
+{
+    json_t *patched CLEANUP(json_decref_p) = NULL;
+    struct admission_result again;
+    struct err err = {0};
+    ck_assert_msg(admission_apply(pod, r->patch, &patched, &err) == ERR_OK, "%s: %s", name,
+                  err.text);
+    ck_assert_int_eq(admission_mutate(cfg, patched, STR("ml"), NULL, &again, NULL), ERR_OK);
+    char *ops = again.patch ? json_dumps(again.patch, JSON_COMPACT) : NULL;
+    ck_assert_msg(again.verdict == ADMISSION_ALLOW && json_array_size(again.patch) == 0,
+                  "%s: a second time: %s %s", name, again.message, ops ? ops : "");
+    ck_assert_msg(again.has_resource == r->has_resource, "%s", name);
+    free(ops);
+    admission_result_done(&again);
+    int asked = r->message[0] ? 0 : ck_derived(name, cfg->vendors, pod, patched);
+    ck_assert_msg(r->has_resource == (asked > 0), "%s: %d asks", name, asked);
+    return asked;
+}
+
+/* ---- the cases ---- */
+
+static void write_case(const char *path, const json_t *old, const struct admission_result *r)
+{
+    json_t *now CLEANUP(json_decref_p) = json_object();
+    static const char *const KEPT[] = {"why", "config", "pod"};
+    FILE *f = fopen(path, "w");
+    ck_assert_msg(f != NULL, "%s", path);
+    for (int i = 0; i < COUNT(KEPT); i++)
+        if (json_object_get(old, KEPT[i]))
+            json_object_set(now, KEPT[i], json_object_get(old, KEPT[i]));
+    if (r->patch)
+        json_object_set(now, "patch", r->patch);
+    else
+        json_object_set_new(now, "code", json_integer(r->code));
+    if (r->message[0])
+        json_object_set_new(now, "message", json_string(r->message));
+    ck_assert_int_eq(json_dumpf(now, f, JSON_INDENT(1)), 0);
+    ck_assert_int_eq(fputc('\n', f), '\n');
+    ck_assert_int_eq(fclose(f), 0);
+}
+
+static void run_case(const char *name)
+{
+    char path[4096];
+    json_error_t fault;
+    (void)snprintf(path, sizeof(path), GOLDEN "%s", name);
+    json_t *c CLEANUP(json_decref_p) = json_load_file(path, JSON_REJECT_DUPLICATES, &fault);
+    ck_assert_msg(c != NULL, "%s: %s", path, fault.text);
+    struct vendor_table *t CLEANUP(vendor_table_free_p) =
+        table(json_string_value(json_object_get(c, "config")));
+    struct admission_config cfg = config(t);
+    const json_t *pod = json_object_get(c, "pod");
+    const json_t *patch = json_object_get(c, "patch");
+    const char *message = json_string_value(json_object_get(c, "message"));
+    struct admission_result r;
+    ck_assert_int_eq(admission_mutate(&cfg, pod, STR("ml"), NULL, &r, NULL), ERR_OK);
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread */
+    if (getenv("UPDATE_GOLDEN")) {
+        write_case(path, c, &r);
+        admission_result_done(&r);
+        return;
+    }
+    char *got = r.patch ? json_dumps(r.patch, JSON_COMPACT) : NULL;
+    char *want = patch ? json_dumps(patch, JSON_COMPACT) : NULL;
+    ck_assert_msg(strcmp(r.message, message ? message : "") == 0, "%s: %u \"%s\"", name, r.code,
+                  r.message);
+    ck_assert_msg((patch && r.patch) ? json_equal(patch, r.patch) : !patch && !r.patch,
+                  "%s:\n  want %s\n  got  %s", name, want ? want : "a refusal",
+                  got ? got : r.message);
+    ck_assert_msg((json_int_t)r.code == json_integer_value(json_object_get(c, "code")), "%s: %u",
+                  name, r.code);
+    free(got);
+    free(want);
+    if (r.patch)
+        ck_admitted(name, &cfg, pod, &r);
+    admission_result_done(&r);
+}
+
+/* The names of the cases, sorted, so that each is a test of its own. */
+#define CASES_MAX 512
+static char *cases[CASES_MAX];
+static int cases_n;
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void find_cases(void)
+{
+    DIR *dir = opendir(GOLDEN);
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread */
+    for (const struct dirent *e; dir && (e = readdir(dir)) != NULL;)
+        if (str_has_suffix(str_z(e->d_name), STR(".json")) && cases_n < CASES_MAX)
+            cases[cases_n++] = str_dup_z(str_z(e->d_name));
+    if (dir)
+        closedir(dir);
+    qsort(cases, (size_t)cases_n, sizeof(cases[0]), by_name);
+}
+
+START_TEST(golden) { run_case(cases[_i]); }
+END_TEST
+
+/* Every maker has its cases. */
+START_TEST(every_maker)
+{
+    static const char *const MAKERS[] = {"nvidia",    "ascend", "cambricon", "hygon",   "mthreads",
+                                         "iluvatar",  "mixed",  "metax",     "enflame", "kunlunxin",
+                                         "awsneuron", "amd",    "vastai",    "biren"};
+    for (int m = 0; m < COUNT(MAKERS); m++) {
+        int n = 0;
+        for (int i = 0; i < cases_n; i++)
+            n += str_has_prefix(str_z(cases[i]), str_z(MAKERS[m]));
+        ck_assert_msg(n >= 2, "%s: %d cases", MAKERS[m], n);
+    }
+}
+END_TEST
+
+/* ---- at random ---- */
+
+static uint64_t next_random(uint64_t *state)
+{
+    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15)); /* splitmix64 */
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+static json_t *random_container(const struct vendor_table *t, uint64_t *state, int n)
+{
+    static const char *const VALUES[] = {"0",    "1",    "1",    "1",     "2",      "2",   "3",
+                                         "4",    "8",    "16",   "32",    "50",     "96",  "100",
+                                         "101",  "6144", "8192", "8193",  "24576",  "1Ki", "16384",
+                                         "1500", "1.0",  "1e3",  "30000", "100000", "4Gi", "-1"};
+    json_t *limits = json_object(), *requests = json_object();
+    for (uint64_t rows = next_random(state) % 3; rows > 0; rows--) {
+        const struct vendor *v = vendor_at(t, (uint16_t)(next_random(state) % vendor_count(t)));
+        for (unsigned i = 0; i < VENDOR_RES_COUNT_; i++) {
+            struct str name = vendor_resource_name(v, (enum vendor_resource)i);
+            uint64_t where = next_random(state) % 6;
+            const char *value = VALUES[next_random(state) % COUNT(VALUES)];
+            if (i == VENDOR_RES_COUNT && where > 3)
+                where = 0;
+            if (name.n > 0 && where <= 1)
+                json_object_setn_new(limits, name.p, name.n, json_string(value));
+            if (name.n > 0 && where >= 1 && where <= 2)
+                json_object_setn_new(requests, name.p, name.n, json_string(value));
+        }
+    }
+    json_t *env = next_random(state) % 4
+                      ? NULL
+                      : json_pack("[{s:s,s:s}]", "name", "SOL_CONTINER_NAME", "value", "x");
+    char name[16];
+    (void)snprintf(name, sizeof(name), "c%d", n);
+    return json_pack("{s:s,s:{s:o,s:o},s:o*}", "name", name, "resources", "limits", limits,
+                     "requests", requests, "env", env);
+}
+
+static json_t *random_pod(const struct vendor_table *t, uint64_t *state)
+{
+    static const char *const NOTES[][2] = {
+        {"huawei.com/vnpu-mode", "hami-core"},
+        {"metax-tech.com/sgpu-app-class", "online"},
+        {"metax-tech.com/sgpu-app-class", "offline"},
+        {"metax-tech.com/sgpu-qos-policy", "fixed-share"},
+        {"mthreads.com/request-gpu-num", "7"},
+    };
+    json_t *init = json_array(), *app = json_array(), *notes = json_object();
+    for (uint64_t i = next_random(state) % 2; i > 0; i--)
+        json_array_append_new(init, random_container(t, state, 9));
+    for (uint64_t i = next_random(state) % 3 + 1; i > 0; i--)
+        json_array_append_new(app, random_container(t, state, (int)i));
+    for (int i = 0; i < COUNT(NOTES); i++)
+        if (next_random(state) % 4 == 0)
+            json_object_set_new(notes, NOTES[i][0], json_string(NOTES[i][1]));
+    return json_pack("{s:{s:o},s:{s:o,s:o}}", "metadata", "annotations", notes, "spec",
+                     "initContainers", init, "containers", app);
+}
+
+/* Whatever a pod asks for of whichever makers: what is admitted is admitted once and for all, and
+ * is what a pod that nobody admitted is taken for. */
+START_TEST(random_pods)
+{
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread */
+    const char *given = getenv("PROP_SEED");
+    uint64_t seed = given ? strtoull(given, NULL, 0) : 20261122, state = seed;
+    struct vendor_table *t CLEANUP(vendor_table_free_p) = table(NULL);
+    struct admission_config cfg = config(t);
+    int admitted = 0, asked = 0, refused = 0;
+    for (int i = 0; i < 3000; i++) {
+        json_t *pod CLEANUP(json_decref_p) = random_pod(t, &state);
+        struct admission_result r;
+        char name[64];
+        (void)snprintf(name, sizeof(name), "seed %llu pod %d", (unsigned long long)seed, i);
+        ck_assert_int_eq(admission_mutate(&cfg, pod, STR("ml"), NULL, &r, NULL), ERR_OK);
+        ck_assert_msg(r.verdict == ADMISSION_ALLOW || (r.code == 422 && r.message[0]), "%s", name);
+        refused += r.verdict != ADMISSION_ALLOW;
+        admitted += r.verdict == ADMISSION_ALLOW;
+        if (r.patch)
+            asked += ck_admitted(name, &cfg, pod, &r);
+        admission_result_done(&r);
+    }
+    ck_assert_msg(admitted > 500 && asked > 300 && refused > 300, "%d, %d, %d", admitted, asked,
+                  refused);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("admission_vendors");
+    TCase *tc = tcase_create("golden");
+    find_cases();
+    tcase_add_loop_test(tc, golden, 0, cases_n);
+    tcase_add_test(tc, every_maker);
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("random");
+    tcase_add_test(tc, random_pods);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int bad = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    for (int i = 0; i < cases_n; i++)
+        free(cases[i]);
+    return bad == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
