@@ -567,7 +567,7 @@ START_TEST(unsound)
     SOUND(p.asks[0].count = SCORE_PARTS_MAX - 3);
     UNSOUND(p.asks[0].count = SCORE_PARTS_MAX - 2); /* in sum */
     UNSOUND(p.asks[0].count = INT_MAX);
-    UNSOUND(p.asks[0].mem_pct = 0); /* neither memory nor percent */
+    SOUND(p.asks[0].mem_pct = 0); /* neither memory nor percent: none */
     UNSOUND(p.asks[0].mem_pct = 101);
     UNSOUND(p.asks[0].mem_pct = -1);
     UNSOUND(p.asks[1].mem_pct = 1); /* both */

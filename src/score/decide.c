@@ -9,9 +9,6 @@
 #include <assert.h>
 #include <string.h>
 
-#define ALWAYS_INLINE __attribute__((always_inline)) inline
-#define NOINLINE      __attribute__((noinline))
-
 struct outcome { /* of one vendor */
     bool fits, unresolvable;
     score_reasons reasons;
@@ -76,16 +73,17 @@ static ALWAYS_INLINE struct best best_card(const struct score_prepared *prep,
     for (uint16_t i = 0; i < n; i++) {
         const struct score_device *d = &devices[i];
         const struct fit_card c = fit_card(d, extra ? &extra[i] : NULL);
-        const int64_t mem = fit_mem(ask, c.mem_total);
-        const fit_mask mask = fit_fixed(plan, d, d->flags) |
-                              fit_room(ask, &c, mem, fit_over_quota(plan, mem, ask->cores_pct));
+        const struct fit_share share = {fit_mem(ask, c.mem_total), ask->cores_pct, 1};
+        const fit_mask mask =
+            fit_fixed(plan, d, d->flags) |
+            fit_room(ask, &c, &share, fit_over_quota(plan, share.mem, share.cores));
         if (mask) {
             *failed |= mask & (0u - mask);
             continue;
         }
         rank_factors_for(&factors, &c);
-        const int64_t weighted = rank_weighted(policy, &factors, c.mem_used + mem,
-                                               c.cores_used + ask->cores_pct, c.shares_used + 1);
+        const int64_t weighted = rank_weighted(policy, &factors, c.mem_used + share.mem,
+                                               c.cores_used + share.cores, c.shares_used + 1);
         const struct rank_key key = rank_key(&plan->order, weighted, d->numa);
         /* Chosen without a branch: which card is best so far can't be foretold either. */
         const bool better = rank_before(&key, &best_key);
@@ -105,21 +103,27 @@ static bool fits_unused(const struct score_plan *plan, const struct score_device
     for (uint16_t i = 0; i < n; i++) {
         const struct score_device *d = &devices[i];
         const struct fit_card c = fit_card_unused(d);
-        const int64_t mem = fit_mem(ask, c.mem_total);
+        const struct fit_share share = {fit_mem(ask, c.mem_total), ask->cores_pct, 1};
         if (!(fit_fixed(plan, d, d->flags & ~(unsigned)SCORE_DEVICE_LENT) |
-              fit_room(ask, &c, mem, fit_over_quota(plan, mem, ask->cores_pct))))
+              fit_room(ask, &c, &share, fit_over_quota(plan, share.mem, share.cores))))
             return true;
     }
     return false;
 }
 
+/* Whether that is enough: nothing but numbers in the request, nor in the node's cards. */
+static bool is_simple(const struct score_prepared *prep, const struct score_group *g)
+{
+    return prep->simple && !(g && g->traits);
+}
+
 /* Returns the device chosen (index in the node), or -1. */
 static int32_t simple(const struct score_prepared *prep, const struct score_node *node,
-                      const struct score_extra *extra, struct score_verdict *ret)
+                      const struct score_group *g, const struct score_extra *extra,
+                      struct score_verdict *ret)
 {
     const struct score_plan *plan = &prep->plans[0];
     const struct score_policy *policy = &prep->req->policy;
-    const struct score_group *g = find_group(node, plan->vendor);
     *ret = (struct score_verdict){0};
     if (!g) {
         ret->unresolvable = true;
@@ -164,24 +168,24 @@ static void explain_reason(const struct walk *w, const struct fit_ask *ask, fit_
         if (c->in_ask == ask - w->plan->asks + 1 || (mask & (0u - mask)) != bit)
             continue;
         const struct amount *beside = ask->step == SCORE_STEP_INIT ? &c->beside : &c->taken;
+        const struct fit_share share = walk_share(w, ask, i).n;
         int64_t wanted, used, total;
         if (bit == ask->memory || bit == FIT_LENT) {
-            wanted = fit_mem(ask, c->others.mem_total);
+            wanted = share.mem;
             used = c->others.mem_used + beside->mem_mib;
             total = c->others.mem_total;
-        } else if (bit == ask->cores) {
-            wanted = ask->cores_pct;
+        } else if (bit == ask->cores || bit == ask->bits) {
+            wanted = share.cores;
             used = c->others.cores_used + beside->cores_pct;
             total = c->others.cores_total;
         } else if (bit == ask->slots) {
-            wanted = 1;
+            wanted = share.shares;
             used = c->others.shares_used + beside->shares;
             total = c->others.shares_total;
         } else if (bit == ask->quota) {
             /* The dimension that is short; memory if both are. */
-            const int64_t mem = fit_mem(ask, c->others.mem_total);
-            const bool mem_short = w->mem_sum + mem > w->plan->quota_mem_left;
-            wanted = mem_short ? mem : ask->cores_pct;
+            const bool mem_short = w->mem_sum + share.mem > w->plan->quota_mem_left;
+            wanted = mem_short ? share.mem : share.cores;
             used = mem_short ? w->mem_sum : w->cores_sum;
             total = mem_short ? w->plan->quota_mem_left : w->plan->quota_cores_left;
         } else {
@@ -197,29 +201,47 @@ static void explain_reason(const struct walk *w, const struct fit_ask *ask, fit_
     }
 }
 
+/* Cards that would do one by one for ask `k`: those that it got, and those that the others did not
+ * go with. */
+struct fitting {
+    int32_t n;
+    bool numas; /* of several NUMA nodes, where one is wished for */
+};
+
+static struct fitting fitting_of(const struct walk *w, uint16_t k, fit_mask *masks)
+{
+    struct fitting f = {.n = 0};
+    int32_t numa = 0;
+    for (uint16_t i = 0; i < w->n; i++) {
+        masks[i] = w->cards[i].in_ask == k + 1 ? 0 : walk_mask(w, &w->plan->asks[k], i);
+        if (masks[i])
+            continue;
+        f.numas |= w->plan->numa_bind && f.n > 0 && w->cards[i].numa != numa;
+        numa = w->cards[i].numa;
+        f.n++;
+    }
+    return f;
+}
+
 /* Why ask `k` found no room: every card of the vendor that it did not take, with its first failing
- * check. */
+ * check; and where enough would do, that they do not go together. */
 static score_reasons explain(const struct walk *w, uint16_t k, struct score_detail *detail)
 {
     const struct fit_ask *ask = &w->plan->asks[k];
     struct score_detail d = {
         .candidates = w->n, .ask = ask->ask, .wanted = ask->count, .free = w->n, .total = w->n};
     score_reasons reasons = 0;
-    if (w->n < ask->count) { /* no card is looked at then (core.md 4.3) */
+    if (w->n < ask->count && !w->divisible) { /* no card is looked at then (core.md 4.3) */
         reasons = SCORE_BIT(SCORE_NODE_INSUFFICIENT_DEVICE);
         d.reason = SCORE_NODE_INSUFFICIENT_DEVICE;
     } else {
-        fit_mask failed = 0;
-        int32_t taken = 0;
+        fit_mask failed = 0, masks[SCORE_DEVICES_MAX];
+        const struct fitting fitting = fitting_of(w, k, masks);
         for (uint16_t i = 0; i < w->n; i++) {
-            if (w->cards[i].in_ask == k + 1) {
-                taken++;
+            if (!masks[i])
                 continue;
-            }
-            const fit_mask mask = walk_mask(w, ask, i);
-            assert(mask);
-            failed |= mask & (0u - mask);
-            d.counts[w->plan->reason[__builtin_ctz(mask)]]++;
+            failed |= masks[i] & (0u - masks[i]);
+            d.counts[w->plan->reason[__builtin_ctz(masks[i])]]++;
         }
         reasons = reasons_of(w->plan, failed);
         fit_mask most = 0;
@@ -231,12 +253,21 @@ static score_reasons explain(const struct walk *w, uint16_t k, struct score_deta
                 d.reason = reason;
             }
         }
-        if (taken) {
-            reasons |= SCORE_BIT(SCORE_ALLOCATED_CARDS_INSUFFICIENT_REQUEST);
-            d.counts[SCORE_ALLOCATED_CARDS_INSUFFICIENT_REQUEST] = taken;
+        if (fitting.n) {
+            const enum score_reason some = fitting.n >= ask->count && !fitting.numas
+                                               ? w->plan->select_reason
+                                               : SCORE_ALLOCATED_CARDS_INSUFFICIENT_REQUEST;
+            reasons |= SCORE_BIT(some);
+            d.counts[some] = fitting.n;
+            d.reason = most ? d.reason : some;
         }
-        d.free = taken;
-        if (detail)
+        if (fitting.numas) {
+            reasons |= SCORE_BIT(SCORE_NUMA_NOT_FIT);
+            d.counts[SCORE_NUMA_NOT_FIT] = fitting.n;
+            d.reason = most ? d.reason : SCORE_NUMA_NOT_FIT;
+        }
+        d.free = fitting.n;
+        if (detail && most)
             explain_reason(w, ask, most, &d);
     }
     if (detail)
@@ -267,7 +298,9 @@ static int64_t score_of(const struct walk *w, const struct score_group *g,
         cards_n++;
     }
     assert(cards_n > 0); /* every ask took at least one */
-    return rank_node(w->policy, cards / cards_n, group_weighted(w->policy, g, mem, cores, shares));
+    const int64_t node =
+        rank_node(w->policy, cards / cards_n, group_weighted(w->policy, g, mem, cores, shares));
+    return w->plan->quality ? rank_node_quality(node, walk_quality(w)) : node;
 }
 
 static void write_parts(const struct walk *w, const struct score_group *g,
@@ -276,12 +309,15 @@ static void write_parts(const struct walk *w, const struct score_group *g,
     for (uint16_t k = 0; k < w->plan->asks_n; k++) {
         const struct fit_ask *ask = &w->plan->asks[k];
         for (int32_t j = 0; j < ask->count; j++) {
-            const uint8_t i = w->chosen[ask->part + j];
+            const struct took *t = &w->took[ask->part + j];
             placement->parts[ask->part + j] =
                 (struct score_part){.ask = ask->ask,
-                                    .device = (uint16_t)(g->first + i),
-                                    .mem_mib = fit_mem(ask, w->cards[i].others.mem_total),
-                                    .cores_pct = ask->cores_pct};
+                                    .device = (uint16_t)(g->first + t->card),
+                                    .mem_mib = t->mem_mib,
+                                    .cores_pct = t->cores_pct,
+                                    .shares = t->shares,
+                                    .profile = t->profile,
+                                    .bits = t->bits};
         }
     }
 }
@@ -307,6 +343,10 @@ one_vendor(const struct score_prepared *prep, const struct score_plan *plan,
     struct walk w;
     if (!g->closed) {
         walk_start(&w, prep, plan, node, g, extra, false);
+        /* Of many cards the best set is dear. Where nobody asks which it is, and nothing else comes
+         * after it that could fail, a bound of how good it is will do. */
+        w.bound = !placement && plan->asks_n == 1 && !plan->has_quota && !plan->numa_bind &&
+                  g->n > SCORE_BOUND_CARDS;
         const uint16_t stuck = walk_greedy(&w);
         out.fits = stuck == plan->asks_n;
         if (!out.fits) {
@@ -366,8 +406,9 @@ static void general(const struct score_prepared *prep, const struct score_node *
 void score_node_check(const struct score_prepared *prep, const struct score_node *node,
                       const struct score_extra *extra, struct score_verdict *ret)
 {
-    if (prep->simple)
-        (void)simple(prep, node, extra, ret);
+    const struct score_group *g = find_group(node, prep->plans[0].vendor);
+    if (is_simple(prep, g))
+        (void)simple(prep, node, g, extra, ret);
     else
         general(prep, node, extra, ret, NULL, NULL);
 }
@@ -377,11 +418,12 @@ void score_node_place(const struct score_prepared *prep, const struct score_node
                       struct score_placement *placement, struct score_detail *detail)
 {
     placement->parts_n = 0;
-    if (!prep->simple) {
+    const struct score_group *g = find_group(node, prep->plans[0].vendor);
+    if (!is_simple(prep, g)) {
         general(prep, node, extra, ret, placement, detail);
         return;
     }
-    const int32_t device = simple(prep, node, extra, ret);
+    const int32_t device = simple(prep, node, g, extra, ret);
     if (device < 0) {
         if (detail) /* the general way counts */
             general(prep, node, extra, ret, placement, detail);
@@ -393,7 +435,8 @@ void score_node_place(const struct score_prepared *prep, const struct score_node
         (struct score_part){.ask = 0,
                             .device = (uint16_t)device,
                             .mem_mib = fit_mem(ask, node->devices[device].mem_total_mib),
-                            .cores_pct = ask->cores_pct};
+                            .cores_pct = ask->cores_pct,
+                            .shares = 1};
     if (detail)
         memset(detail, 0, sizeof(*detail));
 }

@@ -34,38 +34,65 @@ static fit_mask bit_of(const struct score_vendor *vendor, enum score_check check
 {
     for (unsigned i = 0; i < SCORE_CHECK_COUNT_ && vendor->checks[i] != SCORE_CHECK_END; i++)
         if (vendor->checks[i] == check)
-            return (fit_mask)1 << i;
+            return (fit_mask)2 << i;
     return 0;
 }
 
 void fit_plan_checks(const struct score_vendor *vendor, struct score_plan *plan)
 {
-    for (unsigned i = 0; i < SCORE_CHECK_COUNT_ && vendor->checks[i] != SCORE_CHECK_END; i++)
-        plan->reason[i] = REASON[vendor->checks[i]];
+    for (unsigned i = 0; i < SCORE_CHECK_COUNT_ && vendor->checks[i] != SCORE_CHECK_END; i++) {
+        const enum score_check check = vendor->checks[i];
+        plan->reason[i + 1] = vendor->reasons[check] ? vendor->reasons[check] : REASON[check];
+    }
+    plan->reason[__builtin_ctz(FIT_SIZE)] = SCORE_MODE_NOT_FIT;
     /* A card over its total fails the check of the dimension that is over; where none of the row's
      * does (the pod's own use is taken off, or the row does not look at that dimension), it takes
-     * nothing all the same. */
-    plan->reason[31] = SCORE_CARD_INSUFFICIENT_MEMORY;
+     * nothing all the same. So does a card that is not the row's, where the row looks at no type.
+     */
+    plan->reason[__builtin_ctz(FIT_LENT)] = SCORE_CARD_INSUFFICIENT_MEMORY;
+    plan->reason[__builtin_ctz(FIT_FOREIGN)] = SCORE_CARD_TYPE_MISMATCH;
+    plan->select_reason =
+        vendor->select_reason ? vendor->select_reason : SCORE_ALLOCATED_CARDS_INSUFFICIENT_REQUEST;
     plan->type = bit_of(vendor, SCORE_CHECK_TYPE);
     plan->uuid = bit_of(vendor, SCORE_CHECK_UUID);
-    for (unsigned flags = 0; flags < 16; flags++)
+    plan->placement = bit_of(vendor, SCORE_CHECK_PLACEMENT);
+    for (unsigned flags = 0; flags < 1u << SCORE_DEVICE_FLAGS_N; flags++)
         plan->by_flag[flags] =
             fit_when(flags & SCORE_DEVICE_UNHEALTHY, bit_of(vendor, SCORE_CHECK_HEALTH)) |
             fit_when(flags & SCORE_DEVICE_CORDONED, bit_of(vendor, SCORE_CHECK_CORDON)) |
-            fit_when(flags & SCORE_DEVICE_MIG, bit_of(vendor, SCORE_CHECK_PLACEMENT)) |
-            fit_when(flags & SCORE_DEVICE_LENT, FIT_LENT);
+            fit_when(flags & SCORE_DEVICE_MIG, plan->placement) |
+            fit_when(flags & SCORE_DEVICE_LENT, FIT_LENT) |
+            fit_when(flags & SCORE_DEVICE_FOREIGN, plan->type ? plan->type : FIT_FOREIGN);
 }
 
 void fit_ask_checks(const struct score_vendor *vendor, const struct score_policy *policy,
-                    struct fit_ask *ask)
+                    const struct score_plan *plan, struct fit_ask *ask)
 {
+    const bool plain = ask->amount == SCORE_AMOUNT_PLAIN;
+    /* Online pods share a card's cores without a number (vendors-b.md 1g). */
+    const bool online = plan->app_class == SCORE_CLASS_ONLINE;
     ask->slots = bit_of(vendor, SCORE_CHECK_SLOTS);
     ask->mutex = policy->card_mutex ? bit_of(vendor, SCORE_CHECK_MUTEX) : 0;
     ask->quota = bit_of(vendor, SCORE_CHECK_QUOTA);
     ask->memory = bit_of(vendor, SCORE_CHECK_MEMORY);
-    ask->cores = bit_of(vendor, SCORE_CHECK_CORES);
-    ask->exclusive = ask->cores_pct == 100 ? bit_of(vendor, SCORE_CHECK_EXCLUSIVE) : 0;
-    ask->zero_cores = ask->cores_pct == 0 ? bit_of(vendor, SCORE_CHECK_ZERO_CORES) : 0;
+    ask->cores = online ? 0 : bit_of(vendor, SCORE_CHECK_CORES);
+    ask->exclusive =
+        plain && !online && ask->cores_pct == 100 ? bit_of(vendor, SCORE_CHECK_EXCLUSIVE) : 0;
+    ask->zero_cores =
+        plain && !online && ask->cores_pct == 0 ? bit_of(vendor, SCORE_CHECK_ZERO_CORES) : 0;
+    ask->one_card = bit_of(vendor, SCORE_CHECK_ONE_CARD);
+    ask->equal = bit_of(vendor, SCORE_CHECK_EQUAL);
+    ask->app_class = bit_of(vendor, SCORE_CHECK_CLASS);
+    ask->qos = online || ask->cores_pct == 100 ? 0 : bit_of(vendor, SCORE_CHECK_QOS);
+    ask->soft_only = ask->soft ? bit_of(vendor, SCORE_CHECK_SOFT) : 0;
+    ask->free = bit_of(vendor, SCORE_CHECK_FREE);
+    ask->zone_mutex = policy->card_mutex ? bit_of(vendor, SCORE_CHECK_ZONE_MUTEX) : 0;
+    ask->more = (ask->one_card | ask->equal | ask->app_class | ask->qos | ask->soft_only |
+                 ask->free | ask->zone_mutex) != 0;
+    if (ask->amount == SCORE_AMOUNT_BITS) { /* the bits themselves say what is free */
+        ask->bits = ask->cores ? ask->cores : FIT_SIZE;
+        ask->cores = 0;
+    }
 }
 
 static bool listed(const struct str *sorted, size_t n, struct str uuid)

@@ -4,12 +4,13 @@
 
 #include <assert.h>
 
-/* What a node's score is made of, both from the state after the placement. The group's use leads,
+/* What a node's score is made of, all from the state after the placement. The group's use leads,
  * so that "binpack" means the fullest node and "spread" the emptiest as with HAMi (core.md 5.4);
  * the chosen cards' use decides between nodes that are alike. */
 static const struct {
     int64_t group, cards;
-} WEIGHT = {.group = 3, .cards = 1};
+    int64_t quality; /* beside the two together, where the row and the pod say how good cards are */
+} WEIGHT = {.group = 3, .cards = 1, .quality = 4};
 
 struct rank_order rank_order(const struct score_policy *policy)
 {
@@ -37,6 +38,28 @@ int64_t rank_node(const struct score_policy *policy, int64_t cards, int64_t grou
     full =
         full > SCORE_MAX ? SCORE_MAX : full; /* factors of totals beyond 2^40 round up that far */
     return policy->node_spread ? SCORE_MAX - full : full;
+}
+
+int64_t rank_node_quality(int64_t node, int64_t quality)
+{
+    assert(quality >= 0);
+    assert(quality <= SCORE_MAX);
+    const int64_t use = WEIGHT.group + WEIGHT.cards;
+    return (use * node + WEIGHT.quality * quality) / (use + WEIGHT.quality);
+}
+
+int64_t rank_share(int64_t value, int64_t half)
+{
+    assert(half > 0);
+    const int64_t most = INT64_MAX / SCORE_MAX;
+    value = value < 0 ? 0 : value > most ? most : value;
+    return SCORE_MAX * value / (value + half);
+}
+
+int64_t rank_signed(int64_t value, int64_t half)
+{
+    const int64_t away = rank_share(value < 0 ? -value : value, half) / 2;
+    return value < 0 ? SCORE_MAX / 2 - away : SCORE_MAX / 2 + away;
 }
 
 void score_scale(const int64_t *raw, size_t n, int64_t max, int64_t *ret)

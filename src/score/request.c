@@ -9,6 +9,15 @@
 
 static enum err_code check_vendor(const struct score_vendor *vendor, struct err *err)
 {
+    bool known = (unsigned)vendor->amount <= SCORE_AMOUNT_PROFILE &&
+                 (unsigned)vendor->select <= SCORE_SELECT_BLOCKS &&
+                 (unsigned)vendor->quality <= SCORE_QUALITY_WINGS &&
+                 (unsigned)vendor->select_reason < SCORE_REASON_COUNT_;
+    for (unsigned i = 0; i < SCORE_CHECK_COUNT_; i++)
+        known &= (unsigned)vendor->reasons[i] < SCORE_REASON_COUNT_;
+    if (!known)
+        return err_set(err, ERR_INVALID, "vendor " STR_FMT ": no known algorithm or reason",
+                       STR_ARG(vendor->key));
     uint32_t seen = 0;
     for (unsigned i = 0; i < SCORE_CHECK_COUNT_; i++) {
         const unsigned check = vendor->checks[i];
@@ -51,10 +60,12 @@ static enum err_code check_ask(const struct score_request *req, unsigned i, stru
         return err_set(err, ERR_INVALID, "ask %u: %d cards, want 1 to %d", i, a->count,
                        SCORE_PARTS_MAX);
     if (a->mem_mib < 0 || a->mem_mib > SCORE_AMOUNT_MAX || a->mem_pct < 0 || a->mem_pct > 100 ||
-        (a->mem_mib > 0) == (a->mem_pct > 0))
-        return err_set(err, ERR_INVALID, "ask %u: memory is to be MiB or 1 to 100 percent", i);
+        (a->mem_mib > 0 && a->mem_pct > 0))
+        return err_set(err, ERR_INVALID, "ask %u: memory is to be MiB or up to 100 percent", i);
     if (a->cores_pct < 0)
         return err_set(err, ERR_INVALID, "ask %u: negative cores", i);
+    if (a->slices < 0)
+        return err_set(err, ERR_INVALID, "ask %u: negative slices", i);
     return check_vendor(&req->vendors[a->vendor], err);
 }
 
@@ -82,6 +93,8 @@ static enum err_code check_selections(const struct score_request *req, struct er
             !none_empty(s->use_uuids, s->use_uuids_n) ||
             !none_empty(s->nouse_uuids, s->nouse_uuids_n))
             return err_set(err, ERR_INVALID, "selection %u: empty entry", i);
+        if ((unsigned)s->app_class > SCORE_CLASS_OFFLINE)
+            return err_set(err, ERR_INVALID, "selection %u: no known class", i);
     }
     return ERR_OK;
 }
@@ -214,38 +227,102 @@ static void prepare_selection(const struct score_selection *s, unsigned at, cons
     plan->nouse_uuids_n = s->nouse_uuids_n;
 }
 
+/* What the row's way to select comes to for one ask. */
+static enum score_select select_of(const struct score_plan *plan, const struct fit_ask *ask)
+{
+    const bool whole = ask->cores_pct == FIT_CORES_MAX && plan->app_class == SCORE_CLASS_NONE;
+    switch (plan->select) {
+    case SCORE_SELECT_ZONES_FIT:
+        return whole ? plan->select : SCORE_SELECT_EACH;
+    case SCORE_SELECT_ZONES:
+    case SCORE_SELECT_MODULES:
+    case SCORE_SELECT_BLOCKS:
+        return ask->count > 1 ? plan->select : SCORE_SELECT_EACH;
+    default:
+        return plan->select;
+    }
+}
+
+static bool alike(const struct fit_ask *a, const struct fit_ask *b)
+{
+    return a->step == SCORE_STEP_APP && b->step == SCORE_STEP_APP && a->count == 1 &&
+           b->count == 1 && a->mem_mib == b->mem_mib && a->mem_pct == b->mem_pct &&
+           a->cores_pct == b->cores_pct && a->slices == b->slices && a->soft == b->soft &&
+           a->mem_guess == b->mem_guess;
+}
+
 /* Adds the vendor's asks of init containers, or of the others. App containers and sidecars are
  * placed first, in order of containers, because init steps are to take the cards that those hold
- * anyway. */
+ * anyway. Where cards only go together in fixed sets, the largest asks come first: a small one
+ * would break a large set up. */
 static void add_asks(const struct score_request *req, bool init, struct score_plan *plan)
 {
+    const struct score_vendor *vendor = &req->vendors[plan->vendor];
+    const uint16_t first = plan->asks_n;
     uint16_t part = 0;
     for (uint16_t i = 0; i < req->asks_n; part = (uint16_t)(part + req->asks[i].count), i++) {
         const struct score_ask *from = &req->asks[i];
         const enum score_step step = req->steps[from->container];
         if (from->vendor != plan->vendor || (step == SCORE_STEP_INIT) != init)
             continue;
-        struct fit_ask *a = &plan->asks[plan->asks_n];
-        *a = (struct fit_ask){.mem_mib = from->mem_mib,
-                              .mem_pct = from->mem_pct,
-                              .cores_pct =
-                                  from->cores_pct > FIT_CORES_MAX ? FIT_CORES_MAX : from->cores_pct,
-                              .count = from->count,
-                              .ask = i,
-                              .container = from->container,
-                              .part = part,
-                              .step = step};
-        fit_ask_checks(&req->vendors[plan->vendor], &req->policy, a);
-        if (plan->asks_n > 0) {
-            const struct fit_ask *last = a - 1;
-            a->like_last = step == SCORE_STEP_APP && last->step == SCORE_STEP_APP &&
-                           a->count == 1 && last->count == 1 && a->mem_mib == last->mem_mib &&
-                           a->mem_pct == last->mem_pct && a->cores_pct == last->cores_pct;
-        }
+        const int32_t cores = plan->app_class == SCORE_CLASS_ONLINE ? 0
+                              : from->cores_pct > FIT_CORES_MAX     ? FIT_CORES_MAX
+                                                                    : from->cores_pct;
+        struct fit_ask a = {.mem_mib = from->mem_mib,
+                            .mem_pct = from->mem_pct,
+                            .cores_pct = cores,
+                            .count = from->count,
+                            .slices = from->slices,
+                            .ask = i,
+                            .container = from->container,
+                            .part = part,
+                            .step = step,
+                            .amount = vendor->amount,
+                            .soft = from->soft,
+                            .mem_guess = from->mem_guess};
+        a.select = select_of(plan, &a);
+        fit_ask_checks(vendor, &req->policy, plan, &a);
+        uint16_t at = plan->asks_n++;
+        for (; plan_hard(plan) && at > first && plan->asks[at - 1].count < a.count; at--)
+            plan->asks[at] = plan->asks[at - 1];
+        plan->asks[at] = a;
         plan->has_sidecars |= step == SCORE_STEP_SIDECAR;
-        plan->parts_n = (uint16_t)(plan->parts_n + a->count);
-        plan->asks_n++;
+        plan->parts_n = (uint16_t)(plan->parts_n + a.count);
+        plan->plain &= !a.more;
     }
+    for (uint16_t k = (uint16_t)(first + 1); k < plan->asks_n; k++)
+        plan->asks[k].like_last = alike(&plan->asks[k], &plan->asks[k - 1]);
+}
+
+static bool has_check(const struct score_vendor *vendor, enum score_check check)
+{
+    for (unsigned i = 0; i < SCORE_CHECK_COUNT_ && vendor->checks[i] != SCORE_CHECK_END; i++)
+        if (vendor->checks[i] == check)
+            return true;
+    return false;
+}
+
+/* What of the row's ways counts for this pod. */
+static void prepare_ways(const struct score_request *req, const struct score_selection *s,
+                         struct score_plan *plan)
+{
+    const struct score_vendor *vendor = &req->vendors[plan->vendor];
+    const bool near = req->policy.topology_aware;
+    plan->select =
+        vendor->select == SCORE_SELECT_PAIRS && !near ? SCORE_SELECT_EACH : vendor->select;
+    plan->quality = vendor->quality;
+    if (s) {
+        plan->numa_bind = s->numa_bind;
+        plan->app_class = has_check(vendor, SCORE_CHECK_CLASS) ? s->app_class : SCORE_CLASS_NONE;
+        plan->qos = s->qos;
+    }
+    if (vendor->quality == SCORE_QUALITY_PAIRS && !near)
+        plan->quality = SCORE_QUALITY_NONE;
+    if (vendor->quality == SCORE_QUALITY_LINKS && plan->app_class != SCORE_CLASS_ONLINE &&
+        !(s && s->links))
+        plan->quality = SCORE_QUALITY_NONE;
+    plan->plain = vendor->amount == SCORE_AMOUNT_PLAIN && plan->select == SCORE_SELECT_EACH &&
+                  plan->quality == SCORE_QUALITY_NONE;
 }
 
 static void prepare_plan(const struct score_request *req, const struct str *types,
@@ -254,12 +331,17 @@ static void prepare_plan(const struct score_request *req, const struct str *type
 {
     plan->order = rank_order(&req->policy);
     fit_plan_checks(&req->vendors[plan->vendor], plan);
+    const struct score_selection *selection = NULL;
+    for (unsigned i = 0; i < req->selections_n; i++) {
+        if (req->selections[i].vendor != plan->vendor)
+            continue;
+        selection = &req->selections[i];
+        prepare_selection(selection, i, types, prep, arena, plan);
+    }
+    prepare_ways(req, selection, plan);
     add_asks(req, false, plan);
     plan->running_n = plan->asks_n;
     add_asks(req, true, plan);
-    for (unsigned i = 0; i < req->selections_n; i++)
-        if (req->selections[i].vendor == plan->vendor)
-            prepare_selection(&req->selections[i], i, types, prep, arena, plan);
     plan->quota_mem_left = plan->quota_cores_left = INT64_MAX;
     for (unsigned i = 0; i < req->quotas_n; i++) {
         if (req->quotas[i].vendor != plan->vendor)
@@ -269,6 +351,7 @@ static void prepare_plan(const struct score_request *req, const struct str *type
         if (req->quotas[i].cores_set)
             plan->quota_cores_left = req->quotas[i].cores_left_pct;
     }
+    plan->has_quota = plan->quota_mem_left != INT64_MAX || plan->quota_cores_left != INT64_MAX;
 }
 
 enum err_code score_prepare(const struct score_request *req, const struct str *types,
@@ -310,7 +393,7 @@ enum err_code score_prepare(const struct score_request *req, const struct str *t
         return err_set(err, ERR_NO_MEMORY, "prepare request");
     prep.plans = plans;
     prep.simple = req->asks_n == 1 && req->asks[0].count == 1 &&
-                  req->steps[req->asks[0].container] != SCORE_STEP_INIT;
+                  req->steps[req->asks[0].container] != SCORE_STEP_INIT && plans[0].plain;
     *ret = prep;
     return ERR_OK;
 }

@@ -8,6 +8,7 @@
 
 struct sum {
     int64_t mem_mib, cores_pct, shares;
+    uint64_t bits;
 };
 
 static void add(struct sum *to, const struct sum *s)
@@ -15,6 +16,7 @@ static void add(struct sum *to, const struct sum *s)
     to->mem_mib += s->mem_mib;
     to->cores_pct += s->cores_pct;
     to->shares += s->shares;
+    to->bits |= s->bits;
 }
 
 static void raise(struct sum *to, const struct sum *s)
@@ -22,6 +24,7 @@ static void raise(struct sum *to, const struct sum *s)
     to->mem_mib = s->mem_mib > to->mem_mib ? s->mem_mib : to->mem_mib;
     to->cores_pct = s->cores_pct > to->cores_pct ? s->cores_pct : to->cores_pct;
     to->shares = s->shares > to->shares ? s->shares : to->shares;
+    to->bits |= s->bits; /* of a step that is over as well: what it had is the pod's for its life */
 }
 
 static int32_t narrow(int64_t v) { return v > INT32_MAX ? INT32_MAX : (int32_t)v; }
@@ -38,9 +41,10 @@ static struct sum one_card(const enum score_step *steps, const struct score_ask 
             continue;
         const uint16_t c = asks[parts[i].ask].container;
         assert(c < SCORE_CONTAINERS_MAX);
-        add(&of[c], &(struct sum){parts[i].mem_mib, parts[i].cores_pct, 1});
+        add(&of[c], &(struct sum){parts[i].mem_mib, parts[i].cores_pct,
+                                  parts[i].shares ? parts[i].shares : 1, parts[i].bits});
     }
-    struct sum running = {0, 0, 0}, most = {0, 0, 0};
+    struct sum running = {0}, most = {0};
     for (unsigned c = 0; c < SCORE_CONTAINERS_MAX; c++) {
         if (of[c].shares == 0)
             continue;
@@ -77,6 +81,7 @@ uint16_t score_effective_use(const enum score_step *steps, const struct score_as
         ret[i].mem_mib = s.mem_mib;
         ret[i].cores_pct = narrow(s.cores_pct);
         ret[i].shares = narrow(s.shares);
+        ret[i].bits = s.bits;
     }
     return n;
 }
