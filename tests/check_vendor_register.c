@@ -145,13 +145,28 @@ static const struct row TEXT[] = {
     {"not UTF-8", "\xff,1,2,3,t,0,true:", .fault = "UTF-8"},
 };
 
+MUST_USE static enum err_code decode(const struct vendor *v, struct str text, struct arena *arena,
+                                     struct vendor_device **ret, uint16_t *ret_n,
+                                     uint16_t *ret_dropped, struct err *err)
+{
+    const struct vendor_node_text node = {.node = STR("n1"), .list = text};
+    struct vendor_cards cards;
+    enum err_code rc = vendor_cards_decode(v, &node, arena, &cards, err);
+    if (rc)
+        return rc;
+    *ret = cards.devices;
+    *ret_n = cards.devices_n;
+    *ret_dropped = cards.dropped;
+    return ERR_OK;
+}
+
 static void run_row(const struct vendor *v, const struct row *r)
 {
     struct arena *arena CLEANUP(arena_free_p) = arena_new(1 << 20);
     struct vendor_device *dev = NULL;
     uint16_t n = 0, dropped = 0;
     struct err err = {0};
-    enum err_code rc = vendor_register_decode(v, str_z(r->text), arena, &dev, &n, &dropped, &err);
+    enum err_code rc = decode(v, str_z(r->text), arena, &dev, &n, &dropped, &err);
     if (r->fault) {
         ck_assert_msg(rc == ERR_INVALID && err.code == ERR_INVALID, "%s: got %d", r->name, rc);
         ck_assert_msg(strstr(err.text, r->fault), "%s: %s", r->name, err.text);
@@ -191,7 +206,7 @@ START_TEST(register_bounds)
         struct vendor_device *dev = NULL;
         uint16_t n = 0, dropped;
         struct err err = {0};
-        enum err_code rc = vendor_register_decode(&JSON_VENDOR, (struct str){text.p, text.n}, arena,
+        enum err_code rc = decode(&JSON_VENDOR, (struct str){text.p, text.n}, arena,
                                                   &dev, &n, &dropped, &err);
         ck_assert_int_eq(rc, over ? ERR_INVALID : ERR_OK);
         ck_assert_int_eq(n, over ? 0 : SCORE_DEVICES_MAX);
@@ -210,7 +225,7 @@ START_TEST(register_without_memory)
         struct arena *arena CLEANUP(arena_free_p) = arena_new(max);
         struct vendor_device *dev = NULL;
         uint16_t n = 0, dropped;
-        enum err_code rc = vendor_register_decode(&JSON_VENDOR, (struct str){text.p, text.n}, arena,
+        enum err_code rc = decode(&JSON_VENDOR, (struct str){text.p, text.n}, arena,
                                                   &dev, &n, &dropped, NULL);
         ck_assert(rc == ERR_OK || rc == ERR_NO_MEMORY);
         refused += rc == ERR_NO_MEMORY;
@@ -244,7 +259,7 @@ START_TEST(register_order_is_nothing)
         struct arena *arena CLEANUP(arena_free_p) = arena_new(1 << 20);
         struct vendor_device *dev = NULL;
         uint16_t n, dropped;
-        ck_assert_int_eq(vendor_register_decode(&JSON_VENDOR, (struct str){text.p, text.n}, arena,
+        ck_assert_int_eq(decode(&JSON_VENDOR, (struct str){text.p, text.n}, arena,
                                                 &dev, &n, &dropped, NULL),
                          ERR_OK);
         show(dev, n, &got);

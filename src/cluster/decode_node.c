@@ -3,18 +3,26 @@
  * else; the node stays. */
 #include "cluster/decode.h"
 
-struct raw_vendor { /* what the node says of one vendor */
+struct raw_key { /* an annotation of ours, where the table has it at home */
     uint16_t vendor;
-    bool registered, alive;
-    struct str list, cordon;
+    enum vendor_key what;
+    struct str value;
+};
+struct raw_amounts { /* what the kubelet says of one row's resources */
+    uint16_t vendor;
+    struct str capacity[VENDOR_RES_COUNT_], allocatable; /* allocatable: of the count */
 };
 struct raw_node {
     struct decode d;
     struct cluster_node_object *node;
-    struct raw_vendor *of;
+    struct raw_key *keys;
+    size_t keys_n, keys_cap;
+    struct raw_amounts *of;
     size_t n, cap;
     struct str lock;
-    bool *matched; /* one a pair of the node selector */
+    bool *matched;      /* one a pair of the node selector */
+    struct str *kind;   /* one a row: the value of its node_kind_label */
+    bool kinds;         /* some row has one */
     struct str cpu, memory;
 };
 
@@ -40,15 +48,45 @@ bool decode_grow(struct arena *arena, void **array, size_t n, size_t *cap, size_
     return true;
 }
 
-static struct raw_vendor *vendor_of(struct raw_node *r, uint16_t vendor)
+static struct raw_amounts *amounts_of(struct raw_node *r, uint16_t vendor)
 {
     for (size_t i = 0; i < r->n; i++)
         if (r->of[i].vendor == vendor)
             return &r->of[i];
     if (!DECODE_GROW(r->d.arena, r->of, r->n, r->cap))
         return NULL;
-    r->of[r->n] = (struct raw_vendor){.vendor = vendor};
+    r->of[r->n] = (struct raw_amounts){.vendor = vendor};
     return &r->of[r->n++];
+}
+
+static void keep_key(struct raw_node *r, uint16_t vendor, enum vendor_key what, struct str value)
+{
+    size_t i = 0;
+    while (i < r->keys_n && (r->keys[i].vendor != vendor || r->keys[i].what != what))
+        i++;
+    if (i == r->keys_n && !DECODE_GROW(r->d.arena, r->keys, r->keys_n, r->keys_cap))
+        return;
+    r->keys[i] = (struct raw_key){vendor, what, value};
+    r->keys_n += i == r->keys_n;
+}
+
+/* What the node says under the row's own name of the key; p NULL: nothing. */
+static struct str key_of(const struct raw_node *r, uint16_t row, enum vendor_key what)
+{
+    uint16_t home;
+    enum vendor_key as;
+    if (r->keys_n > 0 && vendor_key_home(r->d.cfg->vendors, row, what, &home, &as))
+        for (size_t i = 0; i < r->keys_n; i++)
+            if (r->keys[i].vendor == home && r->keys[i].what == as)
+                return r->keys[i].value;
+    return (struct str){NULL, 0};
+}
+
+static bool is_node_key(enum vendor_key what)
+{
+    return what == VENDOR_KEY_NODE_REGISTER || what == VENDOR_KEY_NODE_SCORE ||
+           what == VENDOR_KEY_NODE_CORDON || what == VENDOR_KEY_NODE_SOFT ||
+           what == VENDOR_KEY_NODE_LOSS || what == VENDOR_KEY_NODE_GAIN;
 }
 
 static void read_annotations(struct raw_node *r)
@@ -56,10 +94,7 @@ static void read_annotations(struct raw_node *r)
     struct decode *d = &r->d;
     struct str key;
     if (scan_null(&d->s)) { /* a Go map: null empties it */
-        for (size_t i = 0; i < r->n; i++) {
-            r->of[i].registered = false;
-            r->of[i].cordon = (struct str){NULL, 0};
-        }
+        r->keys_n = 0;
         r->lock = (struct str){NULL, 0};
         return;
     }
@@ -69,26 +104,16 @@ static void read_annotations(struct raw_node *r)
         uint16_t vendor;
         enum vendor_key what;
         struct str value = STR("");
-        if (!vendor_find_key(d->cfg->vendors, key, &vendor, &what) ||
-            (what != VENDOR_KEY_NODE_REGISTER && what != VENDOR_KEY_NODE_CORDON &&
-             what != VENDOR_KEY_NODE_LOCK)) {
+        const bool known = vendor_find_key(d->cfg->vendors, key, &vendor, &what);
+        if (!known || (what != VENDOR_KEY_NODE_LOCK && !is_node_key(what))) {
             scan_skip(&d->s);
             continue;
         }
         decode_map_text(d, &value);
-        if (what == VENDOR_KEY_NODE_LOCK) {
+        if (what == VENDOR_KEY_NODE_LOCK)
             r->lock = value;
-            continue;
-        }
-        struct raw_vendor *of = vendor_of(r, vendor);
-        if (!of)
-            continue;
-        if (what == VENDOR_KEY_NODE_CORDON) {
-            of->cordon = value;
-        } else {
-            of->registered = true;
-            of->list = value;
-        }
+        else
+            keep_key(r, vendor, what, value);
     }
 }
 
@@ -96,10 +121,13 @@ static void read_labels(struct raw_node *r)
 {
     struct decode *d = &r->d;
     const struct cluster_config *cfg = d->cfg;
+    const uint16_t rows = vendor_count(cfg->vendors);
     struct str key;
     if (scan_null(&d->s)) {
         for (size_t i = 0; i + 1 < cfg->node_selector_n; i += 2)
             r->matched[i / 2] = false;
+        for (uint16_t i = 0; i < rows; i++)
+            r->kind[i] = (struct str){NULL, 0};
         return;
     }
     if (!scan_object(&d->s))
@@ -110,6 +138,9 @@ static void read_labels(struct raw_node *r)
         for (size_t i = 0; i + 1 < cfg->node_selector_n; i += 2)
             if (str_eq(cfg->node_selector[i], key))
                 r->matched[i / 2] = str_eq(cfg->node_selector[i + 1], value);
+        for (uint16_t i = 0; i < rows && r->kinds; i++)
+            if (str_eq(vendor_at(cfg->vendors, i)->node_kind_label, key))
+                r->kind[i] = value;
     }
 }
 
@@ -128,21 +159,26 @@ static void read_metadata(struct raw_node *r)
             decode_text(d, &r->node->resource_version);
         else if (decode_is(d, key, STR("annotations")))
             read_annotations(r);
-        else if (decode_is(d, key, STR("labels")) && r->d.cfg->node_selector_n > 0)
+        else if (decode_is(d, key, STR("labels")) && (d->cfg->node_selector_n > 0 || r->kinds))
             read_labels(r);
         else
             scan_skip(&d->s);
     }
 }
 
-static void read_allocatable(struct raw_node *r)
+/* `capacity`: else allocatable, of which CPU, memory and the count of cards are used. */
+static void read_amounts(struct raw_node *r, bool capacity)
 {
     struct decode *d = &r->d;
     struct str key;
     if (scan_null(&d->s)) {
         for (size_t i = 0; i < r->n; i++)
-            r->of[i].alive = false;
-        r->cpu = r->memory = (struct str){NULL, 0};
+            if (capacity)
+                memset(r->of[i].capacity, 0, sizeof(r->of[i].capacity));
+            else
+                r->of[i].allocatable = (struct str){NULL, 0};
+        if (!capacity)
+            r->cpu = r->memory = (struct str){NULL, 0};
         return;
     }
     if (!scan_object(&d->s))
@@ -151,16 +187,16 @@ static void read_allocatable(struct raw_node *r)
         uint16_t vendor;
         enum vendor_resource what;
         struct str value = STR("0");
-        if (str_eq(key, STR("cpu"))) {
+        if (!capacity && str_eq(key, STR("cpu"))) {
             decode_quantity(d, &r->cpu);
-        } else if (str_eq(key, STR("memory"))) {
+        } else if (!capacity && str_eq(key, STR("memory"))) {
             decode_quantity(d, &r->memory);
         } else if (vendor_find_resource(d->cfg->vendors, key, &vendor, &what) &&
-                   what == VENDOR_RES_COUNT) {
+                   (capacity || what == VENDOR_RES_COUNT)) {
             decode_quantity(d, &value);
-            struct raw_vendor *of = vendor_of(r, vendor);
+            struct raw_amounts *of = amounts_of(r, vendor);
             if (of)
-                of->alive = decode_amount(value, 0, true) > 0;
+                *(capacity ? &of->capacity[what] : &of->allocatable) = value;
         } else {
             scan_skip(&d->s);
         }
@@ -175,7 +211,9 @@ static void read_status(struct raw_node *r)
         return;
     while (scan_key(&d->s, &key)) {
         if (decode_is(d, key, STR("allocatable")))
-            read_allocatable(r);
+            read_amounts(r, false);
+        else if (decode_is(d, key, STR("capacity")))
+            read_amounts(r, true);
         else
             scan_skip(&d->s); /* images and all */
     }
@@ -204,45 +242,113 @@ static bool read_node(struct raw_node *r)
     return scan_end(&d->s);
 }
 
-static void sort_vendors(struct raw_node *r)
+/* ---- one row's cards ---- */
+
+static struct vendor_node_text text_of(const struct raw_node *r, uint16_t row,
+                                       const struct raw_amounts *amounts)
 {
-    for (size_t i = 1; i < r->n; i++)
-        for (size_t j = i; j > 0 && r->of[j].vendor < r->of[j - 1].vendor; j--) {
-            struct raw_vendor tmp = r->of[j];
-            r->of[j] = r->of[j - 1];
-            r->of[j - 1] = tmp;
+    struct vendor_node_text text = {.node = r->node->name,
+                                    .list = key_of(r, row, VENDOR_KEY_NODE_REGISTER),
+                                    .pairs = key_of(r, row, VENDOR_KEY_NODE_SCORE),
+                                    .soft = key_of(r, row, VENDOR_KEY_NODE_SOFT),
+                                    .loss = key_of(r, row, VENDOR_KEY_NODE_LOSS),
+                                    .gain = key_of(r, row, VENDOR_KEY_NODE_GAIN),
+                                    .kind = r->kind[row]};
+    if (amounts)
+        memcpy(text.capacity, amounts->capacity, sizeof(text.capacity));
+    return text;
+}
+
+/* Whether there is a registration to read: the list, or the resource that cards are made from. */
+static bool is_registered(const struct vendor *v, const struct vendor_node_text *text)
+{
+    switch (v->inventory) {
+    case VENDOR_INVENTORY_CAPACITY:
+        return text->capacity[v->made.per_cores ? VENDOR_RES_CORES : VENDOR_RES_COUNT].p;
+    case VENDOR_INVENTORY_CORES:
+        return text->capacity[VENDOR_RES_COUNT].p;
+    default:
+        return text->list.p;
+    }
+}
+
+/* Texts that are too long are not read; what they would say is not known then. */
+static const char *cut_topology(struct vendor_node_text *text, size_t max)
+{
+    struct str *const parts[] = {&text->pairs, &text->loss, &text->gain};
+    const char *fault = NULL;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        if (parts[i]->n > max) {
+            *parts[i] = (struct str){NULL, 0};
+            fault = "the annotations of its topology are too long";
         }
+    return fault;
 }
 
 /* Only a want of memory is an error. */
-MUST_USE static enum err_code judge_vendor(struct raw_node *r, const struct raw_vendor *of,
+MUST_USE static enum err_code judge_vendor(struct raw_node *r, uint16_t row,
+                                           struct vendor_node_text *text, struct str allocatable,
                                            size_t *devices, struct cluster_node_cards *ret,
                                            struct err *err)
 {
-    struct cluster_node_cards cards = {
-        .vendor = of->vendor, .alive = of->alive, .cordon = of->cordon};
-    struct vendor_device *list = NULL;
-    uint16_t n = 0, dropped = 0;
+    const struct vendor *v = vendor_at(r->d.cfg->vendors, row);
+    const uint32_t max = decode_annotation_max(r->d.cfg);
+    struct cluster_node_cards cards = {.vendor = row,
+                                       .alive = vendor_alive(v, allocatable),
+                                       .cordon = key_of(r, row, VENDOR_KEY_NODE_CORDON)};
+    struct vendor_cards got = {0};
     struct err why;
     enum err_code rc;
-    if (of->list.n > decode_annotation_max(r->d.cfg))
-        rc = err_set(&why, ERR_INVALID, "the registration is longer than %u bytes",
-                     decode_annotation_max(r->d.cfg));
+    const char *fault = cut_topology(text, max);
+    if (text->list.n > max)
+        rc = err_set(&why, ERR_INVALID, "the registration is longer than %u bytes", max);
     else
-        rc = vendor_register_decode(vendor_at(r->d.cfg->vendors, of->vendor), of->list, r->d.arena,
-                                    &list, &n, &dropped, &why);
+        rc = vendor_cards_decode(v, text, r->d.arena, &got, &why);
     if (rc == ERR_NO_MEMORY)
         return err_set(err, rc, "%s", why.text);
-    if (!rc && *devices + n > SCORE_DEVICES_MAX)
+    if (!rc && *devices + got.devices_n > SCORE_DEVICES_MAX)
         rc = err_set(&why, ERR_INVALID, "more than %d cards on one node", SCORE_DEVICES_MAX);
     if (rc) {
         cards.broken = arena_str(r->d.arena, str_z(why.text));
     } else {
-        *devices += n;
-        cards.devices = list;
-        cards.devices_n = n;
+        *devices += got.devices_n;
+        cards.devices = got.devices;
+        cards.devices_n = got.devices_n;
+        cards.profiles = got.profiles;
+        cards.profiles_n = got.profiles_n;
+        cards.topology = got.topology;
+        cards.card_fault = got.card_fault;
+        cards.topology_fault = fault ? str_z(fault) : got.topology_fault;
     }
     *ret = cards;
+    return ERR_OK;
+}
+
+MUST_USE static enum err_code judge(struct raw_node *r, struct err *err)
+{
+    const uint16_t rows = vendor_count(r->d.cfg->vendors);
+    struct cluster_node_cards *cards = arena_array(r->d.arena, rows, sizeof(*cards));
+    size_t devices = 0;
+    if (!cards)
+        return decode_failed(&r->d, "node", err);
+    r->node->cards = cards;
+    if (r->keys_n == 0 && r->n == 0) /* most nodes of most clusters */
+        return ERR_OK;
+    for (uint16_t row = 0; row < rows; row++) {
+        const struct raw_amounts *amounts = NULL;
+        for (size_t i = 0; i < r->n; i++)
+            if (r->of[i].vendor == row)
+                amounts = &r->of[i];
+        struct vendor_node_text text = text_of(r, row, amounts);
+        if (!is_registered(vendor_at(r->d.cfg->vendors, row), &text))
+            continue;
+        enum err_code rc =
+            judge_vendor(r, row, &text, amounts ? amounts->allocatable : (struct str){NULL, 0},
+                         &devices, &cards[r->node->cards_n], err);
+        if (rc)
+            return rc;
+        r->node->cards_n++;
+    }
     return ERR_OK;
 }
 
@@ -254,7 +360,10 @@ enum err_code cluster_node_decode(const struct cluster_config *cfg, struct str t
         .name = STR(""), .uid = STR(""), .resource_version = STR("")};
     struct raw_node r = {.d = decode_start(cfg, text, fold, arena), .node = &node};
     r.matched = arena_array(arena, cfg->node_selector_n / 2 + 1, sizeof(*r.matched));
-    if (!r.matched || !read_node(&r) || arena_failed(arena))
+    r.kind = arena_array(arena, vendor_count(cfg->vendors), sizeof(*r.kind));
+    for (uint16_t i = 0; i < vendor_count(cfg->vendors); i++)
+        r.kinds = r.kinds || vendor_at(cfg->vendors, i)->node_kind_label.n > 0;
+    if (!r.matched || !r.kind || !read_node(&r) || arena_failed(arena))
         return decode_failed(&r.d, "node", err);
     if (node.name.n == 0)
         return err_set(err, ERR_BAD_REQUEST, "node: metadata.name is missing");
@@ -264,23 +373,11 @@ enum err_code cluster_node_decode(const struct cluster_config *cfg, struct str t
             node.ignored = true;
     node.cpu_alloc_milli = decode_amount(r.cpu, 3, false);
     node.memory_alloc_mib = decode_mib(r.memory, false);
-    sort_vendors(&r);
-    struct cluster_node_cards *cards = arena_array(arena, r.n, sizeof(*cards));
-    if (!cards)
-        return decode_failed(&r.d, "node", err);
-    size_t devices = 0;
-    for (size_t i = 0; i < r.n; i++) {
-        if (!r.of[i].registered ||
-            vendor_at(cfg->vendors, r.of[i].vendor)->inventory != VENDOR_INVENTORY_JSON)
-            continue;
-        enum err_code rc = judge_vendor(&r, &r.of[i], &devices, &cards[node.cards_n], err);
-        if (rc)
-            return rc;
-        node.cards_n++;
-    }
+    enum err_code rc = judge(&r, err);
+    if (rc)
+        return rc;
     if (arena_failed(arena))
         return decode_failed(&r.d, "node", err);
-    node.cards = cards;
     *ret = node;
     return ERR_OK;
 }

@@ -267,14 +267,6 @@ struct vendor_device {
     uint16_t profile, profiles_n; /* of the registration's profiles */
     uint8_t qos;         /* policy that the plugin reports, as score_selection.qos */
 };
-/* Decodes the vendor's register annotation. Duplicate ids: one card, with the lesser of each amount; how many were
- * too many is told in *ret_dropped. Empty ids, ids with one of ",:;" (they would tear an allocation list), negative amounts, `[null]`, more
- * than SCORE_DEVICES_MAX, broken or wrongly typed JSON: ERR_INVALID, nothing decoded. `[]` and `null`: no devices.
- * Result sorted by (index, id). */
-MUST_USE enum err_code vendor_register_decode(const struct vendor *v, struct str text, struct arena *arena,
-                                              struct vendor_device **ret, uint16_t *ret_n, uint16_t *ret_dropped,
-                                              struct err *err);
-
 /* What a node's object says for one row; absent: p NULL. */
 struct vendor_node_text {
     struct str node;                        /* its name */
@@ -291,8 +283,11 @@ struct vendor_cards { /* of one row on one node; from the arena or the text */
     struct str topology_fault; /* why the pairs or tables are not known though the node names them; p NULL: none */
     struct str card_fault; /* why cards are unhealthy that were registered as healthy; p NULL: none */
 };
-/* Every kind of inventory (enum vendor_inventory). ERR_INVALID as vendor_register_decode(), of which this is the
- * general form; the pairs and tables never make it fail. */
+/* Every kind of inventory (enum vendor_inventory); what is absent gives no cards, but for the lists: those are asked for
+ * only where the annotation stands. Duplicate ids: one card, with the lesser of each amount; how many were too many is
+ * told in `dropped`. Empty ids, ids with one of ",:;" (they would tear an allocation list, D3.8), negative amounts,
+ * `[null]`, more than SCORE_DEVICES_MAX, broken or wrongly typed JSON, capacities that are no whole numbers:
+ * ERR_INVALID, nothing decoded. `[]` and `null`: no devices. Pairs and tables never make it fail (E-7). */
 MUST_USE enum err_code vendor_cards_decode(const struct vendor *v, const struct vendor_node_text *text,
                                            struct arena *arena, struct vendor_cards *ret, struct err *err);
 /* Whether the row's plugin lives on a node whose status.allocatable has this for res_count (p NULL: nothing). Plugins
