@@ -224,6 +224,97 @@ START_TEST(every_maker)
 }
 END_TEST
 
+/* ---- quota: what a pod takes of it as far as it is known before a node is (S10, 0.10) ---- */
+
+struct asked {
+    const char *key; /* of the row */
+    const struct vendor_table *t;
+    int64_t mem, cores;
+    int others;
+};
+
+static bool fits(void *ctx, struct str ns, uint16_t vendor, int64_t mem_mib, int64_t cores_pct,
+                 char *msg, size_t msg_max)
+{
+    struct asked *a = ctx;
+    ck_assert(ns.n > 0 && msg_max > 0 && msg[0] == '\0');
+    if (!str_eq(vendor_at(a->t, vendor)->core.key, str_z(a->key))) {
+        a->others++;
+        return true;
+    }
+    a->mem = mem_mib;
+    a->cores = cores_pct;
+    return false;
+}
+
+static const struct {
+    const char *name, *key, *limits, *notes;
+    int64_t mem, cores; /* both 0: nothing is asked for */
+} QUOTAS[] = {
+    {"a whole card of known size", "Ascend910B3", "'huawei.com/Ascend910B3':'1'", "", 65536, 0},
+    {"what it is rounded to", "Ascend910B3",
+     "'huawei.com/Ascend910B3':'1','huawei.com/Ascend910B3-memory':'10000'", "", 16384, 0},
+    {"one becomes two", "Ascend910C", "'huawei.com/Ascend910C':'1'", "", 131072, 0},
+    {"soft splits have cores", "Ascend910B3",
+     "'huawei.com/Ascend910B3':'2','huawei.com/Ascend910B3-memory':'1000',"
+     "'huawei.com/Ascend910B3-core':'30'",
+     "'huawei.com/vnpu-mode':'hami-core'", 2000, 60},
+    {"units of memory", "MLU",
+     "'cambricon.com/vmlu':'1','cambricon.com/mlu.smlu.vmemory':'20',"
+     "'cambricon.com/mlu.smlu.vcore':'10'",
+     "", 5120, 10},
+    {"whole cards: memory isn't known, cores are", "MLU", "'cambricon.com/vmlu':'2'", "", 0, 200},
+    {"cards times memory", "DCU",
+     "'hygon.com/dcunum':'2','hygon.com/dcumem':'2000','hygon.com/dcucores':'60'", "", 4000, 120},
+    {"totals are no more than that", "Mthreads", "'mthreads.com/vgpu':'2'", "", 98304, 32},
+    {"iluvatar_defect_i3: 100 of each card, not 200", "BI-V100", "'iluvatar.ai/BI-V100-vgpu':'2'",
+     "", 0, 200},
+    {"a bare number is GiB", "Metax-SGPU",
+     "'metax-tech.com/sgpu':'1','metax-tech.com/vmemory':'4','metax-tech.com/vcore':'60'", "", 4096,
+     60},
+    {"metax_defect_d1_10: online pods have no cores", "Metax-SGPU",
+     "'metax-tech.com/sgpu':'1','metax-tech.com/vmemory':'4','metax-tech.com/vcore':'60'",
+     "'metax-tech.com/sgpu-app-class':'online'", 4096, 0},
+    {"enflame_defect_d2_6: slices are no MiB", "Enflame", "'enflame.com/drs-gcu':'4'", "", 0, 0},
+    {"enflame_defect_d2_6: nor is a guess", "Enflame",
+     "'enflame.com/gcu-memory':'30','enflame.com/gcu-core':'30'", "", 0, 30},
+    {"steps", "XPU", "'kunlunxin.com/vxpu':'2','kunlunxin.com/vxpu-memory':'26000'", "", 98304,
+     100},
+    {"awsneuron_defect_d4_7: a core is a core", "AWSNeuron", "'aws.amazon.com/neuroncore':'2'", "",
+     0, 2},
+    {"cores that fill devices", "AWSNeuron", "'aws.amazon.com/neuroncore':'6'", "", 0, 6},
+    {"devices of a size that isn't known", "AWSNeuron", "'aws.amazon.com/neuron':'4'", "", 0, 0},
+    {"percent of each card", "AMD", "'amd.com/gpu':'2','amd.com/gpucores':'40'", "", 0, 80},
+    {"no amounts", "Vastai", "'vastaitech.com/va':'2'", "", 0, 0},
+};
+
+START_TEST(quota)
+{
+    struct vendor_table *t CLEANUP(vendor_table_free_p) = table(NULL);
+    struct admission_config cfg = config(t);
+    struct asked asked = {.key = QUOTAS[_i].key, .t = t};
+    struct admission_quota q = {fits, &asked};
+    struct admission_result r;
+    char text[1024];
+    (void)snprintf(text, sizeof(text),
+                   "{'metadata':{'annotations':{%s}},'spec':{'containers':[{'name':'c','resources':"
+                   "{'limits':{%s}}}]}}",
+                   QUOTAS[_i].notes, QUOTAS[_i].limits);
+    for (char *c = text; *c; c++)
+        if (*c == '\'')
+            *c = '"';
+    json_t *pod CLEANUP(json_decref_p) = json_loads(text, 0, NULL);
+    ck_assert_ptr_nonnull(pod);
+    ck_assert_int_eq(admission_mutate(&cfg, pod, STR("ml"), &q, &r, NULL), ERR_OK);
+    ck_assert_msg(asked.mem == QUOTAS[_i].mem && asked.cores == QUOTAS[_i].cores && !asked.others,
+                  "%s: %lld, %lld, %d others: %s", QUOTAS[_i].name, (long long)asked.mem,
+                  (long long)asked.cores, asked.others, r.message);
+    ck_assert_msg(r.has_resource && r.code == (asked.mem || asked.cores ? 403u : 0u), "%s: %u %s",
+                  QUOTAS[_i].name, r.code, r.message);
+    admission_result_done(&r);
+}
+END_TEST
+
 /* ---- at random ---- */
 
 static uint64_t next_random(uint64_t *state)
@@ -320,6 +411,7 @@ int main(void)
     find_cases();
     tcase_add_loop_test(tc, golden, 0, cases_n);
     tcase_add_test(tc, every_maker);
+    tcase_add_loop_test(tc, quota, 0, COUNT(QUOTAS));
     suite_add_tcase(suite, tc);
     tc = tcase_create("random");
     tcase_add_test(tc, random_pods);

@@ -1,5 +1,6 @@
 /* POST /webhook over the ledger: what the namespace's quota leaves is asked for; everything else is
  * src/admission's. */
+#include "admission/priv.h"
 #include "verbs_fixture.h"
 
 #include <check.h>
@@ -35,9 +36,10 @@ static const struct {
     {"no cards", "team", "{\"cpu\":\"1\"}", true, NULL},
 };
 
-START_TEST(quota)
+static json_t *ask(const char *ns, const char *limits)
 {
     char body[2048];
+    unsigned status;
     (void)snprintf(body, sizeof(body),
                    "{\"apiVersion\":\"admission.k8s.io/"
                    "v1\",\"kind\":\"AdmissionReview\",\"request\":{\"uid\":\"u-1\","
@@ -47,16 +49,83 @@ START_TEST(quota)
                    "\"p\",\"namespace\":\"%s\"},"
                    "\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"x\",\"resources\":{"
                    "\"limits\":%s}}]}}}}",
-                   PODS[_i].ns, PODS[_i].ns, PODS[_i].limits);
-    unsigned status;
+                   ns, ns, limits);
     json_t *got = fx_call(&fx, "POST", "/webhook", body, &status);
     ck_assert_uint_eq(status, 200);
+    return got;
+}
+
+START_TEST(quota)
+{
+    json_t *got = ask(PODS[_i].ns, PODS[_i].limits);
     json_t *response = json_object_get(got, "response");
     ck_assert_str_eq(json_string_value(json_object_get(response, "uid")), "u-1");
     char *text = json_dumps(got, 0);
     ck_assert_msg(json_is_true(json_object_get(response, "allowed")) == PODS[_i].allowed, "%s: %s",
                   PODS[_i].name, text);
     ck_assert_msg(!PODS[_i].text || strstr(text, PODS[_i].text), "%s: %s", PODS[_i].name, text);
+    free(text);
+    json_decref(got);
+}
+END_TEST
+
+/* A pod of every maker through the door: what comes back is a patch, or the maker's own words. */
+#define LIMIT "{\"op\":\"add\",\"path\":\"/spec/containers/0/resources/limits/"
+#define SCHED "{\"op\":\"add\",\"path\":\"/spec/schedulerName\",\"value\":\"our-scheduler\"}]"
+static const struct {
+    const char *limits, *patch, *text; /* patch or, where it is refused, text */
+} MAKERS[] = {
+    {"{\"nvidia.com/gpu\":\"1\"}", "[" LIMIT "nvidia.com~1gpucores\",\"value\":\"100\"}," SCHED,
+     NULL},
+    {"{\"huawei.com/Ascend310P\":\"1\"}",
+     "[" LIMIT "huawei.com~1Ascend310P-memory\",\"value\":\"21527\"},{\"op\":\"add\",\"path\":"
+     "\"/spec/containers/0/resources/requests\",\"value\":{}},{\"op\":\"add\",\"path\":\"/spec/"
+     "containers/0/resources/requests/huawei.com~1Ascend310P-memory\",\"value\":\"21527\"}," SCHED,
+     NULL},
+    {"{\"huawei.com/Ascend910C\":\"3\"}", NULL, "must be 1 or 2*n, got 3"},
+    {"{\"cambricon.com/vmlu\":\"1\"}", "[" SCHED, NULL},
+    {"{\"hygon.com/dcunum\":\"1\"}", "[" SCHED, NULL},
+    {"{\"mthreads.com/vgpu\":\"1\"}",
+     "[" LIMIT "mthreads.com~1sgpu-memory\",\"value\":\"96\"}," LIMIT
+     "mthreads.com~1sgpu-core\",\"value\":\"16\"}," SCHED,
+     NULL},
+    {"{\"iluvatar.ai/MR-V50-vgpu\":\"1\"}",
+     "[{\"op\":\"add\",\"path\":\"/spec/containers/0/env\",\"value\":[{\"name\":"
+     "\"SOL_CONTINER_NAME\",\"value\":\"c\"}]}," SCHED,
+     NULL},
+    {"{\"metax-tech.com/gpu\":\"1\"}", "[" SCHED, NULL},
+    {"{\"metax-tech.com/sgpu\":\"1\"}",
+     "[{\"op\":\"add\",\"path\":\"/metadata/annotations\",\"value\":{}},{\"op\":\"add\",\"path\":"
+     "\"/metadata/annotations/metax-tech.com~1sgpu-qos-policy\",\"value\":\"best-effort\"}," SCHED,
+     NULL},
+    {"{\"enflame.com/gcu\":\"1\"}", "[" SCHED, NULL},
+    {"{\"enflame.com/drs-gcu\":\"0\"}", NULL, "enflame.com/drs-gcu must be greater than 0"},
+    {"{\"kunlunxin.com/xpu\":\"2\"}", "[" SCHED, NULL},
+    {"{\"kunlunxin.com/vxpu\":\"1\"}", "[" SCHED, NULL},
+    {"{\"aws.amazon.com/neuroncore\":\"3\"}", NULL, "must be 1 or a multiple of 2, got 3"},
+    {"{\"amd.com/gpumem\":\"4096\"}", "[" LIMIT "amd.com~1gpu\",\"value\":\"1\"}," SCHED, NULL},
+    {"{\"vastaitech.com/va\":\"1\"}", "[" SCHED, NULL},
+    {"{\"birentech.com/gpu\":\"1\"}", "[" SCHED, NULL},
+};
+
+START_TEST(makers)
+{
+    json_t *got = ask("other", MAKERS[_i].limits);
+    json_t *response = json_object_get(got, "response");
+    char *text = json_dumps(got, 0);
+    if (MAKERS[_i].patch) {
+        struct buf want;
+        buf_init(&want, 4096);
+        admission_base64(str_z(MAKERS[_i].patch), &want);
+        const char *patch = json_string_value(json_object_get(response, "patch"));
+        ck_assert_msg(patch && str_eq(str_z(patch), (struct str){want.p, want.n}), "%s: %s",
+                      MAKERS[_i].limits, text);
+        buf_done(&want);
+    } else {
+        ck_assert_msg(json_is_false(json_object_get(response, "allowed")) &&
+                          strstr(text, MAKERS[_i].text),
+                      "%s: %s", MAKERS[_i].limits, text);
+    }
     free(text);
     json_decref(got);
 }
@@ -88,6 +157,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, quota, 0, sizeof(PODS) / sizeof(PODS[0]));
+    tcase_add_loop_test(tc, makers, 0, sizeof(MAKERS) / sizeof(MAKERS[0]));
     tcase_add_loop_test(tc, broken, 0, sizeof(BROKEN) / sizeof(BROKEN[0]));
     suite_add_tcase(s, tc);
     SRunner *runner = srunner_create(s);

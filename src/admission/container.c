@@ -131,12 +131,16 @@ static void check_qos(struct mutation *m, const struct vendor *v)
 /* Amounts that only a node's cards tell (a percentage, a whole card, a profile) are not known here;
  * the decision asks the quota again with what they come to. Nodes do not count the cores of online
  * pods, so neither do we (D1.10). */
-static struct sum known(const struct vendor *v, const struct score_ask *ask, enum score_class class)
+static struct sum known(const struct vendor *v, const struct vendor_wish *wish,
+                        const struct score_ask *ask, enum score_class class)
 {
     struct sum s = {ask->mem_mib * ask->count, (int64_t)ask->cores_pct * ask->count};
     if (v->core.amount ==
-        SCORE_AMOUNT_PROFILE) /* memory is slices, GB or MiB by the profiles (D2.6) */
+        SCORE_AMOUNT_PROFILE) /* slices, GB or MiB as the profiles have it (D2.6) */
         s.mem_mib = 0;
+    if (v->core.amount == SCORE_AMOUNT_BITS && ask->cores_pct == 0 &&
+        !wish->value[VENDOR_RES_COUNT].p)
+        s.cores_pct = (int64_t)v->cores_unit * ask->count; /* cores that fill cards (D4.7) */
     if (class == SCORE_CLASS_ONLINE)
         s.cores_pct = 0;
     return s;
@@ -221,7 +225,7 @@ static bool admit(struct mutation *m, const struct container *c, uint16_t row)
     set_runtime_class(m, v);
     if (add.cards > 0)
         m->cards[row] = add.cards; /* kept: the last container is the one that is told (4.6) */
-    charge(&m->totals[row], c->step, known(v, &ask, class));
+    charge(&m->totals[row], c->step, known(v, &text.wish, &ask, class));
     return true;
 }
 

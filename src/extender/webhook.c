@@ -22,7 +22,7 @@ static bool quota_fits(void *ctx, struct str ns, uint16_t vendor, int64_t mem_mi
             return false;
         }
         if (left[i].cores_set && cores_pct > left[i].cores_left_pct) {
-            (void)snprintf(msg, msg_max, "cores: wanted %lld percent, the quota leaves %lld",
+            (void)snprintf(msg, msg_max, "cores: wanted %lld, the quota leaves %lld",
                            (long long)cores_pct, (long long)left[i].cores_left_pct);
             return false;
         }
