@@ -32,6 +32,15 @@ static inline uint64_t next_random(uint64_t *state)
 }
 uint64_t prop_seed(void); /* PROP_SEED, or a fixed one */
 
+/* The row of a key. */
+static inline const struct vendor *row_of(const struct vendor_table *t, const char *key)
+{
+    for (uint16_t i = 0; i < vendor_count(t); i++)
+        if (str_eq(vendor_at(t, i)->core.key, str_z(key)))
+            return vendor_at(t, i);
+    ck_abort_msg("no row %s", key);
+}
+
 void check_vendor_table(Suite *suite);
 void check_vendor_derive(Suite *suite);
 void check_vendor_select(Suite *suite);

@@ -96,6 +96,180 @@ START_TEST(selection_bounds)
 }
 END_TEST
 
+/* ---- two spellings, classes, policies (vendors-b.md 1f, 1i, 3g) ---- */
+
+static const struct {
+    const char *name, *use, *use2, *nouse, *nouse2;
+    bool set;
+    const char *want, *forbidden; /* entries joined by '|' */
+} TWICE[] = {
+    {"neither", NULL, NULL, NULL, NULL, false, "", ""},
+    {"the first", "a,b", NULL, NULL, NULL, true, "a|b", ""},
+    {"the second", NULL, "a,b", NULL, NULL, true, "a|b", ""},
+    {"what is in both", "a,b,c", "c,d,a", NULL, NULL, true, "a|c", ""},
+    {"nothing is in both", "a", "b", NULL, NULL, true, "", ""},
+    {"only commas allow nothing", "a", ",", NULL, NULL, true, "", ""},
+    {"blank is no list", "a", " ", NULL, NULL, true, "a", ""},
+    {"letter case counts", "a,B", "A,B", NULL, NULL, true, "B", ""},
+    {"the first forbids", NULL, NULL, "x", NULL, false, "", "x"},
+    {"the second forbids", NULL, NULL, NULL, "x,y", false, "", "x|y"},
+    {"either forbids", "a", "a", "x", "y,z", true, "a", "x|y|z"},
+};
+
+static void check_joined(const char *name, const struct str *list, uint16_t n, const char *want)
+{
+    struct buf joined;
+    buf_init(&joined, 1000);
+    for (uint16_t i = 0; i < n; i++) {
+        if (i > 0)
+            buf_char(&joined, '|');
+        buf_add(&joined, list[i]);
+    }
+    ck_str(name, ((struct str){joined.p, joined.n}), str_z(want));
+    buf_done(&joined);
+}
+
+START_TEST(two_spellings_of_uuids)
+{
+    static const char *const KEYS[] = {"XPU", "kunlun"};
+    for (int k = 0; k < COUNT(KEYS); k++) {
+        struct vendor_table *t CLEANUP(vendor_table_free_p) = NULL;
+        struct arena *arena CLEANUP(arena_free_p) = arena_new(1 << 20);
+        ck_assert_int_eq(vendor_table_builtin(&t, NULL), ERR_OK);
+        struct vendor_selection_text in = {.use_uuid = text(TWICE[_i].use),
+                                           .use_uuid2 = text(TWICE[_i].use2),
+                                           .nouse_uuid = text(TWICE[_i].nouse),
+                                           .nouse_uuid2 = text(TWICE[_i].nouse2)};
+        struct score_selection got;
+        ck_assert_int_eq(vendor_selection(row_of(t, KEYS[k]), &in, arena, &got, NULL), ERR_OK);
+        ck_assert_msg(got.use_uuid_set == TWICE[_i].set, "%s", TWICE[_i].name);
+        check_joined(TWICE[_i].name, got.use_uuids, got.use_uuids_n, TWICE[_i].want);
+        check_joined(TWICE[_i].name, got.nouse_uuids, got.nouse_uuids_n, TWICE[_i].forbidden);
+    }
+}
+END_TEST
+
+static const struct {
+    const char *key, *app_class, *qos, *topology, *numa;
+    enum score_class want_class;
+    uint8_t want_qos;
+    bool links, numa_bind;
+    const char *text; /* refused with this */
+} CLASSES[] = {
+    {"Metax-SGPU", NULL, NULL, NULL, NULL, SCORE_CLASS_NONE, 1},
+    {"Metax-SGPU", NULL, "best-effort", NULL, NULL, SCORE_CLASS_NONE, 1},
+    {"Metax-SGPU", NULL, "fixed-share", NULL, NULL, SCORE_CLASS_NONE, 2},
+    {"Metax-SGPU", NULL, "burst-share", NULL, NULL, SCORE_CLASS_NONE, 3},
+    {"Metax-SGPU", "online", NULL, NULL, NULL, SCORE_CLASS_ONLINE, 0},
+    {"Metax-SGPU", "online", "no such policy", NULL, NULL, SCORE_CLASS_ONLINE, 0},
+    {"Metax-SGPU", "offline", "fixed-share", NULL, NULL, SCORE_CLASS_OFFLINE, 2},
+    {"Metax-SGPU", "offline", NULL, NULL, NULL, SCORE_CLASS_OFFLINE, 1},
+    {"Metax-SGPU", "", NULL,
+     .text = "metax-tech.com/sgpu-app-class must be set one of [online, offline]"},
+    {"Metax-SGPU", "Online", NULL, .text = "metax-tech.com/sgpu-app-class must be set one of"},
+    {"Metax-SGPU", NULL, "",
+     .text = "metax-tech.com/sgpu-qos-policy must be set one of [best-effort, fixed-share, "
+             "burst-share]"},
+    {"Metax-SGPU", "offline", "best", .text = "metax-tech.com/sgpu-qos-policy must be"},
+    {"Metax-SGPU", NULL, NULL, "true", NULL, SCORE_CLASS_NONE, 1, .links = true},
+    {"Metax-SGPU", NULL, NULL, "T", NULL, SCORE_CLASS_NONE, 1, .links = true},
+    {"Metax-SGPU", NULL, NULL, "false", NULL, SCORE_CLASS_NONE, 1},
+    {"Metax-SGPU", NULL, NULL, "yes", NULL, SCORE_CLASS_NONE, 1},
+    /* rows without them: an annotation of another row says nothing */
+    {"Metax-GPU", "online", "fixed-share"},
+    {"Metax-SGPU", NULL, NULL, NULL, "true", SCORE_CLASS_NONE, 1},
+    {"NVIDIA", NULL, NULL, NULL, "true", .numa_bind = true},
+    {"NVIDIA", NULL, NULL, NULL, "0"},
+    {"NVIDIA", NULL, NULL, NULL, "maybe"},
+};
+
+START_TEST(classes_and_policies)
+{
+    struct vendor_table *t CLEANUP(vendor_table_free_p) = NULL;
+    struct arena *arena CLEANUP(arena_free_p) = arena_new(1 << 20);
+    ck_assert_int_eq(vendor_table_builtin(&t, NULL), ERR_OK);
+    struct vendor_selection_text in = {.app_class = text(CLASSES[_i].app_class),
+                                       .qos = text(CLASSES[_i].qos),
+                                       .topology = text(CLASSES[_i].topology),
+                                       .numa_bind = text(CLASSES[_i].numa)};
+    struct score_selection got;
+    struct err err = {0};
+    enum err_code rc = vendor_selection(row_of(t, CLASSES[_i].key), &in, arena, &got, &err);
+    if (CLASSES[_i].text) {
+        ck_assert_int_eq(rc, ERR_INVALID);
+        ck_assert_msg(strstr(err.text, CLASSES[_i].text) != NULL, "%s", err.text);
+        return;
+    }
+    ck_assert_msg(rc == ERR_OK, "%s", err.text);
+    ck_assert_int_eq(got.app_class, CLASSES[_i].want_class);
+    ck_assert_int_eq(got.qos, CLASSES[_i].want_qos);
+    ck_assert_int_eq(got.links, CLASSES[_i].links);
+    ck_assert_int_eq(got.numa_bind, CLASSES[_i].numa_bind);
+}
+END_TEST
+
+/* sgpuTopologyAware is the default that a pod's annotation overrides (vendors-b.md 1i). */
+START_TEST(links_by_default)
+{
+    struct vendor_table *t CLEANUP(vendor_table_free_p) = NULL;
+    struct arena *arena CLEANUP(arena_free_p) = arena_new(1 << 20);
+    ck_assert_int_eq(vendor_table_builtin(&t, NULL), ERR_OK);
+    struct vendor v = *row_of(t, "Metax-SGPU");
+    struct vendor_selection_text in = {0};
+    struct score_selection got;
+    v.topology_on = true;
+    ck_assert_int_eq(vendor_selection(&v, &in, arena, &got, NULL), ERR_OK);
+    ck_assert(got.links);
+    in.topology = STR("F");
+    ck_assert_int_eq(vendor_selection(&v, &in, arena, &got, NULL), ERR_OK);
+    ck_assert(!got.links);
+    in.topology = STR("off"); /* no bool: not said */
+    ck_assert_int_eq(vendor_selection(&v, &in, arena, &got, NULL), ERR_OK);
+    ck_assert(got.links);
+}
+END_TEST
+
+/* What is not said is what SCORE_POLICY_DEFAULT says. */
+START_TEST(policy_default_is_the_core_s)
+{
+    struct score_policy got, want = SCORE_POLICY_DEFAULT;
+    const char *why;
+    ck_assert_int_eq(
+        vendor_policy((struct str){0}, (struct str){0}, (struct str){0}, false, &got, &why, NULL),
+        ERR_OK);
+    ck_assert_int_eq(memcmp(got.card, want.card, sizeof(got.card)), 0);
+    ck_assert(got.node_spread == want.node_spread && got.card_mutex == want.card_mutex &&
+              got.topology_aware == want.topology_aware && got.weight_slot == want.weight_slot &&
+              got.weight_core == want.weight_core && got.weight_mem == want.weight_mem);
+}
+END_TEST
+
+static const struct {
+    const char *policy;
+    bool topology, mutex;
+} TOKENS[] = {
+    {"topology-aware", .topology = true},
+    {" topology-aware ", .topology = true},
+    {"binpack,topology-aware", .topology = true},
+    {"topology-aware, mutex", .topology = true, .mutex = true},
+    {"mutex", .mutex = true},
+    {"topology-awareness"},
+    {"Topology-aware"},
+    {""},
+};
+
+START_TEST(policy_tokens)
+{
+    struct score_policy got;
+    const char *why;
+    ck_assert_int_eq(vendor_policy((struct str){0}, str_z(TOKENS[_i].policy), (struct str){0},
+                                   false, &got, &why, NULL),
+                     ERR_OK);
+    ck_assert_int_eq(got.topology_aware, TOKENS[_i].topology);
+    ck_assert_int_eq(got.card_mutex, TOKENS[_i].mutex);
+}
+END_TEST
+
 /* ---- what is not done yet ---- */
 
 static const struct {
@@ -276,6 +450,11 @@ void check_vendor_select(Suite *suite)
     tcase_add_loop_test(tc, selection_lists, 0, COUNT(LISTS));
     tcase_add_test(tc, selection_mode);
     tcase_add_test(tc, selection_bounds);
+    tcase_add_loop_test(tc, two_spellings_of_uuids, 0, COUNT(TWICE));
+    tcase_add_loop_test(tc, classes_and_policies, 0, COUNT(CLASSES));
+    tcase_add_test(tc, links_by_default);
+    tcase_add_test(tc, policy_default_is_the_core_s);
+    tcase_add_loop_test(tc, policy_tokens, 0, COUNT(TOKENS));
     tcase_add_loop_test(tc, unsupported, 0, COUNT(UNSUPPORTED));
     tcase_add_loop_test(tc, card_policy, 0, COUNT(CARDS));
     tcase_add_test(tc, node_policy);

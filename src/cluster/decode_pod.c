@@ -667,7 +667,7 @@ MUST_USE static enum err_code judge_selection(struct raw_pod *r, uint16_t vendor
     *ret_numa = *ret_numa || vendor_numa_bind(&text);
     sel.vendor = vendor;
     if (sel.use_type_set || sel.use_uuid_set || sel.nouse_types_n || sel.nouse_uuids_n ||
-        sel.mode_set || sel.numa_bind || sel.app_class || sel.qos)
+        sel.mode_set || sel.numa_bind || sel.app_class || sel.qos || sel.links)
         list[r->pod->request.selections_n++] = sel;
     return ERR_OK;
 }

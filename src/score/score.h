@@ -266,7 +266,7 @@ struct score_policy {
     int32_t weight_slot, weight_core, weight_mem; /* of a card's utilisation; not negative, not all zero, ≤ 1,000,000 */
 };
 #define SCORE_POLICY_DEFAULT                                                                       \
-    (struct score_policy) { .card = {SCORE_KEY_SPREAD}, .weight_slot = 1, .weight_core = 1, .weight_mem = 1 }
+    (struct score_policy) { .card = {SCORE_KEY_SPREAD, SCORE_KEY_NUMA}, .weight_slot = 1, .weight_core = 1, .weight_mem = 1 }
 
 /* What a namespace may still take of one vendor, effective amounts; the pod's own use already given back. */
 struct score_quota {

@@ -161,6 +161,7 @@ static const struct key POD[] = {
     TEXT("class", pod_class, "annotation with the pod's class (`admission.classes`)"),
     TEXT("qos", pod_qos, "annotation with the pod's QoS policy (`admission.qos`)"),
     TEXT("topology", pod_topology, "annotation: whether links between cards count in the node's score"),
+    BOOL("topologyOn", topology_on, "they count where the annotation is absent"),
     TEXT("requestCount", pod_request_count, "annotation that admission sets to the number of cards"),
     CHOICE("extra", extra, EXTRAS, "further annotations that the plugin expects of a decision"),
     END };
@@ -186,7 +187,7 @@ static const struct key ADMISSION[] = {
     TEXT("envPriority", env_priority, "variable with the value of `resources.priority`"),
     TEXT("envCorePolicy", env_core_policy, "variable with the core policy"),
     TEXT("envVisible", env_visible, "variable that hides the cards from containers that ask for none"),
-    TEXT("envHidden", env_hidden, "variable that is emptied in containers that ask for none of the row's cards"),
+    TEXT("envHidden", env_hidden, "what `envVisible` becomes in containers that ask for none of the row\'s cards"),
     TEXT("envName", env_name, "variable with the container's name"),
     BOOL("overwriteEnv", overwrite_env, "set `envVisible` in containers that ask for none"),
     INT("above", admit_above, INT32_MAX, "for more cards than this, limits become what `cores` and `memory` say"),

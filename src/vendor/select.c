@@ -1,5 +1,5 @@
-/* What a pod's annotations say about which cards and nodes it likes: selection lists, policies,
- * weights. Grammar: nvidia.md 6.1, core.md 5.2, 5.3, 5.5. */
+/* What a pod's annotations say about which cards and nodes it likes: selection lists, classes,
+ * policies, weights. Grammar: nvidia.md 6.1, core.md 5.2, 5.3, 5.5; vendors-b.md 1f, 1i. */
 #include "vendor/priv.h"
 
 #include <assert.h>
@@ -36,11 +36,75 @@ MUST_USE static enum err_code read_list(struct str text, struct arena *arena, bo
     return ERR_OK;
 }
 
+/* Where both spellings say which cards may be used, a card must be in both lists (vendors-b.md 3g).
+ */
+static void both_lists(bool *set, const struct str **list, uint16_t *n, bool set2,
+                       const struct str *list2, uint16_t n2, struct arena *arena)
+{
+    if (!set2)
+        return;
+    if (!*set) {
+        *set = true;
+        *list = list2;
+        *n = n2;
+        return;
+    }
+    struct str *common = arena_array(arena, *n ? *n : 1u, sizeof(*common));
+    uint16_t kept = 0;
+    for (uint16_t i = 0; common && i < *n; i++)
+        for (uint16_t j = 0; j < n2; j++)
+            if (str_eq((*list)[i], list2[j])) {
+                common[kept++] = (*list)[i];
+                break;
+            }
+    *list = common;
+    *n = common ? kept : 0;
+}
+
+/* What either spelling forbids is forbidden. */
+static void either_list(const struct str **list, uint16_t *n, const struct str *list2, uint16_t n2,
+                        struct arena *arena)
+{
+    if (n2 == 0)
+        return;
+    struct str *all = arena_array(arena, (size_t)*n + n2, sizeof(*all));
+    for (uint16_t i = 0; all && i < *n; i++)
+        all[i] = (*list)[i];
+    for (uint16_t i = 0; all && i < n2; i++)
+        all[*n + i] = list2[i];
+    *list = all;
+    *n = all ? (uint16_t)(*n + n2) : 0;
+}
+
+/* 1 + the place of a text among names; 0: the annotation is absent. */
+MUST_USE static enum err_code read_name(struct str text, struct str key, const struct str *names,
+                                        uint16_t names_n, uint16_t *ret, struct err *err)
+{
+    char list[160] = "";
+    size_t used = 0;
+    *ret = 0;
+    if (!text.p || names_n == 0)
+        return ERR_OK;
+    for (uint16_t i = 0; i < names_n; i++) {
+        if (str_eq(text, names[i])) {
+            *ret = (uint16_t)(i + 1);
+            return ERR_OK;
+        }
+        if (used < sizeof(list))
+            used += (size_t)snprintf(list + used, sizeof(list) - used, "%s" STR_FMT, i ? ", " : "",
+                                     STR_ARG(names[i]));
+    }
+    return err_set(err, ERR_INVALID, "annotation " STR_FMT " must be set one of [%s]", STR_ARG(key),
+                   list);
+}
+
 enum err_code vendor_selection(const struct vendor *v, const struct vendor_selection_text *text,
                                struct arena *arena, struct score_selection *ret, struct err *err)
 {
     struct score_selection sel = {0};
-    bool unused; /* of "nouse": a list of no entries forbids nothing */
+    bool unused, use2_set; /* of "nouse": a list of no entries forbids nothing */
+    const struct str *use2, *nouse2;
+    uint16_t use2_n, nouse2_n, app_class, qos;
     const struct {
         struct str text, key;
         bool *set;
@@ -51,6 +115,8 @@ enum err_code vendor_selection(const struct vendor *v, const struct vendor_selec
         {text->nouse_type, v->pod_nouse_type, &unused, &sel.nouse_types, &sel.nouse_types_n},
         {text->use_uuid, v->pod_use_uuid, &sel.use_uuid_set, &sel.use_uuids, &sel.use_uuids_n},
         {text->nouse_uuid, v->pod_nouse_uuid, &unused, &sel.nouse_uuids, &sel.nouse_uuids_n},
+        {text->use_uuid2, v->pod_use_uuid2, &use2_set, &use2, &use2_n},
+        {text->nouse_uuid2, v->pod_nouse_uuid2, &unused, &nouse2, &nouse2_n},
     };
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         enum err_code rc =
@@ -58,8 +124,25 @@ enum err_code vendor_selection(const struct vendor *v, const struct vendor_selec
         if (rc)
             return err_prefix(err, rc, "annotation " STR_FMT, STR_ARG(lists[i].key));
     }
+    both_lists(&sel.use_uuid_set, &sel.use_uuids, &sel.use_uuids_n, use2_set, use2, use2_n, arena);
+    either_list(&sel.nouse_uuids, &sel.nouse_uuids_n, nouse2, nouse2_n, arena);
+    if (arena_failed(arena))
+        return err_set(err, ERR_NO_MEMORY, "selection list");
+    enum err_code rc =
+        read_name(text->app_class, v->pod_class, v->classes, v->classes_n, &app_class, err);
+    /* Pods of the first class bring no policy and meet none (vendors-b.md 1f, 1g). */
+    if (!rc && app_class != SCORE_CLASS_ONLINE)
+        rc = read_name(text->qos, v->pod_qos, v->qos, v->qos_n, &qos, err);
+    if (rc)
+        return rc;
+    sel.app_class = (enum score_class)app_class;
+    if (app_class != SCORE_CLASS_ONLINE && v->qos_n > 0)
+        sel.qos = (uint8_t)(qos > 0 ? qos : 1); /* admission writes the first (1f) */
+    bool links;
+    sel.links = text->topology.p && str_go_bool(text->topology, &links) ? links : v->topology_on;
     sel.mode_set = text->mode.p != NULL;
     sel.mode = sel.mode_set ? text->mode : STR("");
+    sel.numa_bind = v->pod_numa_bind.n > 0 && vendor_numa_bind(text);
     *ret = sel;
     return ERR_OK;
 }
@@ -277,9 +360,8 @@ enum err_code vendor_policy(struct str node_policy, struct str card_policy, stru
     for (unsigned i = 0; i < sizeof(p.card) / sizeof(p.card[0]); i++)
         p.card[i] = i < c.n ? c.key[i] : SCORE_KEY_NONE;
     p.card_mutex = has_token(card_policy, STR("mutex"));
-    *ret_unsupported = has_token(card_policy, STR("topology-aware")) ? TOPOLOGY
-                       : numa_bind                                   ? NUMA_BIND
-                                                                     : NULL;
+    p.topology_aware = has_token(card_policy, STR("topology-aware"));
+    *ret_unsupported = p.topology_aware ? TOPOLOGY : numa_bind ? NUMA_BIND : NULL;
     *ret = p;
     return ERR_OK;
 }

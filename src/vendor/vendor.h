@@ -89,6 +89,7 @@ struct vendor { /* one row; strings live as long as the table */
     struct str pod_use_type, pod_nouse_type, pod_use_uuid, pod_nouse_uuid, pod_mode, pod_numa_bind;
     struct str pod_use_uuid2, pod_nouse_uuid2; /* a second spelling; both count */
     struct str pod_soft, pod_class, pod_qos, pod_topology;
+    bool topology_on; /* pod_topology absent or no bool: as if "true" */
     struct str pod_assigned; /* JSON by container name: sizes of slices */
     struct str node_lock; /* "hami.io/mutex.lock" */
     bool lock_time_only;  /* its value is a time without owner: vendors-a.md 2.4 */
@@ -235,7 +236,10 @@ MUST_USE enum err_code vendor_derive(const struct vendor *v, const struct vendor
                                      struct score_ask *ret, bool *ret_asks, struct err *err);
 
 /* Selection lists from annotation texts; absent ones have p NULL. Lists are allocated from the arena and borrow the
- * texts. ret->vendor is the caller's to set. ERR_INVALID: more than VENDOR_SELECTION_MAX entries in one list. */
+ * texts. ret->vendor is the caller's to set. A second pair of UUID lists narrows the first: a card must be in both of
+ * what may be used and in neither of what may not. A QoS policy that is absent is the row's first, as admission writes
+ * it. ERR_INVALID: more than VENDOR_SELECTION_MAX entries in one list, or a class or policy that the row does not know.
+ */
 #define VENDOR_SELECTION_MAX 1024
 struct vendor_selection_text {
     struct str use_type, nouse_type, use_uuid, nouse_uuid, mode, numa_bind;
