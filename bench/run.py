@@ -4,7 +4,7 @@
     bench/run.py --build=DIR [--json=FILE] [--quick] [--rounds=N] [--only=PART,...]
 
 DIR is a build folder in which `make bench-programs` was done. Parts: core, verbs, pods, names, holds, refusal, bind,
-memory, apply. Everything runs on the loopback interface, bounded in count and time. --quick times nothing that is
+memory, apply, makers, alone. Everything runs on the loopback interface, bounded in count and time. --quick times nothing that is
 worth reading: it goes through all of it with small clusters and checks the answers.
 
 Standard library only.
@@ -26,10 +26,11 @@ import urllib.request
 
 sys.dont_write_bytecode = True
 
-CARDS = 8
-CARD_MIB = 81920
+import makers
+from makers import CARDS, CARD_MIB, gpu
+
 SPLIT = 20
-PARTS = ["core", "verbs", "pods", "names", "holds", "refusal", "bind", "memory", "apply"]
+PARTS = ["core", "verbs", "pods", "names", "holds", "refusal", "bind", "memory", "apply", "makers", "alone"]
 
 
 class Failure(Exception):
@@ -130,13 +131,19 @@ def shares_of(nodes, pods, fill):
 class Cluster:
     """cardinald on a made-up cluster, through the real list and watch path."""
 
-    def __init__(self, bench, nodes, pods=0, fill=0.0, plain=0, flags=(), stub_flags=()):
+    def __init__(self, bench, nodes, pods=0, fill=0.0, plain=0, flags=(), stub_flags=(), shape=None, nvidia=True):
         self.nodes, self.pods, self.fill = nodes, pods, fill
-        cards, mem, cores = shares_of(nodes, pods, fill)
+        cards, mem, cores = shares_of(nodes, pods, fill) if nvidia else (0, 1, 0)
+        if shape:
+            bench.number += 1
+            path = os.path.join(bench.dir.name, "shape-%d" % bench.number)
+            with open(path, "w", encoding="ascii") as f:
+                f.write(makers.shape_file(shape))
+            stub_flags = ["--shape=" + path, *stub_flags]
         self.share_mib = mem
         self.stub = Process(
-            [bench.program("bench/stub_api"), "--nodes=%d" % nodes, "--cards=%d" % CARDS, "--split=%d" % SPLIT,
-             "--card-mem=%d" % CARD_MIB, "--pods=%d" % pods, "--pod-cards=%d" % cards, "--pod-mem=%d" % mem,
+            [bench.program("bench/stub_api"), "--nodes=%d" % nodes, "--cards=%d" % (CARDS if nvidia else 0),
+             "--split=%d" % SPLIT, "--card-mem=%d" % CARD_MIB, "--pods=%d" % pods, "--pod-cards=%d" % cards, "--pod-mem=%d" % mem,
              "--pod-cores=%d" % cores, "--plain-pods=%d" % plain, "--seconds=900", *stub_flags],
             r"listening (\S+)\n", "stdout")
         self.kubeconfig = tempfile.NamedTemporaryFile("w", suffix=".json")
@@ -184,16 +191,14 @@ class Cluster:
 # -- requests ------------------------------------------------------------------------------------------------------
 
 
-def pod(uid, mem, cores, count="1"):
+def pod(uid, ask, annotations=None):
     """A pod as kube-scheduler sends it: its ask in the middle of some two KiB."""
-    limits = {"cpu": "4", "memory": "16Gi", "nvidia.com/gpu": count, "nvidia.com/gpumem": mem}
-    if cores:
-        limits["nvidia.com/gpucores"] = cores
+    limits = {"cpu": "4", "memory": "16Gi", **ask}
     fields = {"f:metadata": {"f:labels": {"f:k%d" % i: {} for i in range(40)}}}
     return {
         "metadata": {"name": "ask-" + uid, "namespace": "bench", "uid": "10000000-0000-4000-8000-" + uid,
                      "resourceVersion": "2000000", "creationTimestamp": "2026-11-21T09:39:58Z",
-                     "labels": {"app": "ask"},
+                     "labels": {"app": "ask"}, **({"annotations": annotations} if annotations else {}),
                      "managedFields": [{"manager": "kubectl", "operation": "Update", "apiVersion": "v1",
                                         "fieldsType": "FieldsV1", "fieldsV1": fields}]},
         "spec": {"containers": [{"name": "main", "image": "registry.example/train:1", "resources": {
@@ -205,12 +210,12 @@ def pod(uid, mem, cores, count="1"):
 
 
 ONE_POD, MANY_PODS = "000000000001", "#u##########"
-EQUAL = ("1500", "10")
-DIFFERENT = ("1#s#", "#t")
+EQUAL = gpu("1500", "10")
+DIFFERENT = gpu("1#s#", "#t")
 
 
-def body(node_names, uid, ask):
-    return json.dumps({"Pod": pod(uid, ask[0], ask[1]), "Nodes": None, "NodeNames": node_names},
+def body(node_names, uid, ask, annotations=None):
+    return json.dumps({"Pod": pod(uid, ask, annotations), "Nodes": None, "NodeNames": node_names},
                       separators=(",", ":"))
 
 
@@ -347,7 +352,7 @@ KINDS = {"equal asks": (ONE_POD, EQUAL), "different asks": (ONE_POD, DIFFERENT),
 
 def too_big(ask):
     """The same ask grown to some 80,500 MiB of 81,920: fits on no card that holds anything."""
-    return "80" + ask[0][1:], ask[1]
+    return dict(ask, **{"nvidia.com/gpumem": "80" + ask["nvidia.com/gpumem"][1:]})
 
 
 def part_core(b):
@@ -466,7 +471,7 @@ def part_bind(b):
             "annotations": {"hami.io/node-nvidia-register": json.dumps(cards, separators=(",", ":"))}},
             "status": {"allocatable": {"cpu": "128", "memory": "1024Gi", "pods": "250", "nvidia.com/gpu": str(CARDS * SPLIT)}}})
     for j in range(pods):
-        items.append({"apiVersion": "v1", "kind": "Pod", **pod("%012d" % j, "2000", "5")})
+        items.append({"apiVersion": "v1", "kind": "Pod", **pod("%012d" % j, gpu("2000", "5"))})
     path = os.path.join(b.dir.name, "cluster.json")
     with open(path, "w", encoding="ascii") as f:
         json.dump({"apiVersion": "v1", "kind": "List", "items": items}, f)
@@ -531,6 +536,64 @@ def part_apply(b):
                  spent * 1e6 / (rate * (time.monotonic() - began)), "us")
         b.title("filter while %d pod events a second arrive" % rate)
         measure_filter(b, "apply", c, "%d names" % nodes, ["equal asks", "different asks"], connections=(1,))
+
+
+def measure_asks(b, kind, k, c):
+    """Filter and prioritize with each ask of a kind of cards; the later ones also as a multiple of the first."""
+    all_names, first = names(c.nodes), {}
+    for what, limits, annotations in k["asks"]:
+        text = body(all_names, ONE_POD, limits, annotations)
+        for verb in ("filter", "prioritize"):
+            figures, answer = b.load(c.cardinald, "/" + verb, text, 1, FITS if verb == "filter" else '"Score"')
+            if verb == "filter":
+                check_fits(answer, min(16, c.nodes))
+            elif len(answer) != c.nodes:
+                raise Failure("prioritize: %d scores" % len(answer))
+            b.row("makers", "%s, %s, %s" % (verb, kind, what), figures, b.floor("/" + verb, text, c.nodes, 1), kind=kind)
+            if verb in first:
+                b.figure("makers", "%s, %s : %s, processor time" % (verb, what, k["asks"][0][0]),
+                         figures["cpu_us"] / first[verb], "times")
+            first.setdefault(verb, figures["cpu_us"])
+
+
+def part_makers(b):
+    """Cards that are treated in a way of their own; asks that all differ where they can, prioritize for all nodes."""
+    n = 50 if b.quick else 5000
+    failed = []
+    b.title("Kinds of cards, %d names" % n)
+    for kind, k in makers.KINDS.items():
+        nvidia = k.get("nvidia", False)
+        try:
+            with Cluster(b, n, k["pods"] * n, 0.5 if nvidia else 0.0, shape=k["shape"], nvidia=nvidia) as c:
+                measure_asks(b, kind, k, c)
+        except Failure as e:
+            failed.append("%s: %s" % (kind, e))
+    if failed:
+        raise Failure("; ".join(failed))
+
+
+def part_alone(b):
+    """What it costs NVIDIA's asks that there are rows for all makers: two cardinalds on clusters that are the same, in turn."""
+    n = 50 if b.quick else 5000
+    path = os.path.join(b.dir.name, "nvidia.yaml")
+    with open(path, "w", encoding="ascii") as f:
+        f.write(makers.NVIDIA_ALONE)
+    b.title("All rows beside one row, %d names, half full" % n)
+    with Cluster(b, n, 2 * n, 0.5) as every, Cluster(b, n, 2 * n, 0.5, flags=["--device-config-file=" + path]) as alone:
+        for kind in ("equal asks", "different asks"):
+            uid, ask = KINDS[kind]
+            text = body(names(n), uid, ask)
+            best = {}
+            for _ in range(1 if b.quick else 5):
+                for word, c in (("all rows", every), ("one row", alone)):
+                    figures, answer = b.load(c.cardinald, "/filter", text, 1, FITS)
+                    check_fits(answer, min(16, n))
+                    if word not in best or figures["cpu_us"] < best[word]["cpu_us"]:
+                        best[word] = figures
+            for word, figures in best.items():
+                b.row("alone", "filter, %s, %s" % (kind, word), figures, b.floor("/filter", text, n, 1), kind=kind)
+            b.figure("alone", "all rows : one row, %s, processor time" % kind,
+                     best["all rows"]["cpu_us"] / best["one row"]["cpu_us"], "times")
 
 
 def machine():

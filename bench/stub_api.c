@@ -6,12 +6,15 @@
  *   stub_api [--address=127.0.0.1:0] [--nodes=5000] [--cards=8] [--split=20] [--card-mem=81920]
  *            [--pods=0 --pod-cards=1 --pod-mem=1000 --pod-cores=1] [--plain-pods=0]
  * [--pod-bytes=8192]
- *            [--node-bytes=6144] [--no-watch-list] [--churn=0] [--seconds=600]
+ *            [--node-bytes=6144] [--no-watch-list] [--churn=0] [--seconds=600] [--shape=FILE]
  *
  * Node n is node-NNNNN with cards GPU-NNNNN-0 …; pod j of --pods holds shares on node j mod nodes,
  * on the cards from (j / nodes) * pod-cards on, in turn. --churn: so many pod events a second on
- * the pod watch (shares come and go). Prints "listening ADDRESS"; a line of figures on SIGUSR1 and
- * at the end. */
+ * the pod watch (shares come and go). --shape: what nodes and pods have besides, for cards of other
+ * makers (then --cards=0, --pod-cards=0): lines of a word and JSON members, "annotations",
+ * "labels", "resources", "pod-annotations", "pod-limits"; in them %N is the node's number in five
+ * digits, %C the pod's turn on its node, from 0. Prints "listening ADDRESS"; a line of figures on
+ * SIGUSR1 and at the end. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -49,7 +52,11 @@ static struct options opt = {.nodes = 5000,
                              .seconds = 600,
                              .watch_list = true};
 static _Atomic long version = FIRST_RV, sent_events, sent_items;
-static char *filler; /* managedFields and such, as long as the longest object needs */
+enum shape { ANNOTATIONS, LABELS, RESOURCES, POD_ANNOTATIONS, POD_LIMITS, SHAPES };
+static const char *const SHAPE[] = {"annotations", "labels", "resources", "pod-annotations",
+                                    "pod-limits"};
+static char *shape[SHAPES]; /* NULL: nothing */
+static char *filler;        /* managedFields and such, as long as the longest object needs */
 
 struct out { /* a chunked answer on its way */
     int fd;
@@ -109,6 +116,25 @@ __attribute__((format(printf, 2, 3))) static void put(struct out *o, const char 
         add(o, text, (size_t)n);
 }
 
+/* The members of `which` behind others, or as the first. */
+static void put_shape(struct out *o, enum shape which, bool first, long node, long turn)
+{
+    if (!shape[which])
+        return;
+    if (!first)
+        add(o, ",", 1);
+    for (const char *p = shape[which]; *p;) {
+        const size_t n = strcspn(p, "%");
+        add(o, p, n);
+        p += n;
+        if (p[0] == '%' && p[1] == 'N')
+            put(o, "%05ld", node);
+        else if (p[0] == '%' && p[1] == 'C')
+            put(o, "%ld", turn);
+        p += *p ? 2 : 0;
+    }
+}
+
 /* managedFields of about `bytes`, the kind of noise that real objects carry. */
 static void put_fields(struct out *o, long bytes)
 {
@@ -130,10 +156,13 @@ static void put_node(struct out *o, long n)
         "\"uid\":\"00000000-0000-4000-9000-%012ld\",\"resourceVersion\":\"%d\","
         "\"creationTimestamp\":\"2026-11-02T08:11:20Z\",\"labels\":{\"gpu\":\"on\",\"kubernetes.io/"
         "hostname\":"
-        "\"node-%05ld\",\"kubernetes.io/os\":\"linux\"},\"annotations\":{\"hami.io/"
-        "node-handshake\":"
-        "\"Reported 2026-11-21 09:40:12\",\"hami.io/node-nvidia-register\":\"[",
+        "\"node-%05ld\",\"kubernetes.io/os\":\"linux\"",
         n, n, FIRST_RV, n);
+    put_shape(o, LABELS, false, n, 0);
+    put(o, "},\"annotations\":{");
+    if (opt.cards > 0)
+        put(o, "\"hami.io/node-handshake\":\"Reported 2026-11-21 09:40:12\","
+               "\"hami.io/node-nvidia-register\":\"[");
     for (long c = 0; c < opt.cards; c++)
         put(o,
             "%s{\\\"id\\\":\\\"GPU-%05ld-%ld\\\",\\\"index\\\":%ld,\\\"count\\\":%ld,"
@@ -142,23 +171,28 @@ static void put_node(struct out *o, long n)
             "A100-SXM4-80GB\\\",\\\"numa\\\":%ld,\\\"mode\\\":"
             "\\\"hami-core\\\",\\\"health\\\":true}",
             c ? "," : "", n, c, c, opt.split, opt.card_mem, c / 4);
-    put(o, "]\"}");
+    if (opt.cards > 0)
+        put(o, "]\"");
+    put_shape(o, ANNOTATIONS, opt.cards == 0, n, 0);
+    put(o, "}");
     put_fields(o, opt.node_bytes);
-    put(o,
-        "},\"spec\":{\"podCIDR\":\"10.0.0.0/"
-        "24\"},\"status\":{\"capacity\":{\"cpu\":\"128\",\"memory\":\"1056427532Ki\","
-        "\"pods\":\"250\",\"nvidia.com/"
-        "gpu\":\"%ld\"},\"allocatable\":{\"cpu\":\"128\",\"memory\":\"1056427532Ki\","
-        "\"pods\":\"250\",\"nvidia.com/"
-        "gpu\":\"%ld\"},\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}",
-        opt.cards * opt.split, opt.cards * opt.split);
+    put(o, "},\"spec\":{\"podCIDR\":\"10.0.0.0/24\"},\"status\":{");
+    for (int i = 0; i < 2; i++) {
+        put(o,
+            "\"%s\":{\"cpu\":\"128\",\"memory\":\"1056427532Ki\",\"pods\":\"250\",\"nvidia.com/"
+            "gpu\":\"%ld\"",
+            i ? "allocatable" : "capacity", opt.cards * opt.split);
+        put_shape(o, RESOURCES, false, n, 0);
+        put(o, "},");
+    }
+    put(o, "\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}");
 }
 
 /* Pod j: with shares below opt.pods, plain from there on; `gone`: as it looks when it has ended. */
 static void put_pod(struct out *o, long j, long resource_version, bool gone)
 {
     bool holds = j < opt.pods || j >= opt.pods + opt.plain_pods; /* behind those: churn */
-    long node = j % opt.nodes, first = j / opt.nodes * opt.pod_cards;
+    long node = j % opt.nodes, turn = j / opt.nodes, first = turn * opt.pod_cards;
     long bytes = opt.pod_bytes - (holds ? 1450 : 1100);
     put(o,
         "{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"pod-%07ld\","
@@ -171,13 +205,18 @@ static void put_pod(struct out *o, long j, long resource_version, bool gone)
         put(o,
             ",\"annotations\":{\"hami.io/bind-phase\":\"success\",\"hami.io/"
             "bind-time\":\"1790000000\","
-            "\"hami.io/vgpu-node\":\"node-%05ld\",\"hami.io/vgpu-time\":\"1790000000\","
-            "\"hami.io/vgpu-devices-to-allocate\":\";;\",\"hami.io/vgpu-devices-allocated\":\"",
+            "\"hami.io/vgpu-node\":\"node-%05ld\",\"hami.io/vgpu-time\":\"1790000000\"",
             node);
+        if (opt.pod_cards > 0)
+            put(o, ",\"hami.io/vgpu-devices-to-allocate\":\";;\",\"hami.io/"
+                   "vgpu-devices-allocated\":\"");
         for (long c = 0; c < opt.pod_cards; c++)
             put(o, "GPU-%05ld-%ld,NVIDIA,%ld,%ld:", node, (first + c) % opt.cards, opt.pod_mem,
                 opt.pod_cores);
-        put(o, ";\"}");
+        if (opt.pod_cards > 0)
+            put(o, ";\"");
+        put_shape(o, POD_ANNOTATIONS, false, node, turn);
+        put(o, "}");
     }
     put_fields(o, bytes);
     put(o, "},\"spec\":{\"volumes\":[{\"name\":\"token\",\"projected\":{\"sources\":[{"
@@ -187,11 +226,13 @@ static void put_pod(struct out *o, long j, long resource_version, bool gone)
            "\"containers\":[{\"name\":\"main\",\"image\":\"registry.example/"
            "train:1\",\"resources\":{\"limits\":{"
            "\"cpu\":\"2\",\"memory\":\"4Gi\"");
-    if (holds)
+    if (holds && opt.pod_cards > 0)
         put(o,
             ",\"nvidia.com/gpu\":\"%ld\",\"nvidia.com/gpumem\":\"%ld\",\"nvidia.com/"
             "gpucores\":\"%ld\"",
             opt.pod_cards, opt.pod_mem, opt.pod_cores);
+    if (holds)
+        put_shape(o, POD_LIMITS, false, node, turn);
     put(o,
         "},\"requests\":{\"cpu\":\"1\",\"memory\":\"2Gi\"}},\"volumeMounts\":[{\"name\":\"token\","
         "\"readOnly\":true,"
@@ -511,6 +552,32 @@ static bool option(const char *arg, const char *name, long min, long max, long *
     return true;
 }
 
+static void read_shape(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    char *line = NULL;
+    size_t cap = 0;
+    ssize_t n;
+    while (f && (n = getline(&line, &cap, f)) > 0) {
+        line[strcspn(line, "\n")] = '\0';
+        const size_t word = strcspn(line, " ");
+        unsigned which = 0;
+        while (which < SHAPES &&
+               (strlen(SHAPE[which]) != word || strncmp(line, SHAPE[which], word) != 0))
+            which++;
+        if (which == SHAPES || !line[word])
+            break;
+        free(shape[which]);
+        shape[which] = strdup(line + word + 1);
+    }
+    if (!f || !feof(f)) {
+        fprintf(stderr, "stub_api: %s is no shape\n", path);
+        exit(2);
+    }
+    free(line);
+    fclose(f);
+}
+
 static void parse(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
@@ -520,7 +587,7 @@ static void parse(int argc, char **argv)
             option(a, "--split", 1, 100, &opt.split) ||
             option(a, "--card-mem", 1, 1000000, &opt.card_mem) ||
             option(a, "--pods", 0, 1000000, &opt.pods) ||
-            option(a, "--pod-cards", 1, CARDS_MAX, &opt.pod_cards) ||
+            option(a, "--pod-cards", 0, CARDS_MAX, &opt.pod_cards) ||
             option(a, "--pod-mem", 1, 1000000, &opt.pod_mem) ||
             option(a, "--pod-cores", 0, 100, &opt.pod_cores) ||
             option(a, "--plain-pods", 0, 1000000, &opt.plain_pods) ||
@@ -532,6 +599,10 @@ static void parse(int argc, char **argv)
             continue;
         if (strcmp(a, "--no-watch-list") == 0) {
             opt.watch_list = false;
+            continue;
+        }
+        if (strncmp(a, "--shape=", 8) == 0) {
+            read_shape(a + 8);
             continue;
         }
         fprintf(stderr, "stub_api: unknown argument %s\n", a);
