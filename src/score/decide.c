@@ -158,14 +158,13 @@ static int32_t simple(const struct score_prepared *prep, const struct score_node
 /* ---- any pod ---- */
 
 /* The amounts behind the most frequent reason, of the card that comes nearest. */
-static void explain_reason(const struct walk *w, const struct fit_ask *ask, fit_mask bit,
-                           struct score_detail *detail)
+static void explain_reason(const struct walk *w, const struct fit_ask *ask, const fit_mask *masks,
+                           fit_mask bit, struct score_detail *detail)
 {
     bool first = true;
     for (uint16_t i = 0; i < w->n; i++) {
         const struct card *c = &w->cards[i];
-        const fit_mask mask = walk_mask(w, ask, i);
-        if (c->in_ask == ask - w->plan->asks + 1 || (mask & (0u - mask)) != bit)
+        if ((masks[i] & (0u - masks[i])) != bit)
             continue;
         const struct amount *beside = ask->step == SCORE_STEP_INIT ? &c->beside : &c->taken;
         const struct fit_share share = walk_share(w, ask, i).n;
@@ -208,13 +207,12 @@ struct fitting {
     bool numas; /* of several NUMA nodes, where one is wished for */
 };
 
-static struct fitting fitting_of(const struct walk *w, uint16_t k, fit_mask *masks)
+static struct fitting fitting_of(const struct walk *w, uint16_t k, const fit_mask *masks)
 {
     struct fitting f = {.n = 0};
     int32_t numa = 0;
     for (uint16_t i = 0; i < w->n; i++) {
-        masks[i] = w->cards[i].in_ask == k + 1 ? 0 : walk_mask(w, &w->plan->asks[k], i);
-        if (masks[i])
+        if (masks[i] && w->cards[i].in_ask != k + 1)
             continue;
         f.numas |= w->plan->numa_bind && f.n > 0 && w->cards[i].numa != numa;
         numa = w->cards[i].numa;
@@ -236,6 +234,7 @@ static score_reasons explain(const struct walk *w, uint16_t k, struct score_deta
         d.reason = SCORE_NODE_INSUFFICIENT_DEVICE;
     } else {
         fit_mask failed = 0, masks[SCORE_DEVICES_MAX];
+        walk_masks(w, ask, masks);
         const struct fitting fitting = fitting_of(w, k, masks);
         for (uint16_t i = 0; i < w->n; i++) {
             if (!masks[i])
@@ -268,7 +267,7 @@ static score_reasons explain(const struct walk *w, uint16_t k, struct score_deta
         }
         d.free = fitting.n;
         if (detail && most)
-            explain_reason(w, ask, most, &d);
+            explain_reason(w, ask, masks, most, &d);
     }
     if (detail)
         *detail = d;

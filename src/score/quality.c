@@ -86,9 +86,9 @@ static int64_t by_links(const struct walk *w)
             idle[idle_n++] = (uint8_t)i;
         if (whole[i])
             set[set_n++] = (uint8_t)i;
+        const int64_t online = w->more[i].online, offline = w->more[i].offline;
         if (c->taken.shares > 0)
-            neighbours += c->online == 0 ? 100 * (int64_t)c->offline
-                                         : 20 * (int64_t)c->online + 2 * (int64_t)c->offline;
+            neighbours += online == 0 ? 100 * offline : 20 * online + 2 * offline;
     }
     if (w->plan->app_class == SCORE_CLASS_ONLINE)
         return rank_signed(-neighbours, SCALE.links);

@@ -32,15 +32,16 @@ static void start_special(struct walk *w, const struct score_extra *extra, bool 
         const struct score_extra none = {0};
         const struct score_extra *x = extra ? &extra[w->group->first + i] : &none;
         struct card *c = &w->cards[i];
-        c->soft = d->flags & SCORE_DEVICE_SOFT;
+        struct more *m = &w->more[i];
+        *m = (struct more){.soft = d->flags & SCORE_DEVICE_SOFT};
         w->zone[i] = t ? t->zone : SCORE_ZONE_NONE;
         if (by_index)
             w->index[i] = d->index;
         if (!t)
             continue;
-        c->profile = t->profile;
-        c->profiles_n = t->profiles_n;
-        c->bits_total = t->bits_total;
+        m->profile = t->profile;
+        m->profiles_n = t->profiles_n;
+        m->bits_total = t->bits_total;
         if ((d->flags & SCORE_DEVICE_MIG) && t->profiles_n > 0) {
             c->divisible = true;
             c->fixed &= ~plan->placement; /* share_of_slices() says whether one is free */
@@ -49,16 +50,16 @@ static void start_special(struct walk *w, const struct score_extra *extra, bool 
         if (unused)
             continue;
         const int32_t online = t->online + x->online, offline = t->offline + x->offline;
-        c->bits_used = (t->bits_used & ~x->bits_clear) | x->bits_set;
-        c->online = (uint16_t)(online < 0 ? 0 : online);
-        c->offline = (uint16_t)(offline < 0 ? 0 : offline);
-        c->qos = t->qos;
+        m->bits_used = (t->bits_used & ~x->bits_clear) | x->bits_set;
+        m->online = (uint16_t)(online < 0 ? 0 : online);
+        m->offline = (uint16_t)(offline < 0 ? 0 : offline);
+        m->qos = t->qos;
     }
     for (uint16_t i = 0; w->plan->asks[0].zone_mutex && i < w->n; i++) {
         uint16_t z = 0;
         while (w->zone[z] != w->zone[i])
             z++;
-        w->cards[i].zone = w->zone[i] == SCORE_ZONE_NONE ? 0 : (uint16_t)(z + 1);
+        w->more[i].zone = w->zone[i] == SCORE_ZONE_NONE ? 0 : (uint16_t)(z + 1);
     }
 }
 
@@ -123,14 +124,17 @@ static uint64_t lowest_bits(uint64_t free, int64_t n)
 }
 
 /* contract/vendors-b.md 4g, 4e: a number of the card's bits, or the whole card. */
-static void share_of_bits(const struct fit_ask *ask, const struct card *c, struct share *s)
+static void share_of_bits(const struct walk *w, const struct fit_ask *ask, uint16_t i,
+                          struct share *s)
 {
+    const struct card *c = &w->cards[i];
+    const struct more *m = &w->more[i];
     const struct amount *beside = ask->step == SCORE_STEP_INIT ? &c->beside : &c->taken;
-    const uint64_t used = c->bits_used | beside->bits;
-    const int64_t total = __builtin_popcountll(c->bits_total);
+    const uint64_t used = m->bits_used | beside->bits;
+    const int64_t total = __builtin_popcountll(m->bits_total);
     const bool whole = ask->cores_pct == 0;
     s->n.cores = whole ? total : ask->cores_pct;
-    const uint64_t free = c->bits_total & ~used;
+    const uint64_t free = m->bits_total & ~used;
     const bool idle = used == 0 && c->others.shares_used + beside->shares == 0;
     if (total == 0 || s->n.cores > __builtin_popcountll(free) || (whole && !idle))
         s->failed |= ask->bits;
@@ -147,20 +151,20 @@ static void share_is_profile(const struct walk *w, uint16_t at, struct share *s)
 }
 
 /* contract/vendors-b.md 2g: the first profile that does. */
-static void share_of_profile(const struct walk *w, const struct fit_ask *ask, const struct card *c,
+static void share_of_profile(const struct walk *w, const struct fit_ask *ask, const struct more *m,
                              struct share *s)
 {
-    const struct score_profile *of = w->node->profiles + c->profile;
+    const struct score_profile *of = w->node->profiles + m->profile;
     int64_t mem = s->n.mem;
-    if (ask->mem_guess && c->profiles_n > 0 && mem <= of[c->profiles_n - 1].mem_mib / 1024 * 2)
+    if (ask->mem_guess && m->profiles_n > 0 && mem <= of[m->profiles_n - 1].mem_mib / 1024 * 2)
         mem *= 1024;
-    for (uint16_t p = 0; p < c->profiles_n; p++) {
+    for (uint16_t p = 0; p < m->profiles_n; p++) {
         if (of[p].slices > UINT16_MAX)
             continue;
         if (ask->slices > 0 ? of[p].slices != ask->slices
                             : of[p].mem_mib < mem || of[p].cores_pct < ask->cores_pct)
             continue;
-        share_is_profile(w, (uint16_t)(c->profile + p), s);
+        share_is_profile(w, (uint16_t)(m->profile + p), s);
         s->n.shares = of[p].slices > 0 ? of[p].slices : 1;
         return;
     }
@@ -196,6 +200,7 @@ static void share_of_slices(const struct walk *w, const struct fit_ask *ask, uin
                             struct share *s)
 {
     const struct card *c = &w->cards[i];
+    const struct more *m = &w->more[i];
     const int64_t mem = s->n.mem;
     if (ask->step == SCORE_STEP_INIT && c->taken.bits) {
         const struct took *t = idle_slice(w, ask, i, mem);
@@ -205,8 +210,8 @@ static void share_of_slices(const struct walk *w, const struct fit_ask *ask, uin
             return;
         }
     }
-    const uint64_t used = c->bits_used | c->taken.bits;
-    for (uint16_t p = c->profile; p < c->profile + c->profiles_n; p++) {
+    const uint64_t used = m->bits_used | c->taken.bits;
+    for (uint16_t p = m->profile; p < m->profile + m->profiles_n; p++) {
         const struct score_profile *of = &w->node->profiles[p];
         if (of->mem_mib < mem)
             continue;
@@ -223,27 +228,29 @@ static void share_of_slices(const struct walk *w, const struct fit_ask *ask, uin
     s->failed |= w->plan->placement ? w->plan->placement : FIT_SIZE;
 }
 
-static void share_special(const struct walk *w, const struct fit_ask *ask, uint16_t i,
-                          struct share *s)
+static NOINLINE struct share share_special(const struct walk *w, const struct fit_ask *ask,
+                                           uint16_t i)
 {
     const struct card *c = &w->cards[i];
+    struct share s = {.n = {fit_mem(ask, c->others.mem_total), ask->cores_pct, /* shares= */ 1}};
     if (c->divisible)
-        share_of_slices(w, ask, i, s);
+        share_of_slices(w, ask, i, &s);
     else if (ask->amount == SCORE_AMOUNT_UNITS)
-        share_of_units(ask, c, s);
+        share_of_units(ask, c, &s);
     else if (ask->amount == SCORE_AMOUNT_BITS)
-        share_of_bits(ask, c, s);
+        share_of_bits(w, ask, i, &s);
     else if (ask->amount == SCORE_AMOUNT_PROFILE)
-        share_of_profile(w, ask, c, s);
+        share_of_profile(w, ask, &w->more[i], &s);
+    return s;
 }
 
-static inline struct share share_of(const struct walk *w, const struct fit_ask *ask, uint16_t i)
+static ALWAYS_INLINE struct share share_of(const struct walk *w, const struct fit_ask *ask,
+                                           uint16_t i)
 {
-    struct share s = {
+    if (__builtin_expect(w->special, 0))
+        return share_special(w, ask, i);
+    return (struct share){
         .n = {fit_mem(ask, w->cards[i].others.mem_total), ask->cores_pct, /* shares= */ 1}};
-    if (w->special)
-        share_special(w, ask, i, &s);
-    return s;
 }
 
 struct share walk_share(const struct walk *w, const struct fit_ask *ask, uint16_t i)
@@ -251,7 +258,7 @@ struct share walk_share(const struct walk *w, const struct fit_ask *ask, uint16_
     return share_of(w, ask, i);
 }
 
-static inline void add_share(struct amount *to, const struct share *s)
+static ALWAYS_INLINE void add_share(struct amount *to, const struct share *s)
 {
     to->mem_mib += s->n.mem;
     to->cores_pct += s->n.cores;
@@ -260,8 +267,8 @@ static inline void add_share(struct amount *to, const struct share *s)
 }
 
 /* What the pod holds of a card once `ask` has a share of it. */
-static inline struct amount taken_with(const struct fit_ask *ask, const struct card *c,
-                                       const struct share *s)
+static ALWAYS_INLINE struct amount taken_with(const struct fit_ask *ask, const struct card *c,
+                                              const struct share *s)
 {
     struct amount t = c->taken;
     if (ask->step != SCORE_STEP_INIT) {
@@ -280,33 +287,35 @@ static inline struct amount taken_with(const struct fit_ask *ask, const struct c
 /* Whether pods of the pod's class may join those that use the card (contract/vendors-b.md 1g). Of
  * the pod's own containers no class is known: as with the maker's scheduler, a pod with a class
  * does not share a card with itself that was idle (kept: D1.4). */
-static bool class_fits(const struct walk *w, const struct card *c, bool used)
+static bool class_fits(const struct walk *w, const struct more *m, bool used)
 {
     if (!used)
         return true;
     if (w->plan->app_class == SCORE_CLASS_NONE)
-        return c->online == 0 && c->offline == 0;
-    return c->offline > 0 && c->online == 0;
+        return m->online == 0 && m->offline == 0;
+    return m->offline > 0 && m->online == 0;
 }
 
-/* The checks that only some rows have. `now`: all use that counts for the ask. */
+/* The checks that only some rows have. `mem`, `shares`: all use that counts for the ask; `wanted`:
+ * its memory. */
 static NOINLINE fit_mask mask_more(const struct walk *w, const struct fit_ask *ask, uint16_t i,
-                                   const struct share *s, const struct fit_card *now)
+                                   int64_t wanted, int64_t mem, int64_t shares)
 {
-    const struct card *c = &w->cards[i];
-    const bool used = now->shares_used > 0;
+    const struct more *m = &w->more[i];
+    const bool used = shares > 0;
     fit_mask mask = fit_when(w->only && w->only != i + 1, ask->one_card);
-    mask |= fit_when(used && now->mem_used / (used ? now->shares_used : 1) != s->n.mem, ask->equal);
-    mask |= fit_when(!class_fits(w, c, used), ask->app_class);
-    mask |= fit_when(c->others.shares_used > 0 && c->qos && c->qos != w->plan->qos, ask->qos);
-    mask |= fit_when(!c->soft, ask->soft_only);
+    mask |= fit_when(used && mem / (used ? shares : 1) != wanted, ask->equal);
+    mask |= fit_when(!class_fits(w, m, used), ask->app_class);
+    mask |=
+        fit_when(w->cards[i].others.shares_used > 0 && m->qos && m->qos != w->plan->qos, ask->qos);
+    mask |= fit_when(!m->soft, ask->soft_only);
     mask |= fit_when(used, ask->free);
-    mask |= fit_when(used || c->zone_busy, ask->zone_mutex);
+    mask |= fit_when(used || m->zone_busy, ask->zone_mutex);
     return mask;
 }
 
-static inline fit_mask mask_of(const struct walk *w, const struct fit_ask *ask, uint16_t i,
-                               const struct share *s, const struct amount *t)
+static ALWAYS_INLINE fit_mask mask_of(const struct walk *w, const struct fit_ask *ask, uint16_t i,
+                                      const struct share *s, const struct amount *t)
 {
     const struct card *c = &w->cards[i];
     const struct amount *beside = ask->step == SCORE_STEP_INIT ? &c->beside : &c->taken;
@@ -314,25 +323,35 @@ static inline fit_mask mask_of(const struct walk *w, const struct fit_ask *ask, 
     now.mem_used += beside->mem_mib;
     now.cores_used += beside->cores_pct;
     now.shares_used += beside->shares;
-    if (ask->soft_only)
-        now.cores_total = FIT_CORES_MAX;
+    now.cores_total = ask->soft_only ? FIT_CORES_MAX : now.cores_total;
     const bool over = fit_over_quota(w->plan, w->mem_sum + t->mem_mib - c->taken.mem_mib,
                                      w->cores_sum + t->cores_pct - c->taken.cores_pct);
     fit_mask mask = c->fixed | fit_room(ask, &now, &s->n, over) | s->failed;
-    /* Slices of one container may be of one card that nobody else uses. */
-    const fit_mask own_mutex = c->in_ask == ask - w->plan->asks + 1 ? ask->mutex : 0;
-    if (c->divisible) /* which slices are free says all about cores */
+    if (__builtin_expect(c->divisible, 0)) {
+        /* Which slices are free says all about cores, and slices of one container may be of one
+         * card that nobody else uses. */
+        const fit_mask own_mutex = c->in_ask == ask - w->plan->asks + 1 ? ask->mutex : 0;
         mask &= ~(ask->cores | ask->exclusive | ask->zero_cores | own_mutex);
-    if (ask->more)
-        mask |= mask_more(w, ask, i, s, &now);
+    }
+    if (__builtin_expect(ask->more, 0))
+        mask |= mask_more(w, ask, i, s->n.mem, now.mem_used, now.shares_used);
     return mask;
 }
 
-fit_mask walk_mask(const struct walk *w, const struct fit_ask *ask, uint16_t i)
+static ALWAYS_INLINE fit_mask mask_at(const struct walk *w, const struct fit_ask *ask, uint16_t i)
 {
     const struct share s = share_of(w, ask, i);
     const struct amount t = taken_with(ask, &w->cards[i], &s);
     return mask_of(w, ask, i, &s, &t);
+}
+
+void walk_masks(const struct walk *w, const struct fit_ask *ask, fit_mask *ret)
+{
+    for (uint16_t i = 0; i < w->n; i++) {
+        const struct card *c = &w->cards[i];
+        const bool done = c->in_ask == ask - w->plan->asks + 1 && !c->divisible;
+        ret[i] = done ? 0 : mask_at(w, ask, i);
+    }
 }
 
 static void set_taken(struct walk *w, struct card *c, struct amount t)
@@ -383,11 +402,11 @@ static void load_zones(struct walk *w, const struct fit_ask *ask, uint16_t j)
         int64_t shares = c->others.shares_used;
         shares += ask->step == SCORE_STEP_INIT ? c->beside.shares : c->taken.shares;
         shares -= j > 0 && ask->step != SCORE_STEP_INIT && c->in_ask == k + 1;
-        busy[c->zone] |= shares > 0;
+        busy[w->more[i].zone] |= shares > 0;
     }
     busy[0] = false; /* of no zone */
     for (uint16_t i = 0; i < w->n; i++)
-        w->cards[i].zone_busy = busy[w->cards[i].zone];
+        w->more[i].zone_busy = busy[w->more[i].zone];
 }
 
 /* The card that earlier containers of the same phase have. */
@@ -441,9 +460,9 @@ static int key_cmp(const struct key *a, uint16_t i, const struct key *b, uint16_
 /* As the policy likes it; an init step first takes cards that the pod holds anyway, of these the
  * one where it adds the least. Online pods go where nobody is, then where fewest offline pods are
  * (contract/vendors-b.md 1g). */
-static inline struct key key_of_policy(const struct walk *w, struct rank_factors *f,
-                                       const struct fit_ask *ask, uint16_t i,
-                                       const struct amount *t)
+static ALWAYS_INLINE struct key key_of_policy(const struct walk *w, struct rank_factors *f,
+                                              const struct fit_ask *ask, uint16_t i,
+                                              const struct amount *t)
 {
     const struct card *c = &w->cards[i];
     rank_factors_for(f, &c->others);
@@ -453,9 +472,11 @@ static inline struct key key_of_policy(const struct walk *w, struct rank_factors
     const struct rank_key policy = rank_key(&w->plan->order, weighted, c->numa);
     const bool init = ask->step == SCORE_STEP_INIT;
     int64_t first = init && c->taken.shares == 0;
-    if (w->plan->app_class == SCORE_CLASS_ONLINE)
-        first += ((int64_t)c->online << 32) + ((int64_t)c->offline << 8) +
-                 ((int64_t)(c->online == 0 && c->offline > 0) << 56);
+    if (w->plan->app_class == SCORE_CLASS_ONLINE) {
+        const struct more *m = &w->more[i];
+        first += ((int64_t)m->online << 32) + ((int64_t)m->offline << 8) +
+                 ((int64_t)(m->online == 0 && m->offline > 0) << 56);
+    }
     return (struct key){
         {first, init ? t->mem_mib - c->taken.mem_mib : 0, policy.k[0], policy.k[1]}};
 }
@@ -631,7 +652,7 @@ static NOINLINE bool take_set(struct walk *w, uint16_t k, const struct key *keys
     if (!choose(w, ask, at, n, set))
         return false;
     for (uint16_t j = 0; j < ask->count; j++) {
-        if (walk_mask(w, ask, set[j]))
+        if (mask_at(w, ask, set[j]))
             return false;
         take(w, k, j, set[j]);
     }
@@ -651,7 +672,7 @@ static inline bool take_each(struct walk *w, uint16_t k, struct rank_factors *fa
                 best = m;
         const uint16_t i = fits[best];
         /* An earlier card of this ask may have used the quota up. */
-        if (!walk_mask(w, ask, i) && may_join(w, ask, (uint16_t)j, i)) {
+        if (!mask_at(w, ask, i) && may_join(w, ask, (uint16_t)j, i)) {
             take(w, k, (uint16_t)j++, i);
             if (w->cards[i].divisible) { /* as far as its slices go */
                 const struct share s = share_of(w, ask, i);
@@ -699,7 +720,7 @@ static uint16_t first_fit(struct walk *w)
         load_ask(w, ask, 0);
         int32_t j = 0;
         for (uint16_t i = 0; i < w->n && j < ask->count; i++)
-            while (j < ask->count && !walk_mask(w, ask, i)) {
+            while (j < ask->count && !mask_at(w, ask, i)) {
                 take(w, k, (uint16_t)j++, i);
                 if (!w->cards[i].divisible)
                     break;
@@ -722,26 +743,29 @@ struct frame { /* one share placed */
 };
 
 /* Whether what only some cards have is the same as well. */
-static bool alike_special(const struct walk *w, const struct card *a, const struct card *b)
+static NOINLINE bool alike_special(const struct walk *w, uint16_t a, uint16_t b)
 {
     const bool by_index = plan_hard(w->plan) && w->plan->select != SCORE_SELECT_EACH;
-    return !by_index && (!w->plan->numa_bind || a->numa == b->numa) &&
-           a->divisible == b->divisible && a->soft == b->soft && a->zone == b->zone &&
-           a->zone_busy == b->zone_busy && a->qos == b->qos && a->profile == b->profile &&
-           a->profiles_n == b->profiles_n && a->online == b->online && a->offline == b->offline &&
-           a->bits_total == b->bits_total && a->bits_used == b->bits_used;
+    const struct more *m = &w->more[a], *o = &w->more[b];
+    return !by_index && (!w->plan->numa_bind || w->cards[a].numa == w->cards[b].numa) &&
+           w->cards[a].divisible == w->cards[b].divisible && m->soft == o->soft &&
+           m->zone == o->zone && m->zone_busy == o->zone_busy && m->qos == o->qos &&
+           m->profile == o->profile && m->profiles_n == o->profiles_n && m->online == o->online &&
+           m->offline == o->offline && m->bits_total == o->bits_total &&
+           m->bits_used == o->bits_used;
 }
 
 /* Cards that the pod has not touched and that others use alike lead to the same end. */
-static bool alike(const struct walk *w, const struct card *a, const struct card *b)
+static bool alike(const struct walk *w, uint16_t i, uint16_t j)
 {
-    return (!w->special || alike_special(w, a, b)) && a->taken.shares == 0 &&
-           b->taken.shares == 0 && a->fixed == b->fixed &&
+    const struct card *a = &w->cards[i], *b = &w->cards[j];
+    return a->taken.shares == 0 && b->taken.shares == 0 && a->fixed == b->fixed &&
            a->others.mem_total == b->others.mem_total && a->others.mem_used == b->others.mem_used &&
            a->others.cores_total == b->others.cores_total &&
            a->others.cores_used == b->others.cores_used &&
            a->others.shares_total == b->others.shares_total &&
-           a->others.shares_used == b->others.shares_used;
+           a->others.shares_used == b->others.shares_used &&
+           (!w->special || alike_special(w, i, j));
 }
 
 /* Whether card i, untouched, was tried and given up by one of the equal asks before this one: then
@@ -782,7 +806,7 @@ static bool next_card(struct walk *w, struct frame *frames, uint16_t p)
         const bool again = c->divisible && behind == f - 1 && behind->card == i;
         if (behind && !again && key_cmp(&key, i, &behind->key, behind->card) <= 0)
             continue;
-        if (f->chosen && alike(w, c, &w->cards[f->card]))
+        if (f->chosen && alike(w, i, f->card))
             continue;
         if (exchanged(w, frames, p, &key, i))
             continue;
@@ -855,7 +879,7 @@ static bool promising(const struct walk *w)
         const struct fit_ask *ask = &plan->asks[k];
         int32_t alone = 0;
         for (uint16_t i = 0; i < w->n; i++)
-            alone += walk_mask(w, ask, i) ? 0 : w->cards[i].divisible ? ask->count : 1;
+            alone += mask_at(w, ask, i) ? 0 : w->cards[i].divisible ? ask->count : 1;
         if (alone < ask->count)
             return false;
         if (k >= plan->running_n)

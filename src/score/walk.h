@@ -7,20 +7,22 @@
 struct card {
     struct fit_card others; /* totals, and the use of all other pods */
     struct amount taken;    /* effective use of this pod so far (score_effective_use's rule) */
-    struct amount beside; /* sidecars that run beside the init step being placed, and what it has */
+    struct amount beside;   /* sidecars beside the init step being placed, and what it has itself */
     fit_mask fixed;
     int32_t numa;
     uint16_t in_ask; /* 1 + index of the last ask of the plan that took it: an ask takes distinct
                         cards, but for those that are cut into slices */
-    /* What only some makers' cards have: walk.special */
-    bool divisible; /* given out slice by slice (SCORE_DEVICE_MIG) */
-    bool soft;      /* SCORE_DEVICE_SOFT */
-    bool zone_busy; /* SCORE_CHECK_ZONE_MUTEX: somebody uses a card of its zone */
-    uint8_t qos;
-    uint16_t zone; /* walk.zone, numbered; 0: of none */
+    bool divisible;  /* given out slice by slice (SCORE_DEVICE_MIG) */
+};
+
+struct more { /* what only some makers' cards have; set up where walk.special */
+    uint64_t bits_total, bits_used; /* others' */
     uint16_t profile, profiles_n;
     uint16_t online, offline;
-    uint64_t bits_total, bits_used; /* others' */
+    uint16_t zone; /* number in walk.zone; 0: of none */
+    uint8_t qos;
+    bool soft;      /* SCORE_DEVICE_SOFT */
+    bool zone_busy; /* SCORE_CHECK_ZONE_MUTEX: somebody uses a card of its zone */
 };
 
 struct share { /* what an ask would take of a card as things are */
@@ -51,7 +53,8 @@ struct walk {
     uint16_t only;  /* SCORE_CHECK_ONE_CARD: 1 + the card that earlier containers have; 0: none */
     int64_t mem_sum, cores_sum; /* of taken over all cards, against the quota */
     struct card cards[SCORE_DEVICES_MAX];
-    struct took took[SCORE_PARTS_MAX]; /* by fit_ask.part */
+    struct took took[SCORE_PARTS_MAX];   /* by fit_ask.part */
+    struct more more[SCORE_DEVICES_MAX]; /* by card */
     /* by card, for select.h; only where the plan's ways look at them */
     int32_t index[SCORE_DEVICES_MAX], zone[SCORE_DEVICES_MAX];
 };
@@ -71,8 +74,8 @@ bool walk_otherwise(struct walk *w, uint16_t stuck);
 bool walk_possible(struct walk *w);
 /* What ask `k` of the plan would take of card `i` as things are. */
 struct share walk_share(const struct walk *w, const struct fit_ask *ask, uint16_t i);
-/* What stands in its way. */
-fit_mask walk_mask(const struct walk *w, const struct fit_ask *ask, uint16_t i);
+/* What stands in its way on each card; 0: nothing, or it has the card and can't have more of it. */
+void walk_masks(const struct walk *w, const struct fit_ask *ask, fit_mask *ret);
 
 /* How good the cards of a finished walk are together, 0…SCORE_MAX, higher is better
  * (docs/design/placement.md). Only of plans with a quality. */
