@@ -80,11 +80,15 @@ void walk_start(struct walk *w, const struct score_prepared *prep, const struct 
     for (uint16_t i = 0; i < w->n; i++) {
         const struct score_device *d = &node->devices[group->first + i];
         const struct score_extra *x = extra ? &extra[group->first + i] : NULL;
-        w->cards[i] =
-            (struct card){.others = unused ? fit_card_unused(d) : fit_card(d, x),
-                          .fixed = fit_fixed(
-                              plan, d, unused ? d->flags & ~(unsigned)SCORE_DEVICE_LENT : d->flags),
-                          .numa = d->numa};
+        /* Member by member: as one literal the compiler clears it with an instruction that takes
+         * longer than all the rest. */
+        struct card *c = &w->cards[i];
+        c->others = unused ? fit_card_unused(d) : fit_card(d, x);
+        c->taken = c->beside = (struct amount){0};
+        c->fixed = fit_fixed(plan, d, unused ? d->flags & ~(unsigned)SCORE_DEVICE_LENT : d->flags);
+        c->numa = d->numa;
+        c->in_ask = 0;
+        c->divisible = false;
     }
     if (w->special)
         start_special(w, extra, unused);
