@@ -7,6 +7,35 @@
 #include <stdio.h>
 #include <string.h>
 
+static void open_with(struct world *w, struct vendor_table *vendors)
+{
+    struct err err;
+    memset(w, 0, sizeof(*w));
+    w->vendors = vendors;
+    w->cfg = (struct cluster_config){.vendors = w->vendors,
+                                     .node_policy = STR("binpack"),
+                                     .card_policy = STR("spread"),
+                                     .hash_seed = 0x1234567890abcdef};
+    w->arena = arena_new((size_t)1 << 30);
+    ck_assert_int_eq(cluster_store_new(&w->cfg, &w->st, &err), ERR_OK);
+}
+
+void world_open_rows(struct world *w)
+{
+    struct err err;
+    struct vendor_table *vendors;
+    ck_assert_int_eq(vendor_table_builtin(&vendors, &err), ERR_OK);
+    open_with(w, vendors);
+}
+
+void world_restart(struct world *w)
+{
+    struct err err;
+    ck_sound(w);
+    cluster_store_free(w->st);
+    ck_assert_int_eq(cluster_store_new(&w->cfg, &w->st, &err), ERR_OK);
+}
+
 void world_open(struct world *w)
 {
     static struct vendor rows[2];
@@ -31,15 +60,10 @@ void world_open(struct world *w)
     acme->pod_nouse_uuid = STR("acme.example/nouse-uuid");
     acme->pod_mode = acme->pod_numa_bind = STR("");
     acme->mem_factor = 2;
-    memset(w, 0, sizeof(*w));
+    struct vendor_table *vendors;
     struct arena *own = arena_new(1 << 20);
-    ck_assert_int_eq(vendor_table_make(rows, 2, own, &w->vendors, &err), ERR_OK);
-    w->cfg = (struct cluster_config){.vendors = w->vendors,
-                                     .node_policy = STR("binpack"),
-                                     .card_policy = STR("spread"),
-                                     .hash_seed = 0x1234567890abcdef};
-    w->arena = arena_new((size_t)1 << 30);
-    ck_assert_int_eq(cluster_store_new(&w->cfg, &w->st, &err), ERR_OK);
+    ck_assert_int_eq(vendor_table_make(rows, 2, own, &vendors, &err), ERR_OK);
+    open_with(w, vendors);
 }
 
 void world_close(struct world *w)
@@ -76,8 +100,7 @@ const char *cards(struct world *w, const char *tag, int from, int n)
     return fmt(w, "[%s]", list);
 }
 
-/* As a JSON string, with a comma behind it, or nothing. */
-static const char *member(struct world *w, const char *key, const char *value)
+const char *member(struct world *w, const char *key, const char *value)
 {
     if (!value)
         return "";
@@ -249,6 +272,7 @@ int main(void)
     check_cluster_ledger(suite);
     check_cluster_hold(suite);
     check_cluster_snapshot(suite);
+    check_cluster_books(suite);
     check_cluster_props(suite);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -20,12 +20,17 @@ struct world {
     struct arena *arena;
 };
 void world_open(struct world *w);
+void world_open_rows(struct world *w); /* with every built-in row instead of those two */
+void world_restart(struct world *w);   /* a store that knows nothing */
 void world_close(struct world *w);
 
 /* `index`-numbered cards GPU-<tag><i>, 24576 MiB, 100 cores, 10 shares each; the text of a register
  * annotation. */
 const char *cards(struct world *w, const char *tag, int from, int n);
 const char *fmt(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A member of a JSON object with a comma behind it; value NULL: nothing. */
+const char *member(struct world *w, const char *key, const char *value);
 
 struct t_node { /* NULL: left out */
     const char *name, *uid, *list, *acme, *cordon, *lock, *alloc;
@@ -64,6 +69,7 @@ struct cluster_stats stats(struct world *w);
 const char *quota_use(struct world *w, const char *ns);
 #define ck_sound(w) ck_assert_uint_eq(cluster_store_verify((w)->st), 0)
 
+void check_cluster_books(Suite *suite);
 void check_cluster_decode(Suite *suite);
 void check_cluster_ledger(Suite *suite);
 void check_cluster_hold(Suite *suite);

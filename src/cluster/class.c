@@ -89,7 +89,8 @@ static void put_list(struct buf *b, const struct str *list, uint16_t n)
 static void put_selection(struct buf *b, const struct score_selection *s)
 {
     put(b, s->vendor);
-    put(b, s->use_type_set | s->use_uuid_set << 1 | s->mode_set << 2 | s->numa_bind << 3);
+    put(b, s->use_type_set | s->use_uuid_set << 1 | s->mode_set << 2 | s->numa_bind << 3 |
+               s->links << 4);
     put(b, s->app_class);
     put(b, s->qos);
     put_list(b, s->use_types, s->use_types_n);
@@ -114,7 +115,7 @@ static void put_request(struct buf *b, const struct score_request *req)
         put(b, a->mem_pct);
         put(b, a->cores_pct);
         put(b, a->slices);
-        put(b, a->soft);
+        put(b, a->soft | a->mem_guess << 1);
     }
     put(b, req->selections_n);
     for (uint16_t i = 0; i < req->selections_n; i++)

@@ -642,8 +642,8 @@ static const struct score_trait *find_trait(const struct cluster_node *node,
     return NULL;
 }
 
-static void add_use(const struct cluster_node *known, uint16_t vendor, struct score_device *d,
-                    struct score_trait *t)
+static void add_use(const struct cluster_node *known, const struct score_vendor *row,
+                    uint16_t vendor, struct score_device *d, struct score_trait *t)
 {
     const struct score_device *used = find_card(known, vendor, d->uuid);
     if (!used)
@@ -651,12 +651,12 @@ static void add_use(const struct cluster_node *known, uint16_t vendor, struct sc
     d->mem_used_mib = used->mem_used_mib;
     d->cores_used_pct = used->cores_used_pct;
     d->shares_used = used->shares_used;
-    if (d->mem_used_mib > d->mem_total_mib || d->cores_used_pct > d->cores_total_pct ||
-        d->shares_used > d->shares_total)
+    if (ledger_over_total(row, d))
         d->flags |= SCORE_DEVICE_LENT;
     const struct score_trait *by = t ? find_trait(known, used) : NULL;
     if (!by)
         return;
+    d->flags |= used->flags & SCORE_DEVICE_LENT; /* for its bits, if not for its amounts */
     t->bits_used = by->bits_used;
     t->online = by->online;
     t->offline = by->offline;
@@ -672,9 +672,11 @@ struct simulated {
     uint16_t groups_n, devices_n, profiles_n, faults_n;
 };
 
-static void simulate_group(struct simulated *sim, const struct cluster_node_cards *cards,
-                           const struct cluster_node *known, struct texts *texts, bool traits)
+static void simulate_group(struct simulated *sim, const struct vendor *v,
+                           const struct cluster_node_cards *cards, const struct cluster_node *known,
+                           struct texts *texts)
 {
+    const bool traits = have_traits(v, cards);
     struct score_group *group = &sim->groups[sim->groups_n++];
     uint16_t order[SCORE_DEVICES_MAX];
     *group = (struct score_group){.vendor = cards->vendor,
@@ -699,7 +701,7 @@ static void simulate_group(struct simulated *sim, const struct cluster_node_card
             d->type = (uint16_t)type;
             d->mode = mode;
         }
-        add_use(known, cards->vendor, d, t);
+        add_use(known, &v->core, cards->vendor, d, t);
         group->mem_total_mib += d->mem_total_mib;
         group->mem_used_mib += d->mem_used_mib;
         group->cores_total_pct += d->cores_total_pct;
@@ -736,8 +738,7 @@ enum err_code cluster_snapshot_simulate(const struct cluster_snapshot *s,
         const struct cluster_node_cards *cards = &o->cards[i];
         sim.faults_n = (uint16_t)(sim.faults_n + faults_of(cards, sim.faults + sim.faults_n));
         if (cards->devices_n > 0)
-            simulate_group(&sim, cards, known, &texts,
-                           have_traits(vendor_at(cfg->vendors, cards->vendor), cards));
+            simulate_group(&sim, vendor_at(cfg->vendors, cards->vendor), cards, known, &texts);
         if (cards->profiles_n > 0)
             memcpy(sim.profiles + sim.profiles_n, cards->profiles,
                    cards->profiles_n * sizeof(*sim.profiles));
