@@ -51,6 +51,18 @@ static struct topology *topology_new(const struct score_topology *like)
     return t;
 }
 
+/* False: no memory. */
+static bool add_bound(struct topology *t)
+{
+    if (!t->pub.pair || t->pub.n > SCORE_BOUND_CARDS)
+        return true;
+    int64_t *bound = malloc(((size_t)(t->pub.n + 1) << t->pub.n) * sizeof(*bound));
+    if (bound)
+        score_topology_bound(t->pub.pair, t->pub.n, bound);
+    t->pub.bound = bound;
+    return bound;
+}
+
 static bool same(const struct topology *a, const struct topology *b)
 {
     return a->bytes == b->bytes && a->pub.n == b->pub.n && a->pub.counts_n == b->pub.counts_n &&
@@ -91,10 +103,11 @@ struct topology *topology_get(struct cluster_store *st, const struct score_topol
         }
     if (all->of.n >= all->sweep_at)
         sweep(all);
-    if (!table_reserve(&all->of)) {
+    if (!table_reserve(&all->of) || (all->bounds_n < BOUNDS_MAX && !add_bound(fresh))) {
         topology_unref(fresh);
         return NULL;
     }
+    all->bounds_n += fresh->pub.bound != NULL;
     table_put(&all->of, fresh);
     atomic_fetch_add_explicit(&fresh->refs, 1, memory_order_relaxed);
     return fresh;

@@ -131,6 +131,16 @@ static struct str vendor_key(struct ext_app *app, uint16_t vendor)
     return vendor_at(app->vendors, vendor)->core.key;
 }
 
+static void add_share_amounts(const struct cluster_share *s, struct buf *out)
+{
+    buf_fmt(out, ",\"memoryMiB\":%lld,\"coresPercent\":%d", (long long)s->mem_mib, s->cores_pct);
+    if (s->shares > 1)
+        buf_fmt(out, ",\"shares\":%u", s->shares);
+    if (s->bits)
+        buf_fmt(out, ",\"bits\":\"0x%llx\"", (unsigned long long)s->bits);
+    buf_char(out, '}');
+}
+
 /* The shares of the node's pods on this card, in the order of pods. */
 static void add_card_pods(struct buf *out, uint16_t vendor, struct str uuid,
                           const struct cluster_pod_view *pods, size_t pods_n)
@@ -150,8 +160,7 @@ static void add_card_pods(struct buf *out, uint16_t vendor, struct str uuid,
             add_text(out, "uid", p->uid);
             buf_fmt(out, ",\"container\":%u", s->container);
             add_text(out, "containerName", p->share_containers[j]);
-            buf_fmt(out, ",\"memoryMiB\":%lld,\"coresPercent\":%d}", (long long)s->mem_mib,
-                    s->cores_pct);
+            add_share_amounts(s, out);
         }
     }
     buf_char(out, ']');
@@ -162,6 +171,93 @@ struct node_pods { /* only of a node shown alone */
     size_t n;
     bool more;
 };
+
+/* What only some makers' cards have; members that say nothing are left out. */
+static void add_trait(struct ext_app *app, const struct cluster_node *node,
+                      const struct score_group *g, uint16_t at, struct buf *out)
+{
+    const struct score_device *d = &node->score.devices[at];
+    if (d->flags & SCORE_DEVICE_FOREIGN)
+        add_bool(out, "foreign", true);
+    if (d->flags & SCORE_DEVICE_SOFT)
+        add_bool(out, "softSplit", true);
+    if (!g->traits)
+        return;
+    const struct score_trait *t = &g->traits[at - g->first];
+    const struct vendor *v = vendor_at(app->vendors, g->vendor);
+    if (t->zone != SCORE_ZONE_NONE)
+        buf_fmt(out, ",\"zone\":%d", t->zone);
+    if (t->bits_total)
+        buf_fmt(out, ",\"bits\":{\"total\":\"0x%llx\",\"used\":\"0x%llx\"}",
+                (unsigned long long)t->bits_total, (unsigned long long)t->bits_used);
+    if (t->profiles_n > 0) {
+        buf_add(out, STR(",\"profiles\":["));
+        for (uint16_t i = 0; i < t->profiles_n; i++) {
+            if (i > 0)
+                buf_char(out, ',');
+            buf_json(out, node->score.profiles[t->profile + i].name);
+        }
+        buf_char(out, ']');
+    }
+    if (t->online > 0)
+        buf_fmt(out, ",\"onlinePods\":%u", t->online);
+    if (t->offline > 0)
+        buf_fmt(out, ",\"offlinePods\":%u", t->offline);
+    if (t->qos > 0 && t->qos <= v->qos_n)
+        add_text(out, "qosPolicy", v->qos[t->qos - 1]);
+}
+
+static void add_numbers(struct buf *out, const char *key, const int32_t *of, size_t n)
+{
+    buf_fmt(out, ",\"%s\":[", key);
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0)
+            buf_char(out, ',');
+        if (of[i] == SCORE_TABLE_NONE)
+            buf_add(out, STR("null"));
+        else
+            buf_int(out, of[i]);
+    }
+    buf_char(out, ']');
+}
+
+/* How the cards lie to each other, in the order of the vendor's cards; nothing where nothing is
+ * known. */
+static void add_topologies(struct ext_app *app, const struct cluster_node *node, struct buf *out)
+{
+    bool any = false;
+    for (uint16_t i = 0; i < node->score.groups_n; i++) {
+        const struct score_topology *t = node->score.groups[i].topology;
+        if (!t)
+            continue;
+        buf_add(out, any ? STR(",{\"vendor\":") : STR(",\"topology\":[{\"vendor\":"));
+        any = true;
+        buf_json(out, vendor_key(app, node->score.groups[i].vendor));
+        if (t->aligned)
+            add_bool(out, "aligned", true);
+        if (t->pair)
+            add_numbers(out, "pairs", t->pair, (size_t)t->n * t->n);
+        if (t->loss)
+            add_numbers(out, "losses", t->loss, t->counts_n);
+        if (t->gain)
+            add_numbers(out, "scores", t->gain, t->counts_n);
+        buf_char(out, '}');
+    }
+    if (any)
+        buf_char(out, ']');
+}
+
+static void add_faults(struct ext_app *app, const struct cluster_node *node, struct buf *out)
+{
+    for (uint16_t i = 0; i < node->faults_n; i++) {
+        buf_add(out, i ? STR(",{\"vendor\":") : STR(",\"faults\":[{\"vendor\":"));
+        buf_json(out, vendor_key(app, node->faults[i].vendor));
+        add_text(out, "text", node->faults[i].text);
+        buf_char(out, '}');
+    }
+    if (node->faults_n > 0)
+        buf_char(out, ']');
+}
 
 static void add_card(struct ext_app *app, const struct cluster_node *node,
                      const struct score_group *g, uint16_t at, const struct score_extra *held,
@@ -178,6 +274,7 @@ static void add_card(struct ext_app *app, const struct cluster_node *node,
     add_bool(out, "healthy", !(d->flags & SCORE_DEVICE_UNHEALTHY));
     add_bool(out, "cordoned", (d->flags & SCORE_DEVICE_CORDONED) != 0);
     add_bool(out, "lent", (d->flags & SCORE_DEVICE_LENT) != 0);
+    add_trait(app, node, g, at, out);
     struct amounts of[DIM_COUNT_];
     int64_t free[DIM_COUNT_];
     card_amounts(d, held, of);
@@ -212,7 +309,11 @@ static void add_node(struct ext_app *app, const struct cluster_node *node,
         any = true;
         buf_json(out, vendor_key(app, node->score.groups[i].vendor));
     }
-    buf_add(out, STR("],\"cards\":["));
+    buf_char(out, ']');
+    add_faults(app, node, out);
+    if (pods)
+        add_topologies(app, node, out);
+    buf_add(out, STR(",\"cards\":["));
     struct score_extra held[SCORE_DEVICES_MAX];
     bool holds =
         cluster_hold_extra(app->store, node, STR(""), false, clock_mono_ms(app->clock), held, NULL);
@@ -340,8 +441,7 @@ static void add_pod(struct ext_app *app, const struct cluster_pod_view *p, struc
         add_text(out, "containerName", p->share_containers[i]);
         add_text(out, "vendor", vendor_key(app, s->vendor));
         add_text(out, "uuid", s->uuid);
-        buf_fmt(out, ",\"memoryMiB\":%lld,\"coresPercent\":%d}", (long long)s->mem_mib,
-                s->cores_pct);
+        add_share_amounts(s, out);
     }
     buf_add(out, STR("]}"));
 }

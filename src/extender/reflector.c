@@ -46,25 +46,38 @@ static const struct {
 
 /* ---- one object ---- */
 
-/* A registration that can't be read takes the node's cards away: said once, not at each of the
- * plugin's rewrites. Called before the object is applied. */
+static void tell_fault(const struct ext_app *app, const char *what,
+                       const struct cluster_node_object *node, uint16_t vendor, struct str why)
+{
+    if (why.p)
+        log_warn(what, "node=" STR_FMT " vendor=" STR_FMT " err=\"" STR_FMT "\"",
+                 STR_ARG(node->name),
+                 STR_ARG(vendor_at(app->cluster.vendors, vendor)->core.key), STR_ARG(why));
+}
+
+/* A registration that can't be read takes the node's cards away, and one that is wrong in part takes
+ * a card or what is known of pairs: said once, not at each of the plugin's rewrites. Called before
+ * the object is applied. */
 static void tell_registrations(struct ext_app *app, const struct cluster_node_object *node)
 {
     uint16_t n = 0;
-    for (uint16_t i = 0; i < node->cards_n; i++)
-        n = (uint16_t)(n + (node->cards[i].broken.p != NULL));
+    for (uint16_t i = 0; i < node->cards_n; i++) {
+        const struct cluster_node_cards *c = &node->cards[i];
+        n = (uint16_t)(n + (c->broken.p != NULL) + (c->card_fault.p != NULL) +
+                       (c->topology_fault.p != NULL));
+    }
     if (n == 0 || node->ignored)
         return;
     struct cluster_snapshot *snap = cluster_store_snapshot(app->store);
     const struct cluster_node *known = cluster_snapshot_find(snap, node->name);
-    bool told = known && known->broken_n >= n;
+    bool told = known && known->faults_n >= n;
     cluster_snapshot_unref(snap);
-    for (uint16_t i = 0; i < node->cards_n && !told; i++)
-        if (node->cards[i].broken.p)
-            log_warn("registration not taken",
-                     "node=" STR_FMT " vendor=" STR_FMT " err=\"" STR_FMT "\"", STR_ARG(node->name),
-                     STR_ARG(vendor_at(app->cluster.vendors, node->cards[i].vendor)->core.key),
-                     STR_ARG(node->cards[i].broken));
+    for (uint16_t i = 0; i < node->cards_n && !told; i++) {
+        const struct cluster_node_cards *c = &node->cards[i];
+        tell_fault(app, "registration not taken", node, c->vendor, c->broken);
+        tell_fault(app, "card not taken", node, c->vendor, c->card_fault);
+        tell_fault(app, "topology not taken", node, c->vendor, c->topology_fault);
+    }
 }
 
 /* *ret_read: the object was understood, and what failed is the ledger. */

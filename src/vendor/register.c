@@ -153,7 +153,6 @@ static void merge(struct register_list *l, struct register_card *of,
         to->zone = SCORE_ZONE_NONE;
     if (!of->zone.p || !other->zone.p || !str_eq(of->zone, other->zone))
         of->zone = (struct str){NULL, 0};
-    to->qos = from->qos == to->qos ? to->qos : 0;
     if (slices)
         register_sick(l, of, "registered twice, with different slices");
 }

@@ -1,16 +1,6 @@
-/* A list of cards with links and QoS policies, in names of its own (vendors-b.md 1d). */
+/* A list of cards with links, in names of its own (vendors-b.md 1d). What it says of use is not
+ * read: that is the ledger's to know. */
 #include "vendor/register.h"
-
-/* As score_selection.qos: 1 is the row's first; a policy that the row does not know is no pod's. */
-static uint8_t policy_number(const struct vendor *v, struct str name)
-{
-    if (name.n == 0)
-        return 0;
-    uint16_t i = 0;
-    while (i < v->qos_n && !str_eq(v->qos[i], name))
-        i++;
-    return (uint8_t)(i < UINT8_MAX - 1 ? i + 1 : UINT8_MAX);
-}
 
 static void read_member(struct scan *s, struct str key, const struct vendor *v,
                         struct register_card *card)
@@ -39,11 +29,9 @@ static void read_member(struct scan *s, struct str key, const struct vendor *v,
         register_i32(s, &number);
         if (v->zone == VENDOR_ZONE_LINK)
             dev->zone = number > 0 ? number : SCORE_ZONE_NONE; /* 0 and below: no link (D1.7) */
-    } else if (str_eq_fold(key, STR("qosPolicy"))) {
-        if (scan_string(s, &text))
-            dev->qos = policy_number(v, text);
-    } else if (str_eq_fold(key, STR("model")) || str_eq_fold(key, STR("bdf"))) {
-        scan_string(s, &text);
+    } else if (str_eq_fold(key, STR("qosPolicy")) || str_eq_fold(key, STR("model")) ||
+               str_eq_fold(key, STR("bdf"))) {
+        scan_string(s, &text); /* the policy of a card is that of the pods on it */
     } else {
         for (size_t i = 0; i < sizeof(NUMBERS) / sizeof(NUMBERS[0]); i++)
             if (str_eq_fold(key, NUMBERS[i])) {

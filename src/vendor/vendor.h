@@ -269,7 +269,6 @@ struct vendor_device {
     int32_t zone;        /* SCORE_ZONE_NONE: none */
     uint64_t bits;       /* slices or cores that are given out one by one */
     uint16_t profile, profiles_n; /* of the registration's profiles */
-    uint8_t qos;         /* policy that the plugin reports, as score_selection.qos */
 };
 /* What a node's object says for one row; absent: p NULL. */
 struct vendor_node_text {
