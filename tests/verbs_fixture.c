@@ -29,6 +29,25 @@ static void short_sleep(void)
     nanosleep(&t, NULL);
 }
 
+static void start_ledger(struct fx *fx)
+{
+    struct ext_app *app = &fx->app;
+    struct err err = {0};
+    must(ext_binds_new(app, &app->binds, &err), &err);
+    must(ext_reflector_start(app, &fx->reflector, &err), &err);
+    for (int i = 0; i < 2500 && !ext_ready(app); i++)
+        short_sleep();
+    ck_assert_msg(ext_ready(app), "not ready within 5 s");
+}
+
+static void stop_ledger(struct fx *fx)
+{
+    ext_reflector_stop(fx->reflector);
+    ext_binds_free(fx->app.binds);
+    ck_assert_uint_eq(cluster_store_verify(fx->app.store), 0);
+    cluster_store_free(fx->app.store);
+}
+
 void fx_open(struct fx *fx, const char *cluster, const struct fx_options *opt)
 {
     static const struct fx_options NONE = {.shortlist = -1};
@@ -47,6 +66,8 @@ void fx_open(struct fx *fx, const char *cluster, const struct fx_options *opt)
     if (opt->bind_timeout_ms)
         app->config.bind_timeout_ms = opt->bind_timeout_ms;
     must(vendor_table_builtin(&app->vendors, &err), &err);
+    if (opt->vendors)
+        must(vendor_table_extend(&app->vendors, str_z(opt->vendors), "vendors", &err), &err);
     app->cluster = (struct cluster_config){
         .vendors = app->vendors,
         .node_policy = str_z(opt->node_policy ? opt->node_policy : "binpack"),
@@ -77,21 +98,22 @@ void fx_open(struct fx *fx, const char *cluster, const struct fx_options *opt)
     must(kube_events_new(app->kube, "cardinal-scheduler", app->clock, &app->events, &err), &err);
     app->metrics = ext_metrics_new();
     ck_assert_ptr_nonnull(app->metrics);
-    must(ext_binds_new(app, &app->binds, &err), &err);
-    must(ext_reflector_start(app, &fx->reflector, &err), &err);
-    for (int i = 0; i < 2500 && !ext_ready(app); i++)
-        short_sleep();
-    ck_assert_msg(ext_ready(app), "not ready within 5 s");
+    start_ledger(fx);
+}
+
+void fx_restart(struct fx *fx)
+{
+    struct err err = {0};
+    stop_ledger(fx);
+    must(cluster_store_new(&fx->app.cluster, &fx->app.store, &err), &err);
+    start_ledger(fx);
 }
 
 void fx_close(struct fx *fx)
 {
     struct ext_app *app = &fx->app;
-    ext_reflector_stop(fx->reflector);
-    ext_binds_free(app->binds);
+    stop_ledger(fx);
     kube_events_free(app->events);
-    ck_assert_uint_eq(cluster_store_verify(app->store), 0);
-    cluster_store_free(app->store);
     kube_free(app->kube);
     ext_metrics_free(app->metrics);
     vendor_table_free(app->vendors);

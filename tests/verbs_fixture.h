@@ -23,10 +23,13 @@ struct fx_options {
     int score_max;                         /* 0: 10 */
     int bind_timeout_ms;                   /* 0: 4000 */
     bool old_server;                       /* no streaming lists */
+    const char *vendors;                   /* rows as YAML, beside the built-in ones; NULL: none */
 };
 /* `cluster`: a path, or YAML text when it has a newline. Fails the test on any error. */
 void fx_open(struct fx *fx, const char *cluster, const struct fx_options *opt);
 void fx_close(struct fx *fx);
+/* The ledger forgotten, and built anew from the objects as they stand. */
+void fx_restart(struct fx *fx);
 /* One request; the answer's JSON (decref it; NULL when the body is no JSON), *ret_status. `target`
  * as in HTTP. */
 json_t *fx_call(struct fx *fx, const char *method, const char *target, const char *body,

@@ -75,7 +75,7 @@ MUST_USE static enum err_code read_children(struct reader *r, struct node *to, u
             return rc;
         if (e.type == end)
             return ERR_OK;
-        struct node *child;
+        struct node *child = NULL;
         rc = read_node(r, &e, depth + 1, &child);
         if (!rc && to->kind == MAP && to->n % 2 == 0)
             rc = check_key(r, to, child);
