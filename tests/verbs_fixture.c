@@ -46,6 +46,8 @@ static void stop_ledger(struct fx *fx)
     ext_binds_free(fx->app.binds);
     ck_assert_uint_eq(cluster_store_verify(fx->app.store), 0);
     cluster_store_free(fx->app.store);
+    for (int i = 0; i < EXT_SYNC_COUNT_; i++)
+        fx->app.synced[i] = false;
 }
 
 void fx_open(struct fx *fx, const char *cluster, const struct fx_options *opt)
