@@ -10,12 +10,54 @@
 
 #define ROUNDS 41 /* the median of these */
 
-static const struct score_vendor VENDORS[] = {
-    {.key = STR_INIT("bench"),
-     .checks = {SCORE_CHECK_HEALTH, SCORE_CHECK_CORDON, SCORE_CHECK_TYPE, SCORE_CHECK_UUID,
-                SCORE_CHECK_SLOTS, SCORE_CHECK_MUTEX, SCORE_CHECK_QUOTA, SCORE_CHECK_MEMORY,
-                SCORE_CHECK_CORES, SCORE_CHECK_EXCLUSIVE, SCORE_CHECK_ZERO_CORES,
-                SCORE_CHECK_PLACEMENT, SCORE_CHECK_END}}};
+#define CHECKS                                                                                     \
+    .checks = {SCORE_CHECK_HEALTH,    SCORE_CHECK_CORDON,     SCORE_CHECK_TYPE,                    \
+               SCORE_CHECK_UUID,      SCORE_CHECK_SLOTS,      SCORE_CHECK_MUTEX,                   \
+               SCORE_CHECK_QUOTA,     SCORE_CHECK_MEMORY,     SCORE_CHECK_CORES,                   \
+               SCORE_CHECK_EXCLUSIVE, SCORE_CHECK_ZERO_CORES, SCORE_CHECK_PLACEMENT,               \
+               SCORE_CHECK_END}
+#define CHECKS_WHOLE                                                                               \
+    .checks = {SCORE_CHECK_HEALTH, SCORE_CHECK_TYPE, SCORE_CHECK_UUID, SCORE_CHECK_FREE,           \
+               SCORE_CHECK_END}
+enum {
+    PLAIN,
+    PAIRS,
+    ZONES,
+    ZONES_FIT,
+    MODULES,
+    WINGS,
+    BLOCKS,
+    BITS,
+    UNITS,
+    PROFILES,
+    SLICES,
+    KINDS
+};
+static const struct score_vendor VENDORS[KINDS] = {
+    [PLAIN] = {.key = STR_INIT("plain"), CHECKS},
+    [PAIRS] = {.key = STR_INIT("pairs"),
+               CHECKS,
+               .select = SCORE_SELECT_PAIRS,
+               .quality = SCORE_QUALITY_PAIRS},
+    [ZONES] = {.key = STR_INIT("zones"),
+               CHECKS,
+               .select = SCORE_SELECT_ZONES,
+               .quality = SCORE_QUALITY_ZONES},
+    [ZONES_FIT] = {.key = STR_INIT("zones that fit"),
+                   CHECKS,
+                   .select = SCORE_SELECT_ZONES_FIT,
+                   .quality = SCORE_QUALITY_LINKS},
+    [MODULES] = {.key = STR_INIT("modules"), CHECKS_WHOLE, .select = SCORE_SELECT_MODULES},
+    [WINGS] = {.key = STR_INIT("wings"),
+               CHECKS_WHOLE,
+               .select = SCORE_SELECT_WINGS,
+               .quality = SCORE_QUALITY_WINGS},
+    [BLOCKS] = {.key = STR_INIT("blocks"), CHECKS_WHOLE, .select = SCORE_SELECT_BLOCKS},
+    [BITS] = {.key = STR_INIT("bits"), CHECKS, .amount = SCORE_AMOUNT_BITS},
+    [UNITS] = {.key = STR_INIT("units"), CHECKS, .amount = SCORE_AMOUNT_UNITS},
+    [SLICES] = {.key = STR_INIT("slices"), CHECKS},
+    [PROFILES] = {.key = STR_INIT("profiles"), CHECKS, .amount = SCORE_AMOUNT_PROFILE},
+};
 static const struct str TYPES[] = {STR_INIT("Bench A"), STR_INIT("Bench B"), STR_INIT("hami-core")};
 #define TYPES_N 3
 
@@ -24,7 +66,34 @@ struct cluster {
     struct score_node *nodes;
     struct score_group *groups;
     struct score_device *devices;
+    struct score_trait *traits;
 };
+
+/* Four cards are near each other, as two sets of four around switches. */
+static int32_t near_pairs[SCORE_DEVICES_MAX * SCORE_DEVICES_MAX];
+static int64_t near_bound[(1 << SCORE_BOUND_CARDS) * (SCORE_BOUND_CARDS + 1)];
+static struct score_topology near = {.pair = near_pairs};
+static const struct score_profile CUTS[] = {
+    {.name = STR_INIT("1g"),
+     .mem_mib = 9728,
+     .cores_pct = 14,
+     .slices = 1,
+     .placements_n = 7,
+     .placements = {{6, 1}, {5, 1}, {4, 1}, {3, 1}, {2, 1}, {1, 1}, {0, 1}}},
+    {.name = STR_INIT("2g"),
+     .mem_mib = 19968,
+     .cores_pct = 28,
+     .slices = 2,
+     .placements_n = 3,
+     .placements = {{0, 2}, {2, 2}, {4, 2}}},
+    {.name = STR_INIT("3g"),
+     .mem_mib = 40192,
+     .cores_pct = 42,
+     .slices = 3,
+     .placements_n = 2,
+     .placements = {{4, 4}, {0, 4}}},
+};
+#define CUTS_N (sizeof(CUTS) / sizeof(CUTS[0]))
 
 static uint64_t rnd_state;
 
@@ -58,11 +127,20 @@ static struct cluster build(size_t nodes_n, size_t cards_n)
     c.nodes = room(nodes_n, sizeof(*c.nodes));
     c.groups = room(nodes_n, sizeof(*c.groups));
     c.devices = room(nodes_n * cards_n, sizeof(*c.devices));
+    c.traits = room(nodes_n * cards_n, sizeof(*c.traits));
+    near.n = (uint16_t)cards_n;
+    for (size_t i = 0; i < cards_n; i++)
+        for (size_t j = 0; j < cards_n; j++)
+            near_pairs[i * cards_n + j] = i / 4 == j / 4 ? 420 : 10;
+    if (cards_n <= SCORE_BOUND_CARDS) {
+        score_topology_bound(near_pairs, near.n, near_bound);
+        near.bound = near_bound;
+    }
     return c;
 }
 
 /* fill_pct: cards are up to that full; 200: all of them full; 150: all but two, which have room for
- * one share each. */
+ * one share each; 250: half full or unused, half of them each. */
 static void fill(struct cluster *c, int fill_pct)
 {
     rnd_state = 42;
@@ -82,6 +160,9 @@ static void fill(struct cluster *c, int fill_pct)
                 d->mem_used_mib = d->mem_total_mib - 3100 - rnd(1000);
                 d->cores_used_pct = 50;
                 d->shares_used = 5;
+            } else if (fill_pct == 250) {
+                charge(d, rnd(2) ? 50 : 0);
+                d->shares_used += d->shares_used == 0 && rnd(4) == 0;
             } else if (fill_pct > 100) {
                 d->mem_used_mib = d->mem_total_mib - 100 + rnd(50);
                 d->cores_used_pct = 90;
@@ -103,6 +184,40 @@ static void fill(struct cluster *c, int fill_pct)
                                           .groups_n = 1,
                                           .devices_n = (uint16_t)c->cards_n,
                                           .types_n = TYPES_N};
+    }
+}
+
+/* Makes the cards those of another row, with what its kind of cards has besides. Some slices and
+ * cores are taken. */
+static void turn_into(struct cluster *c, uint16_t vendor)
+{
+    rnd_state = 43;
+    for (size_t n = 0; n < c->nodes_n; n++) {
+        struct score_group *g = &c->groups[n];
+        g->vendor = vendor;
+        g->traits = &c->traits[n * c->cards_n];
+        g->topology = vendor == PLAIN ? NULL : &near;
+        c->nodes[n].profiles = CUTS;
+        c->nodes[n].profiles_n = CUTS_N;
+        for (size_t i = 0; i < c->cards_n; i++) {
+            struct score_device *d = &c->devices[n * c->cards_n + i];
+            struct score_trait *t = &c->traits[n * c->cards_n + i];
+            *t = (struct score_trait){.zone = 1 + (int32_t)i / 4};
+            if (vendor == BITS)
+                t->bits_total = 3;
+            if (vendor == PROFILES || (vendor == SLICES && i % 2)) {
+                t->bits_total = 255;
+                t->profiles_n = CUTS_N;
+                d->flags |= SCORE_DEVICE_MIG;
+                d->shares_total = 7;
+                d->shares_used = d->shares_used > 7 ? 7 : d->shares_used;
+            }
+            if (vendor == UNITS)
+                d->cores_total_pct = 304;
+            t->bits_used = d->shares_used > 0 && rnd(2) ? t->bits_total & (1u + rnd(2) * 6u) : 0;
+        }
+        if (vendor == PLAIN || vendor == PAIRS)
+            g->traits = NULL;
     }
 }
 
@@ -232,7 +347,57 @@ int main(int argc, char **argv)
     req.asks = uneven;
     rc |= measure("uneven, refused after a search", &c, &req, NULL);
 
+    static const struct {
+        const char *name;
+        uint16_t vendor;
+        struct score_ask ask;
+        bool aware;
+    } kinds[] = {
+        {"plain", PLAIN, {.count = 1, .mem_mib = 2000, .cores_pct = 10}, false},
+        {"plain, four", PLAIN, {.count = 4, .mem_mib = 2000, .cores_pct = 10}, false},
+        {"pairs, one, not asked for", PAIRS, {.count = 1, .mem_mib = 2000, .cores_pct = 10}, false},
+        {"pairs, one", PAIRS, {.count = 1, .mem_mib = 2000, .cores_pct = 10}, true},
+        {"pairs, four", PAIRS, {.count = 4, .mem_mib = 2000, .cores_pct = 10}, true},
+        {"zones, one", ZONES, {.count = 1, .mem_mib = 2000, .cores_pct = 10}, false},
+        {"zones, three", ZONES, {.count = 3, .mem_mib = 2000, .cores_pct = 10}, false},
+        {"zones that fit, one", ZONES_FIT, {.count = 1, .mem_mib = 2000, .cores_pct = 10}, false},
+        {"zones that fit, two whole",
+         ZONES_FIT,
+         {.count = 2, .mem_pct = 100, .cores_pct = 100},
+         false},
+        {"modules, two", MODULES, {.count = 2, .mem_pct = 100, .cores_pct = 100}, false},
+        {"wings, one", WINGS, {.count = 1, .mem_pct = 100, .cores_pct = 100}, false},
+        {"wings, four", WINGS, {.count = 4, .mem_pct = 100, .cores_pct = 100}, false},
+        {"blocks, four", BLOCKS, {.count = 4, .mem_pct = 100, .cores_pct = 100}, false},
+        {"bits, one", BITS, {.count = 1, .cores_pct = 1}, false},
+        {"units, one", UNITS, {.count = 1, .mem_mib = 2000, .cores_pct = 10}, false},
+        {"slices beside shares, one",
+         SLICES,
+         {.count = 1, .mem_mib = 2000, .cores_pct = 10},
+         false},
+        {"slices beside shares, four",
+         SLICES,
+         {.count = 4, .mem_mib = 2000, .cores_pct = 10},
+         false},
+        {"profiles, one", PROFILES, {.count = 1, .mem_mib = 15000, .cores_pct = 10}, false},
+        {"profiles, two", PROFILES, {.count = 2, .mem_mib = 15000, .cores_pct = 10}, false},
+    };
+    req = base;
+    req.vendors_n = KINDS;
+    req.steps = apps;
+    req.containers_n = 1;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        struct score_ask ask = kinds[i].ask;
+        ask.vendor = kinds[i].vendor;
+        req.asks = &ask;
+        req.policy.topology_aware = kinds[i].aware;
+        fill(&c, 250);
+        turn_into(&c, kinds[i].vendor);
+        rc |= measure(kinds[i].name, &c, &req, NULL);
+    }
+
     free(none);
+    free(c.traits);
     free(c.devices);
     free(c.groups);
     free(c.nodes);
