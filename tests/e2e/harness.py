@@ -213,7 +213,10 @@ class World:
     def phase(self, name, *phases, seconds=20):
         def reached():
             pod = self.now(name)
-            return pod and pod["status"].get("phase") in phases and pod
+            phase = pod and pod["status"].get("phase")
+            expect(phase in phases or phase not in ("Failed", "Succeeded"), "pod %s should be %s and is for good: %s%s", name,
+                   "/".join(phases), phase, self.why(name))
+            return phase in phases and pod
         return self.wait(reached, seconds, lambda: "pod %s %s%s" % (name, "/".join(phases), self.why(name)))
 
     def running(self, *names, seconds=20):

@@ -7,7 +7,6 @@ their totals; this asks whether a plugin that follows the contract can work.
 """
 
 import calendar
-import json
 import re
 import time
 
@@ -85,7 +84,7 @@ def check_bound_pod(pod, at):
     for key in notes:
         if key not in mine and (key in rows.DECIDED or re.match(r"hami\.io/.*-devices-(to-allocate|allocated)\Z", key)):
             wrong.append("key of a vendor without devices: %s" % key)
-    if MIG in notes and (rows.NVIDIA not in rows.asked(pod) or not json.loads(notes[MIG])):
+    if MIG in notes and (rows.NVIDIA not in rows.asked(pod) or notes[MIG] in ("", "[]")):
         wrong.append("%s on a pod without MIG" % MIG)
     return wrong
 

@@ -169,6 +169,12 @@ def by_template(row, container, pod):
     return wish and wish._replace(cores=(wish.cores or 0) if soft else 0)
 
 
+def in_percent_of_units(row, container, pod):
+    """vendors-b.md 5e; the card tells how many units that is (of_units)."""
+    wish = plainly(row, container, pod)
+    return wish and wish._replace(cores=None, percent=wish.cores)
+
+
 def in_gib_or_bytes(row, container, pod):
     """vendors-b.md 1e; pods of class online take no cores."""
     wish = plainly(row, container, pod)
@@ -269,7 +275,7 @@ def of_whole(_wish, memory, cores, card, _pod, _container):
 def of_units(wish, memory, cores, card, _pod, _container):
     """vendors-b.md 5g: percent become compute units of the card."""
     return [("memory", memory, wish.memory or card.memory),
-            ("units", cores, min(max(card.cores * wish.cores // 100, 1), card.cores))]
+            ("units", cores, min(max(card.cores * wish.percent // 100, 1), card.cores))]
 
 
 def of_nothing(_wish, memory, cores, _card, _pod, _container):
@@ -411,7 +417,8 @@ ROWS = (
         amounts=of_mask, no_memory=True,
         extra=("AWS_NEURON_IDS", "NEURON_ALLOC_TIME", "NEURON_ALLOCATED", "aws.amazon.com/predicate-node")),
     Row("AMD", "amd.com/gpu", from_json("hami.io/node-amd-register"), **pair("amd"), memory="amd.com/gpumem",
-        cores="amd.com/gpucores", default_cores=100, word="AMD [A-Za-z0-9 ._-]+", lock=NODE_LOCK, amounts=of_units),
+        cores="amd.com/gpucores", default_cores=100, word="AMD [A-Za-z0-9 ._-]+", lock=NODE_LOCK,
+        wish=in_percent_of_units, amounts=of_units),
     Row("Vastai", "vastaitech.com/va", from_json("hami.io/node-va-register", "AIC", cores=100), **pair("Vastai"),
         lock=NODE_LOCK, no_memory=True, amounts=of_nothing),
     Row("Biren", "birentech.com/gpu", from_json("hami.io/node-biren-register", cores=100), **pair("Biren"), lock=NODE_LOCK,

@@ -6,6 +6,7 @@ reader.py and protocol.py has a row here that breaks it.
 
 import copy
 import json
+import random
 import re
 import threading
 import time
@@ -18,7 +19,9 @@ import kube
 import makers
 import protocol
 import reader
+import rows
 import stories_load
+import stories_vendors as vendors
 
 NOW = int(time.time())
 
@@ -309,6 +312,286 @@ class Codec(unittest.TestCase):
             self.assertEqual(want, fakeplugin.count_needed({"spec": {"initContainers": init, "containers": app}}))
 
 
+def maker_node(rv, name, *sets, lock=None, labels=None, kind="ADDED"):
+    """A node with cards of any maker, as its plugins and its kubelet describe it."""
+    node = fakeplugin.Node(name, [], sets=sets, labels=labels)
+    obj = node.object()
+    obj["metadata"].update(uid="node-" + name, resourceVersion=str(rv), annotations={**node.register(), **(lock or {})})
+    return reader.Event(rv, "node", kind, obj, NOW)
+
+
+def maker_pod(rv, name, node, notes, *containers, init=(), kind="MODIFIED", phase="Pending", step="allocating", labels=True):
+    notes = {**notes, protocol.NODE_KEY: node, protocol.TIME_KEY: str(NOW), protocol.BIND_TIME: str(NOW), protocol.BIND_PHASE: step}
+    obj = harness.pod_object(name, *containers, init=init, notes=notes, labels={protocol.NODE_KEY: node} if labels else {})
+    obj["metadata"].update(uid="uid-" + name, resourceVersion=str(rv))
+    obj["spec"]["nodeName"] = node
+    obj["status"] = {"phase": phase}
+    return reader.Event(rv, "pod", kind, obj, NOW)
+
+
+def ask(name="main", **amounts):
+    """A container by short names of resources."""
+    return vendors.container(name, {SHORT[k]: v for k, v in amounts.items()})
+
+
+SHORT = {"gpu": "nvidia.com/gpu", "gpumem": "nvidia.com/gpumem", "npu": "huawei.com/Ascend910B3", "npumem": "huawei.com/Ascend910B3-memory",
+         "npucore": "huawei.com/Ascend910B3-core", "c": "huawei.com/Ascend910C", "cmem": "huawei.com/Ascend910C-memory",
+         "mlu": "cambricon.com/vmlu", "mlumem": "cambricon.com/mlu.smlu.vmemory", "mlucore": "cambricon.com/mlu.smlu.vcore",
+         "dcu": "hygon.com/dcunum", "dcumem": "hygon.com/dcumem", "dcucores": "hygon.com/dcucores", "moore": "mthreads.com/vgpu",
+         "mooremem": "mthreads.com/sgpu-memory", "moorecore": "mthreads.com/sgpu-core", "bi": "iluvatar.ai/BI-V150-vgpu",
+         "bimem": "iluvatar.ai/BI-V150.vMem", "bicore": "iluvatar.ai/BI-V150.vCore", "metax": "metax-tech.com/gpu",
+         "sgpu": "metax-tech.com/sgpu", "sgpumem": "metax-tech.com/vmemory", "sgpucore": "metax-tech.com/vcore", "gcu": "enflame.com/gcu",
+         "drs": "enflame.com/drs-gcu", "drsmem": "enflame.com/gcu-memory", "drscore": "enflame.com/gcu-core", "xpu": "kunlunxin.com/xpu",
+         "vxpu": "kunlunxin.com/vxpu", "vxpumem": "kunlunxin.com/vxpu-memory", "neuron": "aws.amazon.com/neuron",
+         "cores": "aws.amazon.com/neuroncore", "amd": "amd.com/gpu", "amdmem": "amd.com/gpumem", "amdcore": "amd.com/gpucores",
+         "va": "vastaitech.com/va", "biren": "birentech.com/gpu"}
+
+NS = "1785578400000000000"
+SOFT = {"huawei.com/vnpu-mode": "hami-core"}
+
+
+def lists(maker, text, **more):
+    """The two lists, or the one, of a maker, and what else is on the pod; `__` in a name stands for '/'."""
+    m = makers.MAKERS[maker]
+    out = {m.allocated: text, **{k.replace("__", "/"): v for k, v in more.items()}}
+    return {**out, m.waiting: text} if m.waiting else out
+
+
+def objects(key, text, objs, **more):
+    return lists(key, text, **more, **{"huawei.com/" + key: objs, "predicate-time": "1785578400"})
+
+
+def assigned(text, **more):
+    first = {"assigned": "false", "assigned-time": NS, "assigned-index": "0", "assigned-id": "0", "assigned-minor": "0", "request-size": "4"}
+    out = lists("Enflame", text, **{"enflame.com/gcu-" + k: v for k, v in first.items()})
+    out["assigned-containers"] = '{"main":{"allocated":false,"request":4,"profileID":"9","profileName":"4g.24gb"}}'
+    return {**out, **more}
+
+
+def neuron(text, ids, kind="aws.amazon.com/neuroncore"):
+    out = lists("AWSNeuron", text, AWS_NEURON_IDS=ids, NEURON_ALLOC_TIME=NS, NEURON_ALLOCATED="false", aws__amazon=None)
+    out.pop("aws/amazon")
+    out["aws.amazon.com/predicate-node"] = "n1"
+    return {**out, "NEURON_RESOURCE_TYPE": kind} if kind else out
+
+
+def moore(text, index):
+    return {**lists("Mthreads", text), "mthreads.com/gpu-index": index, "mthreads.com/predicate-time": NS, "mthreads.com/predicate-node": "n1"}
+
+
+def sgpu(text, by_container, **more):
+    return {**lists("Metax-SGPU", text), "metax-tech.com/gpu-devices-allocated": by_container, "metax-tech.com/predicate-time": NS,
+            "metax-tech.com/sgpu-qos-policy": "best-effort", **more}
+
+
+def mig(text, *places):
+    entries = [dict(zip(makers.MIG_FIELDS, (0, i, "G-0", p, {"start": s, "size": n}))) for i, (p, s, n) in enumerate(places)]
+    return lists("NVIDIA", text, **{makers.MIG: makers.compact(entries)})
+
+
+CARDS = {
+    "NVIDIA": vendors.cards("G", 1, model="NVIDIA A100", memory=40960, mode="mig", slots=7, migProfiles=vendors.MIG_PROFILES),
+    "Ascend910B3": vendors.cards("A", 8, model="Ascend910B3", memory=65536, cores=20, slots=4, custominfo=vendors.network),
+    "Ascend910C": vendors.cards("C", 4, model="Ascend910C", memory=65536, cores=20, slots=4, custominfo=lambda i: {"NetworkID": 0}),
+    "MLU": vendors.cards("n1-cambricon-mlu", 4, model="MLU"), "DCU": vendors.cards("D", 2, model="DCU-K100_AI", memory=65520, slots=4),
+    "Mthreads": vendors.cards("n1-mthreads", 8, memory=49152, cores=16), "BI-V150": vendors.cards("B", 2, model="BI-V150", memory=32768, slots=10),
+    "Metax-GPU": vendors.cards("n1-metax", 8, memory=65536), "Metax-SGPU": vendors.cards("S", 2, model="MXC500", memory=65536, slots=16),
+    "GCU": vendors.cards("n1-GCU", 4, memory=100), "Enflame": vendors.cards("n1-enflame-drs", 1, memory=36864, slots=6, profiles=vendors.DRS_PROFILES),
+    "kunlun": vendors.cards("n1-kunlun", 8, memory=98304), "XPU": vendors.cards("xpu", 4, model="XPU", memory=98304, slots=4),
+    "AWSNeuron": vendors.cards("n1-AWSNeuron", 16, memory=0, cores=3, units=2),
+    "AMD": vendors.cards("card", 2, model="AMD Instinct MI300X VF", memory=196608, cores=304, slots=8),
+    "Vastai": vendors.cards("d", 8, model="Vastai", memory=16384, slots=1, custominfo=vendors.die),
+    "Biren": vendors.cards("b", 4, model="Biren", memory=65536, slots=1),
+}
+
+# The contract's own worked examples (and where it has none, one by its rules): maker, containers, annotations.
+EXAMPLES = (
+    ("NVIDIA", [ask(gpu=2, gpumem=9000)], mig("G-0,NVIDIA,9984,29:G-0,NVIDIA,9984,29:;", ("2g.10gb", 2, 2), ("2g.10gb", 4, 2))),
+    ("Ascend910B3", [ask(npu=1, npumem=16384)], objects("Ascend910B3", "A-1,Ascend910B3,16384,0:;", '[{"UUID":"A-1","temp":"vir05_1c_16g","memory":16384}]')),
+    ("Ascend910C", [ask(c=2, cmem=65536)], objects("Ascend910C", "C-1,Ascend910C,65536,0:C-0,Ascend910C,65536,0:;",
+                                                    '[{"UUID":"C-1","memory":65536},{"UUID":"C-0","memory":65536}]')),
+    ("MLU", [vendors.container("x"), ask(mlu=1, mlumem=20, mlucore=10)],
+     lists("MLU", ";n1-cambricon-mlu-3,MLU,5120,10:;", CAMBRICON_DSMLU_ASSIGNED="false", CAMBRICON_DSMLU_PROFILE="3_10_20")),
+    ("DCU", [ask(dcu=1, dcumem=2000, dcucores=60)], lists("DCU", "D-1,DCU,2000,60:;")),
+    ("Mthreads", [ask(moore=2, mooremem=192, moorecore=32)], moore("n1-mthreads-7,Mthreads,49152,16:n1-mthreads-6,Mthreads,49152,16:;", "7,6")),
+    ("BI-V150", [ask(bi=1, bimem=64, bicore=50)], lists("BI-V150", "B-1,BI-V150,16384,50:;")),
+    ("Metax-GPU", [ask(metax=2)], lists("Metax-GPU", "n1-metax-7,Metax-GPU,65536,100:n1-metax-6,Metax-GPU,65536,100:;")),
+    ("Metax-SGPU", [vendors.container("x"), ask(sgpu=1, sgpumem="4", sgpucore=60)],
+     sgpu(";S-1,Metax-SGPU,4096,60:;", '[[],[{"uuid":"S-1","compute":60,"vRam":4096}]]')),
+    ("GCU", [ask(gcu=1)], lists("GCU", "n1-GCU-3,GCU,100,100:;")),
+    ("Enflame", [ask(drs=4)], assigned("n1-enflame-drs-0,Enflame,24576,67:;")),
+    ("kunlun", [ask(xpu=2)], lists("kunlun", "n1-kunlun-0,kunlun,98304,100:n1-kunlun-1,kunlun,98304,100:;", BAIDU_COM_DEVICE_IDX="0,1")),
+    ("XPU", [ask(vxpu=1, vxpumem=49152)], lists("XPU", "xpu-3,XPU,49152,50:;")),
+    ("AWSNeuron", [ask(cores=1)], neuron("n1-AWSNeuron-15,AWSNeuron,0,2:;", "31")),
+    ("AMD", [ask(amd=1, amdmem=32768, amdcore=40)], lists("AMD", "card-1,AMD Instinct MI300X VF,32768,121:;")),
+    ("Vastai", [ask(va=2)], lists("Vastai", "d-7,Vastai,0,0:d-6,Vastai,0,0:;")),
+    ("Biren", [ask(biren=2)], lists("Biren", "b-3,Biren,0,0:b-2,Biren,0,0:;")),
+)
+
+
+class Makers(unittest.TestCase):
+    """Both readings of every maker's texts: the plugin's and the judge's."""
+
+    def complaints(self, maker, containers, notes, text=None):
+        """What the plugin, the reader and the protocol say of a pod bound with these annotations."""
+        m, known = makers.MAKERS[maker], CARDS[maker]
+        pod = maker_pod(3, "a", "n1", notes, *containers)
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(NOW))
+        node = maker_node(1, "n1", (maker, known), lock={makers.SHARED_LOCK: stamp + ",e2e,a", makers.CLOCK_LOCK: stamp})
+        try:
+            slots = makers.decode(notes[m.allocated])[:len(containers)]
+            plugin = [w for s in slots for d in s for w in m.entry_problems(d, known, bool(notes.get("huawei.com/vnpu-mode")))]
+            if m.reads and not plugin:
+                plugin = m.reads(m, pod.obj, slots, known, "n1")
+        except (KeyError, IndexError, ValueError) as e:
+            plugin = [repr(e)]
+        return plugin, reader.over_total([node, pod]), protocol.check_history([node, pod])
+
+    def test_examples(self):
+        for maker, containers, notes in EXAMPLES:
+            with self.subTest(maker):
+                self.assertEqual(([], [], []), self.complaints(maker, containers, notes))
+
+    def test_every_text_counts(self):
+        """Each annotation of each example: changed, the plugin or a judge objects; absent, the protocol does."""
+        free = ("metax-tech.com/sgpu-qos-policy",)
+        for maker, containers, notes in EXAMPLES:
+            for key, text in notes.items():
+                if key in free:
+                    continue
+                with self.subTest(maker=maker, key=key):
+                    less = {k: v for k, v in notes.items() if k != key}
+                    self.assertTrue(any(self.complaints(maker, containers, less)), "absent")
+                    for at, digit in enumerate(text):
+                        if digit.isdigit() and not key.endswith("time") and "TIME" not in key:
+                            other = text[:at] + str((int(digit) + 1) % 10) + text[at + 1:]
+                            self.assertTrue(any(self.complaints(maker, containers, {**notes, key: other})), other)
+                    self.assertTrue(any(self.complaints(maker, containers, {**notes, key: text + "x"})), text + "x")
+
+    def test_planted(self):
+        """One thing wrong each, and who must say so: (maker, containers, annotations, pattern)."""
+        for maker, containers, notes, pattern in (
+                ("Ascend910B3", [ask(npu=1, npumem=16384)], objects("Ascend910B3", "A-1,Ascend910B3,16384,0:;",
+                                                                   '[{"UUID":"A-1","temp":"vir10_3c_32g","memory":16384}]'), "vir10"),
+                ("Ascend910B3", [ask(npu=1, npumem=20000)], objects("Ascend910B3", "A-1,Ascend910B3,20000,0:;", '[{"UUID":"A-1","memory":20000}]'), "no template"),
+                ("Ascend910C", [ask(c=2, cmem=65536)], objects("Ascend910C", "C-1,Ascend910C,65536,0:C-2,Ascend910C,65536,0:;",
+                                                              '[{"UUID":"C-1","memory":65536},{"UUID":"C-2","memory":65536}]'), "torn modules"),
+                ("AMD", [ask(amd=1, amdmem=32768, amdcore=40)], lists("AMD", "card-1,AMD,32768,121:;"), "type of card-1|bad entry"),
+                ("AMD", [ask(amd=1, amdmem=32768, amdcore=40)], lists("AMD", "card-1,AMD Instinct MI300X VF,32768,40:;"), "units"),
+                ("Enflame", [ask(drs=4)], assigned("n1-enflame-drs-0,Enflame,12288,34:;"), "24576"),
+                ("Enflame", [ask(drsmem=11000, drscore=30)], assigned("n1-enflame-drs-0,Enflame,24576,67:;"), "should be 12288"),
+                ("AWSNeuron", [ask(cores=1)], neuron("n1-AWSNeuron-15,AWSNeuron,0,3:;", "30,31"), "cores of n1-AWSNeuron-15 is 2"),
+                ("AWSNeuron", [ask(neuron=1)], neuron("n1-AWSNeuron-15,AWSNeuron,0,1:;", "15", None), "cores of n1-AWSNeuron-15 is 1"),
+                ("AWSNeuron", [ask(cores=1)], neuron("n1-AWSNeuron-15,AWSNeuron,0,4:;", "30"), "outside the device|a card of 0 and 3"),
+                ("Mthreads", [ask(moore=2, mooremem=192, moorecore=32)], moore("n1-mthreads-7,Mthreads,98304,16:n1-mthreads-6,Mthreads,98304,16:;", "7,6"), "49152"),
+                ("NVIDIA", [ask(gpu=1, gpumem=9000)], mig("G-0,NVIDIA,9984,29:;", ("2g.10gb", 1, 2)), "cannot be placed"),
+                ("NVIDIA", [ask(gpu=1, gpumem=9000)], mig("G-0,NVIDIA,4864,15:;", ("1g.5gb", 1, 1)), "room for the ask"),
+                ("NVIDIA", [ask(gpu=1, gpumem=9000)], lists("NVIDIA", "G-0,NVIDIA,9000,0:;"), "for slices of MIG cards"),
+                ("NVIDIA", [ask(gpu=2, gpumem=9000)], mig("G-0,NVIDIA,9984,29:G-0,NVIDIA,9984,29:;", ("2g.10gb", 2, 2), ("2g.10gb", 2, 2)), "twice|given"),
+                ("Metax-SGPU", [ask(sgpu=1, sgpumem="4")], sgpu("S-1,Metax-SGPU,4096,60:;", '[[{"uuid":"S-1","compute":60,"vRam":4096}]]'), "asks for 100 %"),
+                ("Vastai", [ask(va=1)], lists("Vastai", "d-7,Vastai,16384,0:;"), "memory of d-7"),
+                ("Vastai", [ask(va=2)], lists("Vastai", "d-7,Vastai,0,0:d-7,Vastai,0,0:;"), "one card twice"),
+                ("kunlun", [ask(xpu=1)], lists("kunlun", "n1-kunlun-0,kunlun,24576,25:;", BAIDU_COM_DEVICE_IDX="0"), "memory of n1-kunlun-0"),
+                ("XPU", [ask(vxpu=1, vxpumem=49152)], lists("XPU", "xpu-3,XPU,24576,25:;"), "49152"),
+                ("DCU", [ask(dcu=1)], {**lists("DCU", "D-1,DCU,65520,100:;"), "predicate-time": "1"}, "vendor without devices"),
+                ("DCU", [ask(dcu=1)], lists("DCU", "D-1,DCU,65520,0:;"), "asks for 100 %")):
+            with self.subTest(maker=maker, pattern=pattern):
+                found = [w for part in self.complaints(maker, containers, notes) for w in part]
+                self.assertTrue(any(re.search(pattern, w) for w in found), found)
+
+    def test_two_pods(self):
+        """What only together is wrong: (maker, first pod, second pod, pattern), pods as (containers, annotations)."""
+        def cores(mask, ids):
+            return [ask(cores=1)], neuron("n1-AWSNeuron-1,AWSNeuron,0,%d:;" % mask, ids)
+
+        def vxpu(memory, cores_):
+            return [ask(vxpu=1, vxpumem=memory)], lists("XPU", "xpu-0,XPU,%d,%d:;" % (memory, cores_))
+
+        def share(policy="best-effort", **more):
+            return [ask(sgpu=1, sgpumem="4", sgpucore=10)], sgpu("S-0,Metax-SGPU,4096,10:;", '[[{"uuid":"S-0","compute":10,"vRam":4096}]]',
+                                                                **{"metax-tech.com/sgpu-qos-policy": policy}, **more)
+
+        def slice_(start):
+            return [ask(gpu=1, gpumem=4000)], mig("G-0,NVIDIA,4864,15:;", ("1g.5gb", start, 1))
+        dcu = [ask(dcu=1)], lists("DCU", "D-1,DCU,65520,100:;")
+        xpu = [ask(xpu=1)], lists("kunlun", "n1-kunlun-0,kunlun,98304,100:;", BAIDU_COM_DEVICE_IDX="0")
+        online = {"metax-tech.com/sgpu-app-class": "online"}
+        for maker, one, two, pattern in (
+                ("AWSNeuron", cores(1, "2"), cores(2, "3"), None), ("AWSNeuron", cores(1, "2"), cores(1, "2"), "bits 0x1 are given twice"),
+                ("XPU", vxpu(24576, 25), vxpu(24576, 25), None), ("XPU", vxpu(24576, 25), vxpu(49152, 50), "different sizes"),
+                ("Metax-SGPU", share(), share(), None), ("Metax-SGPU", share(), share("fixed-share"), "QoS policies"),
+                ("Metax-SGPU", share(), share(**online), "classes"),
+                ("NVIDIA", slice_(6), slice_(5), None), ("NVIDIA", slice_(6), slice_(6), "bits 0x40 are given twice"),
+                ("DCU", dcu, dcu, "over its memory"), ("kunlun", xpu, xpu, "held whole and shared")):
+            with self.subTest(maker=maker, pattern=pattern):
+                events = [maker_node(1, "n1", (maker, CARDS[maker]))]
+                events += [maker_pod(2 + i, "p%d" % i, "n1", notes, *containers) for i, (containers, notes) in enumerate((one, two))]
+                found = reader.over_total(events)
+                if pattern is None:
+                    self.assertEqual([], found)
+                else:
+                    self.assertTrue(any(re.search(pattern, w) for w in found), found)
+
+    def test_containers_of_one_pod(self):
+        notes = neuron("n1-AWSNeuron-1,AWSNeuron,0,1:;n1-AWSNeuron-1,AWSNeuron,0,1:;", "2,2")
+        wrong = reader.over_total([maker_node(1, "n1", ("AWSNeuron", CARDS["AWSNeuron"])),
+                                   maker_pod(2, "a", "n1", notes, ask("a", cores=1), ask("b", cores=1))])
+        self.assertTrue(any("given to two containers" in w for w in wrong), wrong)
+
+    def test_slices_are_shares(self):
+        """Slices are counted as what they are, not one by one; percents that were rounded up may be more than 100."""
+        def slices(name, rv, size, profile, memory, percent):
+            note = '{"main":{"allocated":false,"request":%d,"profileID":"1","profileName":"%s"}}' % (size, profile)
+            return maker_pod(rv, name, "n1", assigned("n1-enflame-drs-0,Enflame,%d,%d:;" % (memory, percent), **{"assigned-containers": note}), ask(drs=size))
+        node = maker_node(1, "n1", ("Enflame", CARDS["Enflame"]))
+        self.assertEqual([], reader.over_total([node] + [slices("p%d" % i, 2 + i, 1, "1g.5gb", 5120, 17) for i in range(6)]))
+        wrong = reader.over_total([node] + [slices("p%d" % i, 2 + i, 4, "4g.24gb", 24576, 67) for i in range(2)])
+        self.assertTrue(any("over its shares" in w for w in wrong), wrong)
+
+    def test_locks(self):
+        """Which lock a maker's pods need at Binding."""
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(NOW))
+        for maker, containers, notes in EXAMPLES:
+            m = makers.MAKERS[maker]
+            for lock, needed in (({}, bool(m.lock) and m.habit == "list" or maker == "MLU"), ({makers.SHARED_LOCK: stamp + ",e2e,a"}, maker == "MLU"),
+                                 ({makers.CLOCK_LOCK: stamp}, m.habit == "list")):
+                with self.subTest(maker=maker, lock=lock):
+                    wrong = protocol.check_history([maker_node(1, "n1", (maker, CARDS[maker]), lock=lock), maker_pod(2, "a", "n1", notes, *containers)])
+                    self.assertEqual(needed, any("no lock" in w for w in wrong), wrong)
+
+    def test_locks_left(self):
+        node = maker_node(1, "n1", lock={makers.CLOCK_LOCK: "x", makers.SHARED_LOCK: "y"}).obj
+        self.assertEqual(2, len(protocol.locks_left([node])))
+
+    def test_registrations(self):
+        """What the plugins write is what the contract's examples look like, and the judge reads the same cards from it."""
+        rng = random.Random(1)
+        self.assertEqual({"hami.io/node-dcu-register": "D-0,4,65520,100,DCU-K100_AI,0,true,0,hami-core:D-1,4,65520,100,DCU-K100_AI,0,true,1,hami-core:"},
+                         makers.MAKERS["DCU"].write(CARDS["DCU"], 10, rng))
+        self.assertEqual('{"devices":[{"index":"0","minor":"0","capacity":6}],"profiles":{"1g.5gb":"7","2g.12gb":"8","4g.24gb":"9","6g.36gb":"5"}}',
+                         makers.MAKERS["Enflame"].write(CARDS["Enflame"], 10, rng)["enflame.com/gcu-drs-capacity"])
+        self.assertEqual({"aws.amazon.com/neuron": 16, "aws.amazon.com/neuroncore": 32}, makers.MAKERS["AWSNeuron"].offers(CARDS["AWSNeuron"], 10))
+        self.assertEqual({"cambricon.com/vmlu": 80, "cambricon.com/mlu.smlu.vcore": 400, "cambricon.com/mlu.smlu.vmemory": 384},
+                         makers.MAKERS["MLU"].offers(CARDS["MLU"], 10))
+        for maker, known in CARDS.items():
+            with self.subTest(maker):
+                got = rows.cards_of(maker_node(1, "n1", (maker, known)).obj)
+                bits = (lambda c: bin(c.cores).count("1")) if maker == "AWSNeuron" else (lambda c: c.cores)
+                self.assertEqual({c.uuid: (c.index, c.memory, bits(c)) for c in known},
+                                 {u: (k.index, k.memory, k.cores) for u, k in got.items()})
+
+    def test_every_maker_has_both_rows(self):
+        """The two tables were written apart; what they have in common must be the same."""
+        judged = {r.name: r for r in rows.ROWS}
+        self.assertEqual(set(makers.MAKERS), set(judged))
+        for name, m in makers.MAKERS.items():
+            row = judged[name]
+            self.assertEqual((m.allocated, m.waiting, m.lock), (row.allocated, row.waiting, row.lock), name)
+            self.assertIn(row.count, m.calls, name)
+        self.assertEqual(set(CARDS) | {"Ascend310P", "MR-V100"}, set(judged))
+        self.assertLessEqual(set(rows.ASKING) - {"enflame.com/gcu-memory", "enflame.com/gcu-core"}, set(cluster.ALL_RESOURCES))
+
+
 class StubApi:
     """Pods and nodes in memory behind the few calls that the plugin makes; keeps the verbs in order."""
 
@@ -403,6 +686,71 @@ class Plugin(unittest.TestCase):
             self.assertEqual("Failed", self.pod["status"]["phase"])
             self.assertEqual(phase, self.pod["metadata"]["annotations"][fakeplugin.BIND_PHASE])
             self.assertEqual(locked, fakeplugin.LOCK in self.node["metadata"]["annotations"])
+
+
+class MakersPlugins(unittest.TestCase):
+    """The habits of the makers' plugins on a stub."""
+
+    def admit(self, sets, notes, *containers, lock=True, init=()):
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(NOW))
+        lock = {makers.SHARED_LOCK: stamp + ",e2e,a", makers.CLOCK_LOCK: stamp} if lock else {}
+        pod = maker_pod(3, "a", "n1", notes, *containers, init=init).obj
+        self.api = StubApi(pod, maker_node(1, "n1", *sets, lock=lock).obj)
+        plugin = fakeplugin.FakePlugin(self.api)
+        node = plugin.nodes["n1"] = fakeplugin.Node("n1", [], sets=sets)
+        plugin._admit(node, pod)
+        plugin.stop()
+        self.pod = self.api.objects[kube.pod_path("e2e", "a")]
+        self.notes = self.pod["metadata"]["annotations"]
+        self.node = self.api.objects[kube.node_path("n1")]["metadata"]["annotations"]
+        return plugin.violations
+
+    def test_examples(self):
+        """Each maker's example is served: running, lists emptied by those who do that, marks set, own locks gone."""
+        for maker, containers, notes in EXAMPLES:
+            m = makers.MAKERS[maker]
+            with self.subTest(maker):
+                self.assertEqual([], self.admit([(maker, CARDS[maker])], notes, *containers))
+                self.assertEqual("Running", self.pod["status"]["phase"])
+                if m.waiting:
+                    self.assertEqual(m.habit != "list", "," in self.notes[m.waiting])
+                self.assertEqual("success" if m.habit == "list" else "allocating", self.notes[protocol.BIND_PHASE])
+                self.assertEqual(m.habit != "list", makers.SHARED_LOCK in self.node)
+                self.assertEqual(maker != "MLU", makers.CLOCK_LOCK in self.node)
+                if m.mark:
+                    self.assertEqual("true", self.notes[m.mark])
+
+    def test_unlocks_after_the_first_container(self):
+        """node-side.md 7: the second container is found by the search."""
+        text = "A-1,Ascend910B3,16384,0:;"
+        notes = objects("Ascend910B3", text * 2, '[{"UUID":"A-1","temp":"vir05_1c_16g","memory":16384},{"UUID":"A-1","temp":"vir05_1c_16g","memory":16384}]')
+        self.assertEqual([], self.admit([("Ascend910B3", CARDS["Ascend910B3"])], notes, ask("a", npu=1, npumem=16384), ask("b", npu=1, npumem=16384)))
+        self.assertEqual(1, sum(c == "PATCH nodes " + makers.SHARED_LOCK for c in self.api.calls))
+        self.assertEqual(2, sum(c == "PATCH pods " + protocol.BIND_PHASE for c in self.api.calls))
+        self.assertEqual(";;;;", self.notes["hami.io/Ascend910B3-devices-to-allocate"])
+
+    def test_two_makers(self):
+        """node-side.md 6 H: the first to finish unlocks, the second searches."""
+        notes = {**lists("DCU", "D-1,DCU,2000,60:;"), **lists("BI-V150", "B-1,BI-V150,16384,50:;")}
+        both = ask(dcu=1, dcumem=2000, dcucores=60, bi=1, bimem=64, bicore=50)
+        self.assertEqual([], self.admit([(m, CARDS[m]) for m in ("DCU", "BI-V150")], notes, both))
+        self.assertEqual((";;", ";;"), (self.notes["hami.io/dcu-devices-to-allocate"], self.notes["hami.io/BI-V150-devices-to-allocate"]))
+
+    def test_slices_are_made(self):
+        self.assertEqual([], self.admit([("NVIDIA", CARDS["NVIDIA"])], mig("G-0,NVIDIA,9984,29:;", ("2g.10gb", 0, 2)), ask(gpu=1, gpumem=9000)))
+        made = json.loads(self.notes[makers.MIG])
+        self.assertEqual((0, 0), (made[0]["gpuInstanceID"], made[0]["computeInstanceID"]))
+
+    def test_led_astray(self):
+        for pattern, maker, containers, notes, lock in (
+                ("without the lock " + makers.CLOCK_LOCK, *EXAMPLES[3], False), ("without a lock", *EXAMPLES[4], False),
+                ("no hami.io/kunlun-allocated", "kunlun", [ask(xpu=1)], {}, True),
+                ("gave 2 ids", "Biren", [ask(biren=2)], lists("Biren", "b-1,Biren,0,0:;"), True),
+                ("none of this node's", "Vastai", [ask(va=1)], lists("Vastai", "e-1,Vastai,0,0:;"), True),
+                ("device ids of vastaitech.com/va left", "Vastai", [ask(va=9)], lists("Vastai", "d-1,Vastai,0,0:;"), True)):
+            with self.subTest(pattern):
+                violations = self.admit([(maker, CARDS[maker])], notes, *containers, lock=lock)
+                self.assertTrue(any(pattern in v for v in violations), violations)
 
 
 class Parsing(unittest.TestCase):

@@ -71,7 +71,7 @@ class Case:
 
     def run(self, w):
         part = self.pod(w, "part", self.part)
-        w.running(part, seconds=40)
+        w.running(part, seconds=30)
         expect(re.match(self.text + r"\Z", self.listed(w, part)), "%s: allocated %r, wanted %s", part, self.listed(w, part), self.text)
         notes = kube.annotations(w.now(part))
         for key, pattern in self.says.items():
@@ -80,13 +80,13 @@ class Case:
             expect(self.groups(self.indices(w, part)), "%s: cards %s do not belong together", part, self.indices(w, part))
         # The whole node: not beside the part; as soon as it is gone; and again when that has ended.
         one = self.pod(w, "full-1", self.full)
-        w.refused(one, seconds=40)
+        w.refused(one, seconds=30)
         w.end(part)
-        w.running(one, seconds=40)
+        w.running(one, seconds=30)
         two = self.pod(w, "full-2", self.full)
-        w.refused(two, seconds=40)
+        w.refused(two, seconds=30)
         w.end(one)
-        w.running(two, seconds=40)
+        w.running(two, seconds=30)
         w.end(two)
         w.phase(two, "Succeeded")
         if self.more:
@@ -99,7 +99,7 @@ class Case:
 def soft_split(w, case):
     """A pod for a soft split is not put on a node that only splits hard."""
     w.pod("soft-on-hard", container(limits=case.part), notes=case.notes, scheduler=None, spec={"nodeSelector": {LABEL: "ascend-hard"}})
-    message = w.refused("soft-on-hard", seconds=40)
+    message = w.refused("soft-on-hard", seconds=30)
     expect("ModeNotFit" in message, "soft-on-hard: %s", message)
     w.delete("soft-on-hard")
 
@@ -119,25 +119,25 @@ def refuses(limits, text, **notes):
 def own_policy(w, case):
     """A card in use under one QoS policy takes nobody of another; the default is written at admission."""
     for i in range(2):
-        w.running(case.pod(w, "best-%d" % i, {**case.part, "metax-tech.com/vmemory": "40"}), seconds=40)
+        w.running(case.pod(w, "best-%d" % i, {**case.part, "metax-tech.com/vmemory": "40"}), seconds=30)
         notes = kube.annotations(w.now("%s-best-%d" % (case.name, i)))
         expect(notes.get(rows.QOS) == "best-effort", "QoS after admission: %s", notes.get(rows.QOS))
     other = case.pod(w, "fixed", case.part | {"metax-tech.com/vcore": "10"}, **{rows.QOS: "fixed-share"})
-    message = w.refused(other, seconds=40)
+    message = w.refused(other, seconds=30)
     expect("CardQosPolicyMismatch" in message, "%s: %s", other, message)
     w.end(case.name + "-best-0")
-    w.running(other, seconds=40)
+    w.running(other, seconds=30)
 
 
 def all_slices(w, case):
     """As many single slices as the card has, though their rounded percents are more than 100; then sizes by spec."""
     names = [case.pod(w, "slice-%d" % i, {"enflame.com/drs-gcu": 1}) for i in range(6)]
-    w.running(*names, seconds=40)
+    w.running(*names, seconds=30)
     for name in names:
         w.end(name)
         w.phase(name, "Succeeded")
     name = case.pod(w, "spec", {"enflame.com/gcu-memory": 11000, "enflame.com/gcu-core": 30})
-    w.running(name, seconds=40)
+    w.running(name, seconds=30)
     expect('"profileName":"2g.12gb"' in kube.annotations(w.now(name))["assigned-containers"], "%s: %s", name,
            kube.annotations(w.now(name))["assigned-containers"])
 
@@ -145,21 +145,21 @@ def all_slices(w, case):
 def both_cores(w, case):
     """Two pods of one core each on the only device that is left: masks 1 and 2."""
     held = case.pod(w, "held", {"aws.amazon.com/neuron": 3})
-    w.running(held, seconds=40)
+    w.running(held, seconds=30)
     names = [case.pod(w, "core-%d" % i, {"aws.amazon.com/neuroncore": 1}) for i in range(2)]
-    w.running(*names, seconds=40)
+    w.running(*names, seconds=30)
     masks = sorted(case.listed(w, n).rsplit(",", 1)[1] for n in names)
     expect(masks == ["1:;", "2:;"], "masks of two cores: %s", masks)
     third = case.pod(w, "core-2", {"aws.amazon.com/neuroncore": 1})
-    w.refused(third, seconds=40)
+    w.refused(third, seconds=30)
     w.end(names[0])
-    w.running(third, seconds=40)
+    w.running(third, seconds=30)
 
 
 def two_slices(w, case):
     """Two slices of one MIG card in one container, at places of their own."""
     name = case.pod(w, "two", {"nvidia.com/gpu": 2, "nvidia.com/gpumem": 9000})
-    w.running(name, seconds=40)
+    w.running(name, seconds=30)
     entries = json.loads(kube.annotations(w.now(name))[makers.MIG])
     starts = [e["placement"]["start"] for e in entries]
     expect(len(set(starts)) == 2 and [e["profile"] for e in entries] == ["2g.10gb"] * 2, "%s: %s", name, entries)
@@ -168,7 +168,7 @@ def two_slices(w, case):
 def same_card(w, case):
     """Containers of one pod are on one card (vendors-a.md 4.7)."""
     w.pod(case.name + "-pair", container("a", limits=case.part), container("b", limits=case.part), scheduler=None, spec=case.here())
-    w.running(case.name + "-pair", seconds=40)
+    w.running(case.name + "-pair", seconds=30)
     cards = set(case.indices(w, case.name + "-pair"))
     expect(len(cards) == 1, "two containers on cards %s", cards)
 
@@ -297,7 +297,7 @@ def two_makers(w):
             ("init-and-sidecar", [container("i", limits=dcu), container("s", restart="Always", limits=gpu)],
              [container("a", limits=dcu), container("b")], {"DCU": d + ";;" + d + ";;", "NVIDIA": ";" + g + ";;;"})):
         w.pod(name, *apps, init=init, scheduler=None, spec=here)
-        w.running(name, seconds=40)
+        w.running(name, seconds=30)
         notes = kube.annotations(w.now(name))
         for maker, key in lists.items():
             expect(notes.get(key) == want.get(maker), "%s: %s is %r, wanted %r", name, key, notes.get(key), want.get(maker))
