@@ -373,7 +373,7 @@ def over_total(history):
             names = sorted(i.name for _, i in on_card.values())
             total = (card.shares, card.memory, card.cores)
             for dimension, have, limit in zip(DIMENSIONS, together, total):
-                if have > limit and not (dimension == "cores" and (limit == 0 or card.row.cores_free)):
+                if have > limit and not (dimension == "cores" and limit == 0):
                     wrong.append("card %s on %s over its %s at rv %d: %d of %d with %s"
                                  % (uuid, item.node, dimension, rv, have, limit, ", ".join(names)))
             if len(on_card) > 1 and (card.row.alone or card.row.whole and total[2] == 100

@@ -64,6 +64,18 @@ def known(row, shares=0, memory=0, cores=0, bits=0, index=0, model="", zone=None
     return Known(row, shares, memory, cores, bits, index, model, zone, mode, profiles or {})
 
 
+def most_cores(slices, free, registered):
+    """Slices' percents are rounded up, so that all of a card's may come to more than it registered: the most they can.
+
+    slices  [(mask, percent)] of every place of every profile; free: mask of what is not taken
+    """
+    best = {0: 0}
+    for mask in sorted(range(free + 1), key=lambda m: bin(m).count("1")) if slices else ():
+        if mask & ~free == 0:
+            best[mask] = max([0] + [best[mask & ~s] + percent for s, percent in slices if s & mask == s])
+    return max(registered, best[free] if slices else 0)
+
+
 def from_json(key, zone=None, cores=None):
     """core.md 2.1: absent members are zero."""
     def cards(row, node):
@@ -73,12 +85,11 @@ def from_json(key, zone=None, cores=None):
         out = {}
         for d in json.loads(text):
             profiles = {p["name"]: p for p in d.get("migProfiles") or []}
-            bits = 0
-            for p in profiles.values():
-                for at in p["placements"]:
-                    bits |= mask_of(at)
-            out[d["id"]] = known(row, d.get("count", 0), d.get("devmem", 0), d.get("devcore", 0) if cores is None else cores,
-                                 bits, d.get("index", 0), d.get("type", ""), (d.get("custominfo") or {}).get(zone),
+            slices, bits = [(mask_of(at), p["core"]) for p in profiles.values() for at in p["placements"]], 0
+            for mask, _ in slices:
+                bits |= mask
+            total = most_cores(slices, bits, d.get("devcore", 0) if cores is None else cores)
+            out[d["id"]] = known(row, d.get("count", 0), d.get("devmem", 0), total, bits, d.get("index", 0), d.get("type", ""), (d.get("custominfo") or {}).get(zone),
                                  d.get("mode", ""), profiles)
         return out
     return cards
@@ -143,8 +154,14 @@ def from_slices(row, node):
         size, memory = re.match(r"(\d+)g\.(\d+)gb", name).groups()
         profiles[name] = (int(size), int(memory))
     most = max(m for _, m in profiles.values())
+    largest = max(s for s, _ in profiles.values())
+
+    def total(capacity):
+        runs = [(((1 << s) - 1) << at, -(-100 * s // largest)) for s, _ in profiles.values() for at in range(capacity - s + 1)]
+        return most_cores(runs, (1 << capacity) - 1, 100)
     return {"%s-enflame-drs-%s" % (node["metadata"]["name"], d["index"]):
-            known(row, d["capacity"], most * 1024, 100, index=int(d["index"]), profiles=profiles) for d in told["devices"]}
+            known(row, d["capacity"], most * 1024, total(d["capacity"]), index=int(d["index"]), profiles=profiles)
+            for d in told["devices"]}
 
 
 # -- what a container asks for -----------------------------------------------------------------------------------
@@ -335,19 +352,18 @@ class Row:
     totals    memory and cores are of all cards of a container together
     whole     cores 100 of 100 hold a card alone         alone   nobody shares a card, whatever its slots say
     modules   several cards come in pairs (2n, 2n+1)     no_memory   lists say 0 MiB
-    cores_free  percents are rounded up, so that they may sum to more than 100
     """
 
     def __init__(self, name, count, cards, allocated, waiting=None, memory="", cores="", percent="", unit=1, default_cores=None,
                  word=None, lock=None, totals=False, whole_alone=False, alone=False, modules=False, no_memory=False,
-                 cores_free=False, wish=plainly, sizes=as_listed, amounts=of_card, together=anybody, extra=()):
+                 wish=plainly, sizes=as_listed, amounts=of_card, together=anybody, extra=()):
         self.name = name
         self.count, self.memory, self.cores, self.percent = count, memory, cores, percent
         self.allocated, self.waiting = allocated, waiting
         self.unit, self.default_cores = unit, default_cores
         self.lock = lock
         self.totals, self.whole, self.alone = totals, whole_alone, alone
-        self.modules, self.no_memory, self.cores_free = modules, no_memory, cores_free
+        self.modules, self.no_memory = modules, no_memory
         self.extra = tuple(extra)        # further annotations that a decision must leave
         self._cards, self._wish, self._sizes = cards, wish, sizes
         self.amounts, self.together = amounts, together
@@ -406,7 +422,7 @@ ROWS = (
     Row("GCU", "enflame.com/gcu", from_capacity("enflame.com/gcu", "-GCU-", shares=1, memory=100, cores=100),
         **pair("enflame-gcu"), alone=True, amounts=of_whole),
     Row("Enflame", "enflame.com/drs-gcu", from_slices, "hami.io/enflame-vgpu-devices-allocated", wish=in_slices,
-        sizes=as_slices, amounts=of_profile, cores_free=True,
+        sizes=as_slices, amounts=of_profile,
         extra=("assigned-containers", *("enflame.com/gcu-" + k for k in ("assigned", "assigned-time", "assigned-index",
                                                                          "assigned-id", "assigned-minor", "request-size")))),
     Row("kunlun", "kunlunxin.com/xpu", from_capacity("kunlunxin.com/xpu", "-kunlun-", shares=100, memory=98304, cores=100),

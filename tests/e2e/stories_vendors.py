@@ -466,13 +466,14 @@ def vendors_fill(options):
                 f, size = sizes[pod["metadata"]["name"]]
                 placed[f.name] += size[0]
         w.notes.append("%d of %d pods in %.1f s" % (last, len(names), still - began))
-        wrong = []
-        for f in kinds:
-            share, least = placed[f.name] / f.bound(), 1.0 if len(f.sizes) == 1 else 0.8
-            if not least <= share <= 1:
-                wrong.append("%s: %d of a bound of %d" % (f.name, placed[f.name], f.bound()))
-        w.notes.append("%.1f %% of the offline bounds on average" % (100 * sum(placed[f.name] / f.bound() for f in kinds) / len(kinds)))
+        shares = {f.name: placed[f.name] / f.bound() for f in kinds}
+        average = sum(shares.values()) / len(kinds)
+        w.notes.append("%.1f %% of the offline bounds on average" % (100 * average))
+        # Sizes that come as they like leave gaps; of one size, not a single one may be missing.
+        wrong = ["%s: %d of a bound of %d" % (f.name, placed[f.name], f.bound()) for f in kinds
+                 if not (1 if len(f.sizes) == 1 else 0.6) <= shares[f.name] <= 1]
         expect(not wrong, "seed %d: %s", seed, "; ".join(wrong))
+        expect(average >= 0.9, "seed %d: %.1f %% of the bounds on average", seed, 100 * average)
         for pod in w.pods():
             if not pod["spec"].get("nodeName"):
                 w.delete(pod["metadata"]["name"])
