@@ -12,7 +12,7 @@
  *   {"used": NODE, "cards": {UUID: [shares, memory, cores, bits]…}}   exactly; cards that are not named are unused
  *   {"plugin": NODE, "pod": POD}                the plugin has done its part: locks gone, phase success
  *   {"annotate": "pods/NS/NAME" or "nodes/NAME", "with": {KEY: VALUE…}}
- *   {"finish": POD}, {"restart": true}
+ *   {"finish": POD}, {"restart": true}, {"wait": SECONDS}   on the monotonic clock: holds end
  *
  * POD to admit is an object (namespace default), elsewhere its name. */
 #include "admission/admission.h"
@@ -353,6 +353,8 @@ static void run_step(const json_t *step)
     } else if (json_object_get(step, "finish")) {
         (void)snprintf(path, sizeof(path), "pods/default/%s", text_of(step, "finish"));
         fx_patch(&fx, path, "{\"status\":{\"phase\":\"Succeeded\"}}");
+    } else if (json_object_get(step, "wait")) {
+        fx.mono_skew_ms += 1000 * json_integer_value(json_object_get(step, "wait"));
     } else if (json_object_get(step, "restart")) {
         fx_restart(&fx);
     } else {
