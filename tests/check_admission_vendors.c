@@ -4,6 +4,7 @@
  * patch, or code and message of the refusal. UPDATE_GOLDEN=1 writes what is said now. */
 #include "admission/admission.h"
 #include "base/own.h"
+#include "kubeclient/kubeclient.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -41,10 +42,20 @@ static struct str text_of(const json_t *v)
 
 /* ---- derive(admit(pod)) is derive_admitted(pod) ---- */
 
+typedef char quantities[VENDOR_RES_COUNT_][24];
+
+static struct str quantity_of(const json_t *v, char digits[24])
+{
+    if (!json_is_integer(v))
+        return text_of(v);
+    (void)snprintf(digits, 24, "%lld", (long long)json_integer_value(v));
+    return str_z(digits);
+}
+
 /* What a container wants of a row's cards, read from the pod as the API server stores it: a limit,
  * else the request. */
 static struct vendor_wish wish_of(const json_t *pod, const json_t *container,
-                                  const struct vendor *v)
+                                  const struct vendor *v, quantities digits)
 {
     struct vendor_wish w = {0};
     const json_t *resources = json_object_get(container, "resources");
@@ -54,11 +65,11 @@ static struct vendor_wish wish_of(const json_t *pod, const json_t *container,
         struct str name = vendor_resource_name(v, (enum vendor_resource)i);
         if (name.n == 0)
             continue;
-        w.value[i] = text_of(json_object_getn(limits, name.p, name.n));
-        if (w.value[i].p)
+        const json_t *limit = json_object_getn(limits, name.p, name.n);
+        if (limit)
             w.limits |= UINT32_C(1) << i;
-        else
-            w.value[i] = text_of(json_object_getn(requests, name.p, name.n));
+        w.value[i] =
+            quantity_of(limit ? limit : json_object_getn(requests, name.p, name.n), digits[i]);
     }
     const json_t *annotations = json_object_get(json_object_get(pod, "metadata"), "annotations");
     struct str soft = text_of(json_object_getn(annotations, v->pod_soft.p, v->pod_soft.n));
@@ -83,8 +94,9 @@ static int ck_derived(const char *name, const struct vendor_table *t, const json
         for (size_t i = 0; i < json_array_size(before); i++)
             for (uint16_t row = 0; row < vendor_count(t); row++) {
                 const struct vendor *v = vendor_at(t, row);
-                struct vendor_wish old = wish_of(pod, json_array_get(before, i), v);
-                struct vendor_wish new = wish_of(patched, json_array_get(after, i), v);
+                quantities was, is;
+                struct vendor_wish old = wish_of(pod, json_array_get(before, i), v, was);
+                struct vendor_wish new = wish_of(patched, json_array_get(after, i), v, is);
                 struct score_ask a = {0}, b = {0};
                 bool a_asks = false, b_asks = false;
                 struct err err = {0};
@@ -209,18 +221,63 @@ static void find_cases(void)
 START_TEST(golden) { run_case(cases[_i]); }
 END_TEST
 
+static const char *const MAKERS[] = {"nvidia",   "ascend", "cambricon", "hygon",     "mthreads",
+                                     "iluvatar", "metax",  "enflame",   "kunlunxin", "awsneuron",
+                                     "amd",      "vastai", "biren"};
+
 /* Every maker has its cases. */
 START_TEST(every_maker)
 {
-    static const char *const MAKERS[] = {"nvidia",    "ascend", "cambricon", "hygon",   "mthreads",
-                                         "iluvatar",  "mixed",  "metax",     "enflame", "kunlunxin",
-                                         "awsneuron", "amd",    "vastai",    "biren"};
     for (int m = 0; m < COUNT(MAKERS); m++) {
         int n = 0;
         for (int i = 0; i < cases_n; i++)
             n += str_has_prefix(str_z(cases[i]), str_z(MAKERS[m]));
         ck_assert_msg(n >= 2, "%s: %d cases", MAKERS[m], n);
     }
+}
+END_TEST
+
+/* ---- the examples of the documents ---- */
+
+#define EXAMPLES TEST_DATA "/../examples/vendors/"
+
+static struct buf slurp(const char *path)
+{
+    struct buf text;
+    char part[4096];
+    size_t n;
+    FILE *f = fopen(path, "r");
+    ck_assert_msg(f != NULL, "%s", path);
+    buf_init(&text, 1 << 20);
+    while ((n = fread(part, 1, sizeof(part), f)) > 0)
+        buf_add(&text, (struct str){part, n});
+    (void)fclose(f);
+    return text;
+}
+
+/* Every pod of every maker's examples asks for cards and is admitted. */
+START_TEST(examples)
+{
+    struct vendor_table *t CLEANUP(vendor_table_free_p) = table(NULL);
+    struct admission_config cfg = config(t);
+    char path[4096];
+    (void)snprintf(path, sizeof(path), EXAMPLES "%s.yaml", MAKERS[_i]);
+    struct buf text = slurp(path);
+    json_t *pods CLEANUP(json_decref_p) = NULL;
+    struct err err = {0};
+    ck_assert_msg(kube_yaml_parse((struct str){text.p, text.n}, path, &pods, &err) == ERR_OK, "%s",
+                  err.text);
+    ck_assert_uint_gt(json_array_size(pods), 0);
+    for (size_t i = 0; i < json_array_size(pods); i++) {
+        const json_t *pod = json_array_get(pods, i);
+        struct admission_result r;
+        ck_assert_int_eq(admission_mutate(&cfg, pod, STR("ml"), NULL, &r, NULL), ERR_OK);
+        ck_assert_msg(r.verdict == ADMISSION_ALLOW && r.has_resource && !r.message[0],
+                      "%s, pod %zu: %s", path, i, r.message);
+        ck_admitted(path, &cfg, pod, &r);
+        admission_result_done(&r);
+    }
+    buf_done(&text);
 }
 END_TEST
 
@@ -411,6 +468,7 @@ int main(void)
     find_cases();
     tcase_add_loop_test(tc, golden, 0, cases_n);
     tcase_add_test(tc, every_maker);
+    tcase_add_loop_test(tc, examples, 0, COUNT(MAKERS));
     tcase_add_loop_test(tc, quota, 0, COUNT(QUOTAS));
     suite_add_tcase(suite, tc);
     tc = tcase_create("random");

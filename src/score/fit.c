@@ -28,6 +28,11 @@ static const enum score_reason REASON[SCORE_CHECK_COUNT_] = {
     [SCORE_CHECK_ZONE_MUTEX] = SCORE_EXCLUSIVE_DEVICE_ALLOCATE_CONFLICT,
 };
 
+enum score_reason score_check_reason(const struct score_vendor *vendor, enum score_check check)
+{
+    return vendor->reasons[check] ? vendor->reasons[check] : REASON[check];
+}
+
 /* The bit of a check in the vendor's order; 0 when the row does not have it, so that it never
  * fails. */
 static fit_mask bit_of(const struct score_vendor *vendor, enum score_check check)
@@ -40,10 +45,8 @@ static fit_mask bit_of(const struct score_vendor *vendor, enum score_check check
 
 void fit_plan_checks(const struct score_vendor *vendor, struct score_plan *plan)
 {
-    for (unsigned i = 0; i < SCORE_CHECK_COUNT_ && vendor->checks[i] != SCORE_CHECK_END; i++) {
-        const enum score_check check = vendor->checks[i];
-        plan->reason[i + 1] = vendor->reasons[check] ? vendor->reasons[check] : REASON[check];
-    }
+    for (unsigned i = 0; i < SCORE_CHECK_COUNT_ && vendor->checks[i] != SCORE_CHECK_END; i++)
+        plan->reason[i + 1] = score_check_reason(vendor, vendor->checks[i]);
     plan->reason[__builtin_ctz(FIT_SIZE)] = SCORE_MODE_NOT_FIT;
     /* A card over its total fails the check of the dimension that is over; where none of the row's
      * does (the pod's own use is taken off, or the row does not look at that dimension), it takes

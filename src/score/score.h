@@ -224,6 +224,9 @@ struct score_vendor {
     enum score_quality quality;
 };
 
+/* The code that a failing check of the row gives. */
+enum score_reason score_check_reason(const struct score_vendor *vendor, enum score_check check);
+
 /* ---- what is asked for ---- */
 struct score_ask { /* one container, one vendor; amounts per card */
     uint16_t container; /* index, init containers first */
