@@ -70,6 +70,14 @@ void fx_open(struct fx *fx, const char *cluster, const struct fx_options *opt)
     must(vendor_table_builtin(&app->vendors, &err), &err);
     if (opt->vendors)
         must(vendor_table_extend(&app->vendors, str_z(opt->vendors), "vendors", &err), &err);
+    if (opt->reprinted) {
+        struct buf text;
+        buf_init(&text, 1 << 20);
+        vendor_table_print(app->vendors, &text);
+        must(vendor_table_extend(&app->vendors, (struct str){text.p, text.n}, "printed", &err),
+             &err);
+        buf_done(&text);
+    }
     app->cluster = (struct cluster_config){
         .vendors = app->vendors,
         .node_policy = str_z(opt->node_policy ? opt->node_policy : "binpack"),

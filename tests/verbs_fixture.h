@@ -24,6 +24,7 @@ struct fx_options {
     int bind_timeout_ms;                   /* 0: 4000 */
     bool old_server;                       /* no streaming lists */
     const char *vendors;                   /* rows as YAML, beside the built-in ones; NULL: none */
+    bool reprinted;                        /* all rows printed as --print-vendors, and read again */
 };
 /* `cluster`: a path, or YAML text when it has a newline. Fails the test on any error. */
 void fx_open(struct fx *fx, const char *cluster, const struct fx_options *opt);
