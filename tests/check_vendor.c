@@ -261,6 +261,7 @@ int main(void)
     check_vendor_derive(suite);
     check_vendor_select(suite);
     check_vendor_register(suite);
+    check_vendor_cards(suite);
     check_vendor_alloc(suite);
     check_vendor_annotate(suite);
     check_vendor_load(suite);

@@ -45,6 +45,7 @@ void check_vendor_table(Suite *suite);
 void check_vendor_derive(Suite *suite);
 void check_vendor_select(Suite *suite);
 void check_vendor_register(Suite *suite);
+void check_vendor_cards(Suite *suite);
 void check_vendor_alloc(Suite *suite);
 void check_vendor_annotate(Suite *suite);
 void check_vendor_load(Suite *suite);

@@ -20,9 +20,9 @@ struct raw_node {
     struct raw_amounts *of;
     size_t n, cap;
     struct str lock;
-    bool *matched;      /* one a pair of the node selector */
-    struct str *kind;   /* one a row: the value of its node_kind_label */
-    bool kinds;         /* some row has one */
+    bool *matched;    /* one a pair of the node selector */
+    struct str *kind; /* one a row: the value of its node_kind_label */
+    bool kinds;       /* some row has one */
     struct str cpu, memory;
 };
 

@@ -67,8 +67,8 @@ struct snode *snode_new(uint16_t groups_n, uint16_t devices_n, bool traits)
 
 struct snode *snode_copy(const struct snode *from)
 {
-    const struct snode_parts at = snode_parts(from->pub.score.groups_n, from->pub.score.devices_n,
-                                              from->traits != NULL);
+    const struct snode_parts at =
+        snode_parts(from->pub.score.groups_n, from->pub.score.devices_n, from->traits != NULL);
     struct snode *s = aligned_alloc(64, (at.end + 63) & ~(size_t)63);
     if (!s)
         return NULL;
@@ -347,11 +347,11 @@ static struct score_device device_of(const struct cluster_node_cards *cards,
 /* Nobody uses it yet. */
 static struct score_trait trait_of(const struct vendor_device *from, uint16_t profiles_at)
 {
-    return (struct score_trait){
-        .bits_total = from->bits,
-        .zone = from->zone,
-        .profile = from->profiles_n ? (uint16_t)(profiles_at + from->profile) : 0,
-        .profiles_n = from->profiles_n};
+    return (struct score_trait){.bits_total = from->bits,
+                                .zone = from->zone,
+                                .profile =
+                                    from->profiles_n ? (uint16_t)(profiles_at + from->profile) : 0,
+                                .profiles_n = from->profiles_n};
 }
 
 /* Whether there is something to say of the cards, or of who uses them, beyond amounts. */
@@ -385,8 +385,8 @@ static struct sizes sizes_of(const struct cluster_config *cfg, const struct clus
         s.broken = (uint16_t)(s.broken + (c->broken.p != NULL));
         s.faults = (uint16_t)(s.faults + (c->broken.p != NULL) + (c->card_fault.p != NULL) +
                               (c->topology_fault.p != NULL));
-        s.traits = s.traits ||
-                   (c->devices_n > 0 && have_traits(vendor_at(cfg->vendors, c->vendor), c));
+        s.traits =
+            s.traits || (c->devices_n > 0 && have_traits(vendor_at(cfg->vendors, c->vendor), c));
     }
     return s;
 }
@@ -442,10 +442,9 @@ static size_t text_bytes(const struct cluster_node_object *o)
 
 static struct inventory *inventory_new(const struct cluster_node_object *o, const struct sizes *z)
 {
-    struct inventory *inv = calloc(
-        1, sizeof(*inv) + z->topologies * sizeof(*inv->topologies) +
-               z->profiles * sizeof(*inv->profiles) + z->faults * sizeof(*inv->faults) +
-               text_bytes(o));
+    struct inventory *inv = calloc(1, sizeof(*inv) + z->topologies * sizeof(*inv->topologies) +
+                                          z->profiles * sizeof(*inv->profiles) +
+                                          z->faults * sizeof(*inv->faults) + text_bytes(o));
     if (!inv)
         return NULL;
     atomic_init(&inv->refs, 1);

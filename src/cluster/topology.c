@@ -17,10 +17,7 @@ void topology_unref(struct topology *t)
     }
 }
 
-static size_t pairs_n(const struct score_topology *t)
-{
-    return t->pair ? (size_t)t->n * t->n : 0;
-}
+static size_t pairs_n(const struct score_topology *t) { return t->pair ? (size_t)t->n * t->n : 0; }
 
 static size_t numbers_of(const struct score_topology *t)
 {
@@ -93,8 +90,8 @@ struct topology *topology_get(struct cluster_store *st, const struct score_topol
     struct topology *fresh = topology_new(like), *t;
     if (!fresh)
         return NULL;
-    fresh->hash = (uint32_t)hash_text(st->cfg.hash_seed,
-                                      (struct str){(char *)fresh->numbers, fresh->bytes});
+    fresh->hash =
+        (uint32_t)hash_text(st->cfg.hash_seed, (struct str){(char *)fresh->numbers, fresh->bytes});
     for (uint32_t at = 0; (t = table_find(&all->of, fresh->hash, &at));)
         if (same(t, fresh)) {
             topology_unref(fresh);

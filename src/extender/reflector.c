@@ -51,13 +51,13 @@ static void tell_fault(const struct ext_app *app, const char *what,
 {
     if (why.p)
         log_warn(what, "node=" STR_FMT " vendor=" STR_FMT " err=\"" STR_FMT "\"",
-                 STR_ARG(node->name),
-                 STR_ARG(vendor_at(app->cluster.vendors, vendor)->core.key), STR_ARG(why));
+                 STR_ARG(node->name), STR_ARG(vendor_at(app->cluster.vendors, vendor)->core.key),
+                 STR_ARG(why));
 }
 
-/* A registration that can't be read takes the node's cards away, and one that is wrong in part takes
- * a card or what is known of pairs: said once, not at each of the plugin's rewrites. Called before
- * the object is applied. */
+/* A registration that can't be read takes the node's cards away, and one that is wrong in part
+ * takes a card or what is known of pairs: said once, not at each of the plugin's rewrites. Called
+ * before the object is applied. */
 static void tell_registrations(struct ext_app *app, const struct cluster_node_object *node)
 {
     uint16_t n = 0;

@@ -25,10 +25,10 @@ static void read_zone_number(struct scan *s, int32_t *ret)
     *ret = SCORE_ZONE_NONE;
     if (!scan_raw(s, &raw) || !number || quantity_parse(raw, &q, NULL))
         return;
-    const bool fits =
-        quantity_sign(&q) < 0 ? quantity_ceil(&q, 0, &zone) : quantity_floor(&q, 0, &zone);
-    if (fits && zone > INT32_MIN && zone <= INT32_MAX)
-        *ret = (int32_t)zone;
+    const bool negative = quantity_sign(&q) < 0;
+    q.negative = false;
+    if (quantity_floor(&q, 0, &zone) && zone <= INT32_MAX)
+        *ret = (int32_t)(negative ? -zone : zone);
 }
 
 /* What members of custominfo mean is the row's; it is a Go map: names as they are. */

@@ -18,8 +18,8 @@ MUST_USE static enum err_code read_capacity(const struct register_list *l,
         return ERR_OK;
     }
     if (quantity_parse(text, &q, NULL) || !quantity_int(&q, &v) || v < 0)
-        return err_set(err, ERR_INVALID, "capacity of " STR_FMT ": \"" STR_FMT
-                       "\" is not a whole number from 0",
+        return err_set(err, ERR_INVALID,
+                       "capacity of " STR_FMT ": \"" STR_FMT "\" is not a whole number from 0",
                        STR_ARG(name), (int)(text.n < 64 ? text.n : 64), text.p);
     *ret = v;
     return ERR_OK;

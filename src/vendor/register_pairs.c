@@ -184,8 +184,9 @@ enum err_code register_topology(const struct vendor *v, const struct vendor_node
     if (t->loss || t->gain)
         t->counts_n = (uint16_t)(ret->devices_n + 1);
     /* vendors-b.md 4g: machines whose kind says so take any neighbours, others blocks in place */
-    t->aligned = v->node_kind_label.n > 0 && !(text->kind.p && (str_contains(text->kind, STR("inf")) ||
-                                                                str_contains(text->kind, STR("Inf"))));
+    t->aligned = v->node_kind_label.n > 0 &&
+                 !(text->kind.p &&
+                   (str_contains(text->kind, STR("inf")) || str_contains(text->kind, STR("Inf"))));
     if (ret->topology_fault.p)
         *t = (struct score_topology){.aligned = t->aligned};
     if (t->pair || t->loss || t->gain || v->node_kind_label.n > 0)

@@ -188,8 +188,8 @@ static size_t find_list(const struct register_list *l, size_t first, size_t n)
     return first;
 }
 
-/* The most cores that slices can take which do not overlap: rounded up as they are they come to more
- * than the card says it has (N 5), and a card must not look overbooked for that. */
+/* The most cores that slices can take which do not overlap: rounded up as they are they come to
+ * more than the card says it has (N 5), and a card must not look overbooked for that. */
 static int64_t most_cores(const struct score_profile *p, size_t n)
 {
     int64_t most[SLOTS + 1] = {0}; /* of the first so many places */

@@ -1,4 +1,5 @@
-/* Cards that are cut into slices of a few sizes, one set of sizes for the node (vendors-b.md 2d). */
+/* Cards that are cut into slices of a few sizes, one set of sizes for the node (vendors-b.md 2d).
+ */
 #include "vendor/register.h"
 
 #include <stdlib.h>
@@ -12,8 +13,7 @@ enum {
 
 static bool digits_before(struct str text, struct str unit, int64_t *ret)
 {
-    if (text.n >= unit.n &&
-        str_eq_fold((struct str){text.p + text.n - unit.n, unit.n}, unit))
+    if (text.n >= unit.n && str_eq_fold((struct str){text.p + text.n - unit.n, unit.n}, unit))
         text.n -= unit.n;
     return str_int(text, 0, INT32_MAX / GB_MIB, ret);
 }
