@@ -451,7 +451,8 @@ START_TEST(node_fields)
     struct err err;
     const char *json =
         "{\"metadata\":{\"name\":\"n\",\"uid\":\"u\",\"resourceVersion\":\"5\",\"annotations\":{"
-        "\"hami.io/mutex.lock\":\"t,ml,p\",\"hami.io/device-cordon\":\"a, b\"," REG
+        "\"hami.io/mutex.lock\":\"t,ml,p\",\"cambricon.com/dsmlu.lock\":\"t\",\"hami.io/"
+        "device-cordon\":\"a, b\"," REG
         "\"[{\\\"id\\\":\\\"b\\\",\\\"index\\\":1},{\\\"id\\\":\\\"a\\\"}]\"}},"
         "\"status\":{\"allocatable\":{\"cpu\":\"1500m\",\"memory\":\"1048577Ki\",\"nvidia.com/"
         "gpu\":\"1\"}}}";

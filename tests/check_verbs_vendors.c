@@ -487,6 +487,45 @@ START_TEST(a_bare_time_of_unknown_outcome_is_given_back)
 }
 END_TEST
 
+/* ---- more than an object holds ---- */
+
+START_TEST(more_annotations_than_an_object_holds)
+{
+    enum { CARDS = 256, ID = 300 };
+    struct fx fx;
+    struct buf cluster;
+    char id[ID + 1];
+    buf_init(&cluster, 1 << 20);
+    buf_add(&cluster, STR("---\n{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":"
+                          "\"n1\",\"uid\":\"uid-n1\",\"annotations\":{"
+                          "\"hami.io/node-biren-register\":'["));
+    memset(id, 'x', ID);
+    id[ID] = '\0';
+    for (int i = 0; i < CARDS; i++)
+        buf_fmt(&cluster, "%s{\"id\":\"b%d%s\",\"count\":1,\"type\":\"Biren\",\"health\":true}",
+                i ? "," : "", i, id);
+    buf_fmt(&cluster,
+            "]'}},\"status\":{\"allocatable\":{\"birentech.com/gpu\":\"%d\"}}}\n"
+            "---\n{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p-0\","
+            "\"namespace\":\"ml\",\"uid\":\"uid-p-0\"},\"spec\":{"
+            "\"schedulerName\":\"cardinal-scheduler\",\"initContainers\":["
+            "{\"name\":\"first\",\"image\":\"x\",\"resources\":{\"limits\":{"
+            "\"birentech.com/gpu\":\"%d\"}}}],\"containers\":[{\"name\":\"app\",\"image\":\"x\","
+            "\"resources\":{\"limits\":{\"birentech.com/gpu\":\"%d\"}}}]},"
+            "\"status\":{\"phase\":\"Pending\"}}\n",
+            CARDS, CARDS, CARDS);
+    size_t text_n;
+    char *text = buf_take(&cluster, &text_n);
+    ck_assert_ptr_nonnull(text);
+    fx_open(&fx, text, NULL);
+    want_bind(&fx, "too much", "p-0", "ask for fewer cards");
+    want_lock(&fx, "none is left", NULL, NULL);
+    ck_assert(fx_wait_state(&fx, "uid-p-0", CLUSTER_STATE_WAITING));
+    free(text);
+    fx_close(&fx);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("verbs-vendors");
@@ -499,6 +538,7 @@ int main(void)
     tcase_add_test(tc, cambricon_defect_c1_a_failing_bind_leaves_the_lock_alone);
     tcase_add_test(tc, a_refused_binding_gives_the_bare_time_back);
     tcase_add_test(tc, a_bare_time_of_unknown_outcome_is_given_back);
+    tcase_add_test(tc, more_annotations_than_an_object_holds);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

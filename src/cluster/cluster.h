@@ -98,7 +98,7 @@ struct cluster_node_cards { /* of one vendor */
     struct str topology_fault, card_fault;
 };
 struct cluster_node_object {
-    struct str name, uid, resource_version, lock; /* lock.p NULL: none */
+    struct str name, uid, resource_version, lock; /* lock: the one that names its owner; p NULL: none */
     bool ignored;        /* not matched by the node selector */
     int64_t cpu_alloc_milli, memory_alloc_mib;
     const struct cluster_node_cards *cards;

@@ -110,10 +110,10 @@ static void read_annotations(struct raw_node *r)
             continue;
         }
         decode_map_text(d, &value);
-        if (what == VENDOR_KEY_NODE_LOCK)
-            r->lock = value;
-        else
+        if (what != VENDOR_KEY_NODE_LOCK)
             keep_key(r, vendor, what, value);
+        else if (!vendor_at(d->cfg->vendors, vendor)->lock_time_only)
+            r->lock = value; /* the one that says whose it is */
     }
 }
 
