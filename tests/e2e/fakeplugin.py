@@ -172,10 +172,12 @@ class FakePlugin:
     def set_health(self, name, uuid, healthy):
         """A card's health changes: the registration and allocatable follow, in the order of the real thing."""
         node = self.nodes[name]
-        for card in node.cards:
-            if card.uuid == uuid:
-                card.healthy = healthy
-        self.set_allocatable(name, node.devices())
+        for _, cards in node.sets:
+            for card in cards:
+                if card.uuid == uuid:
+                    card.healthy = healthy
+        amounts = {r: str(n) for r, n in node.offers().items()}
+        self._api.patch(kube.node_path(name, "status"), {"status": {"capacity": amounts, "allocatable": amounts}})
         self.rescan(name)
 
     def set_allocatable(self, name, count):

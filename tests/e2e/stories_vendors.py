@@ -41,26 +41,36 @@ class Case:
     notes   annotations of the pods            says   {annotation: pattern} beside the list
     groups  function of the indices of the part's cards: do they belong together
     more    function(w, case) with claims of this kind alone
+    init    an init container may take the part before the app takes all (not where slices are made once for a pod's life,
+            nor where a plugin takes one container a pod)
+    sick    the code that refuses a card whose plugin says it is not well; None: this maker's plugins don't say
     """
 
-    def __init__(self, name, sets, part, text, full, notes=None, says=None, groups=None, more=None, labels=None, node_notes=None):
+    def __init__(self, name, sets, part, text, full, notes=None, says=None, groups=None, more=None, labels=None, node_notes=None,
+                 init=True, sick="CardNotHealth"):
         self.name = name
         self.sets, self.labels, self.node_notes = sets, labels or {}, node_notes or {}
         self.maker = makers.MAKERS[sets[0][0]]
         self.part, self.text, self.full = part, text, full
         self.notes, self.says, self.groups, self.more = notes or {}, says or {}, groups, more
+        self.init, self.sick = init, sick
 
     def node(self):
         return Node(self.name, [], sets=self.sets, labels={LABEL: self.name, **self.labels}, notes=self.node_notes)
 
-    def pod(self, w, what, limits, **notes):
+    def pod(self, w, what, limits, front=(), init=None, **notes):
         """No scheduler is named: the webhook must see that the pod is one for us."""
         name = "%s-%s" % (self.name, what)
-        w.pod(name, container(limits=limits), notes={**self.notes, **notes}, scheduler=None, spec=self.here())
+        w.pod(name, *front, container(limits=limits), init=[container("init", init)] if init else (), notes={**self.notes, **notes},
+              scheduler=None, spec=self.here())
         return name
 
     def here(self):
         return {"nodeSelector": {LABEL: self.name}}
+
+    def settle(self, w, uuid, healthy):
+        """Wait until cardinald has heard of a card's health."""
+        w.wait(lambda: w.inventory()[self.name][uuid]["healthy"] == healthy, 10, "%s of %s healthy: %s" % (uuid, self.name, healthy))
 
     def listed(self, w, name):
         return kube.annotations(w.now(name)).get(self.maker.allocated, "")
@@ -70,9 +80,10 @@ class Case:
         return [known[u] for slot in makers.decode(self.listed(w, name)) for u, *_ in slot]
 
     def run(self, w):
-        part = self.pod(w, "part", self.part)
+        # A container without cards stands before the one that asks: lists are by position.
+        part = self.pod(w, "part", self.part, front=[container("front")])
         w.running(part, seconds=30)
-        expect(re.match(self.text + r"\Z", self.listed(w, part)), "%s: allocated %r, wanted %s", part, self.listed(w, part), self.text)
+        expect(re.match(";" + self.text + r"\Z", self.listed(w, part)), "%s: allocated %r, wanted ;%s", part, self.listed(w, part), self.text)
         notes = kube.annotations(w.now(part))
         for key, pattern in self.says.items():
             expect(re.match(pattern + r"\Z", notes.get(key, "")), "%s: %s is %r, wanted %s", part, key, notes.get(key), pattern)
@@ -83,12 +94,23 @@ class Case:
         w.refused(one, seconds=30)
         w.end(part)
         w.running(one, seconds=30)
-        two = self.pod(w, "full-2", self.full)
+        two = self.pod(w, "full-2", self.full, init=self.part if self.init else None)
         w.refused(two, seconds=30)
         w.end(one)
         w.running(two, seconds=30)
         w.end(two)
         w.phase(two, "Succeeded")
+        if self.sick:
+            sick = self.sets[0][1][0].uuid
+            w.plugin.set_health(self.name, sick, False)
+            self.settle(w, sick, False)
+            three = self.pod(w, "full-3", self.full)
+            message = w.refused(three, seconds=30)
+            expect(self.sick in message or "NodeInsufficientDevice" in message, "%s: %s", three, message)
+            w.plugin.set_health(self.name, sick, True)
+            w.running(three, seconds=30)
+            w.end(three)
+            w.phase(three, "Succeeded")
         if self.more:
             self.more(w, self)
 
@@ -217,7 +239,7 @@ def cases():
         Case("mig", [("NVIDIA", cards("mig", 1, model="NVIDIA A100-SXM4-40GB", memory=40960, mode="mig", slots=7, migProfiles=MIG_PROFILES))],
              {"nvidia.com/gpu": 1, "nvidia.com/gpumem": 9000}, r"mig-0,NVIDIA,9984,29:;",
              {"nvidia.com/gpu": 1, "nvidia.com/gpumem": 39000}, says={makers.MIG: r'\[\{.*"profile":"2g.10gb","placement":\{"start":0,"size":2\}.*\}\]'},
-             more=two_slices),
+             more=two_slices, init=False),
         Case("pairs", [("NVIDIA", pairs)], {"nvidia.com/gpu": 2, "nvidia.com/gpumem": 1000}, r"pairs-\d,NVIDIA,1000,0:pairs-\d,NVIDIA,1000,0:;",
              {"nvidia.com/gpu": 4}, notes=topology, groups=one_group(2)),
         Case("ascend-hard", [("Ascend910B3", cards("ascend-hard", 8, model="Ascend910B3", memory=65536, cores=20, slots=4, custominfo=network))],
@@ -238,12 +260,12 @@ def cases():
              says={"huawei.com/Ascend310P": r'\[\{"UUID":"ascend-small-0","temp":"vir01","memory":3072\}\]'}),
         Case("cambricon", [("MLU", cards("cambricon-cambricon-mlu", 2, model="MLU"))],
              {"cambricon.com/vmlu": 1, "cambricon.com/mlu.smlu.vmemory": 20, "cambricon.com/mlu.smlu.vcore": 10},
-             r"cambricon-cambricon-mlu-\d,MLU,5120,10:;", {"cambricon.com/vmlu": 2}, says={"CAMBRICON_DSMLU_PROFILE": r"\d_10_20"}),
+             r"cambricon-cambricon-mlu-\d,MLU,5120,10:;", {"cambricon.com/vmlu": 2}, says={"CAMBRICON_DSMLU_PROFILE": r"\d_10_20"}, init=False, sick=None),
         Case("hygon", [("DCU", cards("DCU", 2, model="DCU-K100_AI", memory=65520, slots=4))],
              {"hygon.com/dcunum": 1, "hygon.com/dcumem": 2000, "hygon.com/dcucores": 60}, r"DCU-\d,DCU,2000,60:;", {"hygon.com/dcunum": 2}),
         Case("moore", [("Mthreads", cards("moore-mthreads", 2, model="Mthreads", memory=49152, cores=16))],
              {"mthreads.com/vgpu": 1, "mthreads.com/sgpu-memory": 32, "mthreads.com/sgpu-core": 8}, r"moore-mthreads-\d,Mthreads,16384,8:;",
-             {"mthreads.com/vgpu": 2}, says={"mthreads.com/gpu-index": r"\d"}, more=same_card),
+             {"mthreads.com/vgpu": 2}, says={"mthreads.com/gpu-index": r"\d"}, more=same_card, sick=None),
         Case("iluvatar", [("BI-V150", cards("bi", 2, model="Iluvatar BI-V150", memory=32768, slots=10))],
              {"iluvatar.ai/BI-V150-vgpu": 1, "iluvatar.ai/BI-V150.vMem": 64, "iluvatar.ai/BI-V150.vCore": 50}, r"bi-\d,BI-V150,16384,50:;",
              {"iluvatar.ai/BI-V150-vgpu": 2}),
@@ -251,27 +273,28 @@ def cases():
              {"iluvatar.ai/MR-V100-vgpu": 2}, r"(mr-\d,MR-V100,32768,100:){2};", {"iluvatar.ai/MR-V100-vgpu": 2}),
         Case("metax", [("Metax-GPU", cards("metax-metax", 4, model="Metax-GPU", memory=65536, slots=1,
                                            losses={"1": 0, "2": 150, "4": 420}, scores={"1": 0, "2": 330, "4": 900}))],
-             {"metax-tech.com/gpu": 2}, r"(metax-metax-\d,Metax-GPU,65536,100:){2};", {"metax-tech.com/gpu": 4}),
+             {"metax-tech.com/gpu": 2}, r"(metax-metax-\d,Metax-GPU,65536,100:){2};", {"metax-tech.com/gpu": 4}, sick=None),
         Case("metax-shared", [("Metax-SGPU", cards("sgpu", 2, model="MXC500", memory=65536, slots=16, qosPolicy="best-effort", linkZone=1))],
              {"metax-tech.com/sgpu": 1, "metax-tech.com/vcore": 60, "metax-tech.com/vmemory": "4"}, r"sgpu-\d,Metax-SGPU,4096,60:;",
-             {"metax-tech.com/sgpu": 2}, says={"metax-tech.com/gpu-devices-allocated": r'\[\[\{"uuid":"sgpu-\d","compute":60,"vRam":4096\}\]\]'},
-             more=own_policy),
+             {"metax-tech.com/sgpu": 2}, says={"metax-tech.com/gpu-devices-allocated": r'\[\[\],\[\{"uuid":"sgpu-\d","compute":60,"vRam":4096\}\]\]'},
+             more=own_policy, sick="CardUnhealthy"),
         Case("enflame", [("GCU", cards("enflame-GCU", 2, model="GCU", memory=100, slots=1))],
-             {"enflame.com/gcu": 1}, r"enflame-GCU-\d,GCU,100,100:;", {"enflame.com/gcu": 2}),
+             {"enflame.com/gcu": 1}, r"enflame-GCU-\d,GCU,100,100:;", {"enflame.com/gcu": 2}, sick=None),
         Case("enflame-slices", [("Enflame", cards("enflame-slices-enflame-drs", 1, model="Enflame", memory=36864, slots=6, profiles=DRS_PROFILES))],
              {"enflame.com/drs-gcu": 4}, r"enflame-slices-enflame-drs-0,Enflame,24576,67:;", {"enflame.com/drs-gcu": 6},
-             says={"assigned-containers": r'\{"main":\{"allocated":false,"request":4,"profileID":"9","profileName":"4g.24gb"\}\}'}, more=all_slices),
+             says={"assigned-containers": r'\{"main":\{"allocated":false,"request":4,"profileID":"9","profileName":"4g.24gb"\}\}'}, more=all_slices, sick=None),
         Case("kunlun", [("kunlun", cards("kunlun-kunlun", 8, model="kunlun", memory=98304, slots=1))],
              {"kunlunxin.com/xpu": 4}, r"(kunlun-kunlun-\d,kunlun,98304,100:){4};", {"kunlunxin.com/xpu": 8}, groups=one_group(4),
-             says={"BAIDU_COM_DEVICE_IDX": r"\d,\d,\d,\d"}),
+             says={"BAIDU_COM_DEVICE_IDX": r"\d,\d,\d,\d"}, sick=None),
         Case("kunlun-shared", [("XPU", cards("xpu", 2, model="XPU", memory=98304, slots=4))],
-             {"kunlunxin.com/vxpu": 1, "kunlunxin.com/vxpu-memory": 26000}, r"xpu-\d,XPU,49152,50:;", {"kunlunxin.com/vxpu": 2}),
+             {"kunlunxin.com/vxpu": 1, "kunlunxin.com/vxpu-memory": 26000}, r"xpu-\d,XPU,49152,50:;", {"kunlunxin.com/vxpu": 2}, sick="NumaNotFit"),
         Case("neuron", [("AWSNeuron", cards("neuron-AWSNeuron", 4, model="AWSNeuron", memory=0, cores=3, slots=2, units=2))],
              {"aws.amazon.com/neuroncore": 1}, r"neuron-AWSNeuron-\d,AWSNeuron,0,1:;", {"aws.amazon.com/neuron": 4},
-             labels={"node.kubernetes.io/instance-type": "inf2.24xlarge"}, says={"NEURON_RESOURCE_TYPE": "aws.amazon.com/neuroncore"}, more=both_cores),
+             labels={"node.kubernetes.io/instance-type": "inf2.24xlarge"}, says={"NEURON_RESOURCE_TYPE": "aws.amazon.com/neuroncore"}, more=both_cores,
+             init=False, sick=None),
         Case("neuron-rings", [("AWSNeuron", cards("neuron-rings-AWSNeuron", 16, model="AWSNeuron", memory=0, cores=3, slots=2, units=2))],
              {"aws.amazon.com/neuron": 4}, r"(neuron-rings-AWSNeuron-\d+,AWSNeuron,0,3:){4};", {"aws.amazon.com/neuron": 16},
-             labels={"node.kubernetes.io/instance-type": "trn1.32xlarge"}, groups=one_group(4)),
+             labels={"node.kubernetes.io/instance-type": "trn1.32xlarge"}, groups=one_group(4), init=False, sick=None),
         Case("amd", [("AMD", cards("amd", 2, model="AMD Instinct MI300X VF", memory=196608, cores=304, slots=8))],
              {"amd.com/gpu": 1, "amd.com/gpumem": 32768, "amd.com/gpucores": 40}, r"amd-\d,AMD Instinct MI300X VF,32768,121:;", {"amd.com/gpu": 2},
              more=refuses({"amd.com/gpu": 1, "amd.com/gpucores": 140}, "gpucores")),
@@ -305,6 +328,20 @@ def two_makers(w):
         w.phase(name, "Succeeded")
 
 
+def forged(w):
+    """A pod that by-passed the webhook and brings what only schedulers write, of every maker: none of it is left."""
+    dcu = {"hygon.com/dcunum": 1, "hygon.com/dcumem": 3000, "hygon.com/dcucores": 10}
+    keys = sorted(rows.DECIDED)
+    w.pod("forged", container(limits=dcu), notes={**dict.fromkeys(keys, "both-DCU-0,DCU,1,1:;"), "note": "kept"}, spec={"nodeSelector": {LABEL: "both"}})
+    w.running("forged", seconds=30)
+    notes = kube.annotations(w.now("forged"))
+    left = {k for k in keys if k in notes} - {makers.MAKERS["DCU"].allocated, makers.MAKERS["DCU"].waiting}
+    expect(not left and notes.get("note") == "kept", "forged: left on the pod: %s", sorted(left))
+    expect(notes[makers.MAKERS["DCU"].allocated] == "both-DCU-0,DCU,3000,10:;", "forged: %s", notes[makers.MAKERS["DCU"].allocated])
+    w.end("forged")
+    w.phase("forged", "Succeeded")
+
+
 def both():
     return Node("both", [], labels={LABEL: "both"}, sets=[
         ("NVIDIA", cards("both-gpu", 1)), ("DCU", cards("both-DCU", 1, model="DCU-K100_AI", memory=65520, slots=4)),
@@ -328,8 +365,14 @@ def vendors(options):
         everything = cases()
         w.nodes(both(), *[c.node() for c in everything])
         w.start("--node-scheduler-policy=binpack", *FLAGS)
-        w.install_webhook()
         todo, failed, lock = list(everything), {}, threading.Lock()
+
+        def attempt(name, function):
+            try:
+                function(w)
+            except (Failure, kube.ApiError) as e:
+                with lock:
+                    failed[name] = str(e)
 
         def work():
             while True:
@@ -338,21 +381,17 @@ def vendors(options):
                         return
                     case = todo.pop(0)
                 attempt(case.name, case.run)
-
-        def attempt(name, function):
-            try:
-                function(w)
-            except (Failure, kube.ApiError) as e:
-                with lock:
-                    failed[name] = str(e)
+        attempt("forged", forged)
+        w.install_webhook()
         threads = [threading.Thread(target=work, daemon=True) for _ in range(AT_ONCE)]
         for t in threads:
             t.start()
         for t in threads:
             t.join(300)
         attempt("two-makers", two_makers)
-        w.notes.append("%d of %d kinds right" % (len(everything) + 1 - len(failed), len(everything) + 1))
-        expect(not failed, "%d kinds failed:\n%s", len(failed), "\n".join("%s: %s" % f for f in sorted(failed.items())))
+        count = len(everything) + 2
+        w.notes.append("%d of %d cases right" % (count - len(failed), count))
+        expect(not failed, "%d cases failed:\n%s", len(failed), "\n".join("%s: %s" % f for f in sorted(failed.items())))
 
 
 # -- filled to the brim ------------------------------------------------------------------------------------------
@@ -474,9 +513,25 @@ def vendors_fill(options):
                  if not (1 if len(f.sizes) == 1 else 0.6) <= shares[f.name] <= 1]
         expect(not wrong, "seed %d: %s", seed, "; ".join(wrong))
         expect(average >= 0.9, "seed %d: %.1f %% of the bounds on average", seed, 100 * average)
+        w.check_ledger()
+        regained(w, kinds, sizes, last, seed)
         for pod in w.pods():
             if not pod["spec"].get("nodeName"):
                 w.delete(pod["metadata"]["name"])
+
+
+def regained(w, kinds, sizes, count, seed):
+    """A cardinald that knows nothing but what is written finds every card as full as it is, and gives freed room again."""
+    w.plane.cardinald.kill()
+    w.plane.start_cardinald("--node-scheduler-policy=binpack", "--gpu-scheduler-policy=binpack", *FLAGS)
+    w.check_ledger()
+    mono = [f.name for f in kinds if len(f.sizes) == 1]
+    ended = [next(p["metadata"]["name"] for p in w.pods() if p["spec"].get("nodeName") == name) for name in mono]
+    for name in ended:
+        w.end(name)
+    w.wait(lambda: w.count_bound() == count, 30, lambda: "freed room of %s taken again: %d of %d bound (seed %d)"
+           % (", ".join(mono), w.count_bound(), count, seed))
+    w.settled(count)
 
 
 def waiting(w, sizes):
