@@ -87,6 +87,7 @@ OTHER_SECTIONS = {
     "iluvatars": [_iluvatar(w) for w in ("MR-V100", "MR-V50", "BI-V150", "BI-V100")],
     "vnpus": {"hamiVnpuCore": False, "configs": [
         _ascend("910B3", "Ascend910B3", 65536, 20, 7, ("vir05_1c_16g", 16384, 5, 1), ("vir10_3c_32g", 32768, 10, 3)),
+        _ascend("910B4-1", "Ascend910B4-1", 65536, 20, 7, ("vir05_1c_16g", 16384, 5, 1), ("vir10_3c_32g", 32768, 10, 3)),
         _ascend("910B4", "Ascend910B4", 32768, 20, 7, ("vir05_1c_8g", 8192, 5, 1), ("vir10_3c_16g", 16384, 10, 3)),
         _ascend("310P3", "Ascend310P", 21527, 8, 7, ("vir01", 3072, 1, 1), ("vir02", 6144, 2, 2), ("vir04", 12288, 4, 4),
                 memoryCapacity=24576),

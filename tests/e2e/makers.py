@@ -385,6 +385,8 @@ NVIDIA = Maker("NVIDIA", ["nvidia.com/gpu"], json_list("hami.io/node-nvidia-regi
 MAKERS = {m.name: m for m in (
     NVIDIA,
     ascend("Ascend910B3", 65536, ("vir05_1c_16g", 16384), ("vir10_3c_32g", 32768)),
+    ascend("Ascend910B4", 32768, ("vir05_1c_8g", 8192), ("vir10_3c_16g", 16384)),
+    ascend("Ascend910B4-1", 65536, ("vir05_1c_16g", 16384), ("vir10_3c_32g", 32768)),
     ascend("Ascend910C", 65536, ("vir05_1c_16g", 16384), ("vir10_3c_32g", 32768)),
     ascend("Ascend310P", 21527, ("vir01", 3072), ("vir02", 6144), ("vir04", 12288)),
     Maker("MLU", ["cambricon.com/vmlu"], nothing,

@@ -334,9 +334,9 @@ def equals(_pod, _other, use, other_use):
 
 
 def one_policy(pod, other, _use, _other_use):
-    """vendors-b.md 1g: one QoS policy a card, and classes that go together."""
+    """vendors-b.md 1g: one QoS policy a card, and classes that go together; `pod` is the later one."""
     mine, theirs = notes_of(pod).get(CLASS), notes_of(other).get(CLASS)
-    if (mine is None) != (theirs is None) or mine == theirs == "online":
+    if (mine is None) != (theirs is None) or (mine, theirs) == ("offline", "online"):
         return "classes %s and %s" % (mine, theirs)
     policies = {notes_of(p).get(QOS) for p in (pod, other) if notes_of(p).get(CLASS) != "online"}
     return "QoS policies %s" % sorted(map(str, policies)) if len(policies) > 1 else None
@@ -402,7 +402,8 @@ NVIDIA = Row("NVIDIA", GPU, from_json(REGISTER), **pair("vgpu"), memory=GPUMEM, 
 
 ROWS = (
     NVIDIA,
-    ascend("Ascend910B3"), ascend("Ascend910C", modules=True), ascend("Ascend310P"),
+    ascend("Ascend910B3"), ascend("Ascend910B4"), ascend("Ascend910B4-1"), ascend("Ascend910C", modules=True),
+    ascend("Ascend310P"),
     Row("MLU", "cambricon.com/vmlu", from_capacity("cambricon.com/mlu.smlu.vcore", "-cambricon-mlu-", 100,
         ("cambricon.com/mlu.smlu.vmemory", 256), shares=100, cores=100), **pair("cambricon-mlu"),
         memory="cambricon.com/mlu.smlu.vmemory", cores="cambricon.com/mlu.smlu.vcore", unit=256, default_cores=100,

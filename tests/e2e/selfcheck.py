@@ -511,16 +511,20 @@ class Makers(unittest.TestCase):
             return [ask(sgpu=1, sgpumem="4", sgpucore=10)], sgpu("S-0,Metax-SGPU,4096,10:;", '[[{"uuid":"S-0","compute":10,"vRam":4096}]]',
                                                                 **{"metax-tech.com/sgpu-qos-policy": policy}, **more)
 
+        def idle(**more):
+            return [ask(sgpu=1, sgpumem="4", sgpucore=10)], sgpu("S-0,Metax-SGPU,4096,0:;", '[[{"uuid":"S-0","vRam":4096}]]', **more)
+
         def slice_(start):
             return [ask(gpu=1, gpumem=4000)], mig("G-0,NVIDIA,4864,15:;", ("1g.5gb", start, 1))
         dcu = [ask(dcu=1)], lists("DCU", "D-1,DCU,65520,100:;")
         xpu = [ask(xpu=1)], lists("kunlun", "n1-kunlun-0,kunlun,98304,100:;", BAIDU_COM_DEVICE_IDX="0")
-        online = {"metax-tech.com/sgpu-app-class": "online"}
+        online, offline = ({"metax-tech.com/sgpu-app-class": c} for c in ("online", "offline"))
         for maker, one, two, pattern in (
                 ("AWSNeuron", cores(1, "2"), cores(2, "3"), None), ("AWSNeuron", cores(1, "2"), cores(1, "2"), "bits 0x1 are given twice"),
                 ("XPU", vxpu(24576, 25), vxpu(24576, 25), None), ("XPU", vxpu(24576, 25), vxpu(49152, 50), "different sizes"),
                 ("Metax-SGPU", share(), share(), None), ("Metax-SGPU", share(), share("fixed-share"), "QoS policies"),
-                ("Metax-SGPU", share(), share(**online), "classes"),
+                ("Metax-SGPU", share(), share(**offline), "classes"), ("Metax-SGPU", share(**offline), idle(**online), None),
+                ("Metax-SGPU", idle(**online), share(**offline), "classes"), ("Metax-SGPU", idle(**online), idle(**online), None),
                 ("NVIDIA", slice_(6), slice_(5), None), ("NVIDIA", slice_(6), slice_(6), "bits 0x40 are given twice"),
                 ("DCU", dcu, dcu, "over its memory"), ("kunlun", xpu, xpu, "held whole and shared")):
             with self.subTest(maker=maker, pattern=pattern):
@@ -588,7 +592,7 @@ class Makers(unittest.TestCase):
             row = judged[name]
             self.assertEqual((m.allocated, m.waiting, m.lock), (row.allocated, row.waiting, row.lock), name)
             self.assertIn(row.count, m.calls, name)
-        self.assertEqual(set(CARDS) | {"Ascend310P", "MR-V100"}, set(judged))
+        self.assertEqual(set(CARDS) | {"Ascend310P", "Ascend910B4", "Ascend910B4-1", "MR-V100"}, set(judged))
         self.assertLessEqual(set(rows.ASKING) - {"enflame.com/gcu-memory", "enflame.com/gcu-core"}, set(cluster.ALL_RESOURCES))
 
 

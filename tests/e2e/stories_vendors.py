@@ -151,6 +151,50 @@ def own_policy(w, case):
     w.running(other, seconds=30)
 
 
+def own_class(w, case):
+    """vendors-b.md 1g: online pods come to offline ones, not the other way, and neither to pods of no class."""
+    own_policy(w, case)
+    for pod in w.pods():
+        if pod["spec"].get("nodeName") == case.name and not reader.ended(pod):
+            w.end(pod["metadata"]["name"])
+            w.phase(pod["metadata"]["name"], "Succeeded")
+    small = {"metax-tech.com/sgpu": 1, "metax-tech.com/vmemory": "4"}
+    thrifty = small | {"metax-tech.com/vcore": "10"}
+
+    def comes(name, limits, which):
+        return case.pod(w, name, limits, **({rows.CLASS: which} if which else {}))
+
+    def may_not(name, limits, which):
+        refused = comes(name, limits, which)
+        message = w.refused(refused, seconds=30)
+        expect("CardAppClassMismatch" in message, "%s: %s", refused, message)
+        w.delete(refused)
+    online = [comes("online-%d" % i, small, "online") for i in range(2)]
+    w.running(*online, seconds=30)
+    expect(len({i for n in online for i in case.indices(w, n)}) == 2, "two online pods on one card, the other was idle")
+    may_not("offline-late", thrifty, "offline")
+    may_not("normal", thrifty, None)
+    for name in online:
+        w.end(name)
+        w.phase(name, "Succeeded")
+    w.running(*[comes("offline-%d" % i, thrifty, "offline") for i in range(3)], seconds=30)
+    w.running(comes("online-late", small, "online"), seconds=30)
+    may_not("normal-again", thrifty, None)
+    refuses(small, "must be set one of", **{rows.CLASS: "ONLINE"})(w, case)
+
+
+def no_cousin(w, case):
+    """A card whose name only begins like the one that is asked for is another card (vendors-a.md 1.11, A3)."""
+    one = case.pod(w, "own", {"huawei.com/Ascend910B4": 1})
+    w.running(one, seconds=30)
+    two = case.pod(w, "cousin", {"huawei.com/Ascend910B4": 1})
+    w.refused(two, seconds=30)
+    w.running(case.pod(w, "other", {"huawei.com/Ascend910B4-1": 1}), seconds=30)
+    expect(w.now(two)["spec"].get("nodeName") is None, "%s is placed on a card of another kind", two)
+    w.end(one)
+    w.running(two, seconds=30)
+
+
 def all_slices(w, case):
     """As many single slices as the card has, though their rounded percents are more than 100; then sizes by spec."""
     names = [case.pod(w, "slice-%d" % i, {"enflame.com/drs-gcu": 1}) for i in range(6)]
@@ -258,6 +302,10 @@ def cases():
         Case("ascend-small", [("Ascend310P", cards("ascend-small", 1, model="Ascend310P", memory=21527, cores=8, slots=7))],
              {"huawei.com/Ascend310P": 1, "huawei.com/Ascend310P-memory": 3000}, r"ascend-small-0,Ascend310P,3072,0:;", {"huawei.com/Ascend310P": 1},
              says={"huawei.com/Ascend310P": r'\[\{"UUID":"ascend-small-0","temp":"vir01","memory":3072\}\]'}),
+        Case("ascend-cousins", [(key, cards(key.lower(), 1, model=key, memory=m, cores=20, slots=4, custominfo=network))
+                                for key, m in (("Ascend910B4", 32768), ("Ascend910B4-1", 65536))],
+             {"huawei.com/Ascend910B4": 1, "huawei.com/Ascend910B4-memory": 9000}, r"ascend910b4-0,Ascend910B4,16384,0:;", {"huawei.com/Ascend910B4": 1},
+             says={"huawei.com/Ascend910B4": r'\[\{"UUID":"ascend910b4-0","temp":"vir10_3c_16g","memory":16384\}\]'}, more=no_cousin),
         Case("cambricon", [("MLU", cards("cambricon-cambricon-mlu", 2, model="MLU"))],
              {"cambricon.com/vmlu": 1, "cambricon.com/mlu.smlu.vmemory": 20, "cambricon.com/mlu.smlu.vcore": 10},
              r"cambricon-cambricon-mlu-\d,MLU,5120,10:;", {"cambricon.com/vmlu": 2}, says={"CAMBRICON_DSMLU_PROFILE": r"\d_10_20"}, init=False, sick=None),
@@ -277,7 +325,7 @@ def cases():
         Case("metax-shared", [("Metax-SGPU", cards("sgpu", 2, model="MXC500", memory=65536, slots=16, qosPolicy="best-effort", linkZone=1))],
              {"metax-tech.com/sgpu": 1, "metax-tech.com/vcore": 60, "metax-tech.com/vmemory": "4"}, r"sgpu-\d,Metax-SGPU,4096,60:;",
              {"metax-tech.com/sgpu": 2}, says={"metax-tech.com/gpu-devices-allocated": r'\[\[\],\[\{"uuid":"sgpu-\d","compute":60,"vRam":4096\}\]\]'},
-             more=own_policy, sick="CardUnhealthy"),
+             more=own_class, sick="CardUnhealthy"),
         Case("enflame", [("GCU", cards("enflame-GCU", 2, model="GCU", memory=100, slots=1))],
              {"enflame.com/gcu": 1}, r"enflame-GCU-\d,GCU,100,100:;", {"enflame.com/gcu": 2}, sick=None),
         Case("enflame-slices", [("Enflame", cards("enflame-slices-enflame-drs", 1, model="Enflame", memory=36864, slots=6, profiles=DRS_PROFILES))],
@@ -345,7 +393,8 @@ def forged(w):
 def both():
     return Node("both", [], labels={LABEL: "both"}, sets=[
         ("NVIDIA", cards("both-gpu", 1)), ("DCU", cards("both-DCU", 1, model="DCU-K100_AI", memory=65520, slots=4)),
-        ("MLU", cards("both-cambricon-mlu", 1, model="MLU"))])
+        ("MLU", cards("both-cambricon-mlu", 1, model="MLU")), ("Metax-GPU", cards("both-metax", 1, memory=65536)),
+        ("Metax-SGPU", cards("both-sgpu", 1, model="MXC500", memory=65536, slots=16))])
 
 
 def world(options, name):
@@ -389,6 +438,9 @@ def vendors(options):
         for t in threads:
             t.join(300)
         attempt("two-makers", two_makers)
+        asked = {e.obj["metadata"]["name"]: v for e in w.recorder.history() if e.what == "node"
+                 for v in kube.annotations(e.obj).values() if "Requesting" in v}
+        expect(not asked, "handshakes that are the plugins' to write: %s", asked)
         count = len(everything) + 2
         w.notes.append("%d of %d cases right" % (count - len(failed), count))
         expect(not failed, "%d cases failed:\n%s", len(failed), "\n".join("%s: %s" % f for f in sorted(failed.items())))
