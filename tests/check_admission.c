@@ -853,13 +853,27 @@ END_TEST
     ":'2'}}},{'name':'d','env':[{'name':'A','value':'b'}],'resources':{'limits':{" GPU             \
     ":'1'}}}]}}"
 
+/* Every kind of change that other makers' rows make. */
+#define MANY                                                                                       \
+    "{'spec':{'containers':[{'name':'c','resources':{'limits':{'huawei.com/Ascend910C':'1',"       \
+    "'metax-tech.com/sgpu':'1','mthreads.com/vgpu':'2','enflame.com/gcu-memory':'9'},'requests':{" \
+    "'enflame.com/gcu-core':'5','huawei.com/"                                                      \
+    "Ascend910C':'1'}}},{'name':'d','resources':{'limits':{"                                       \
+    "'iluvatar.ai/BI-V100-vgpu':'1','kunlunxin.com/vxpu':'1','kunlunxin.com/"                      \
+    "vxpu-memory':'1'}}}]}}"
+
+static const struct {
+    const char *pod;
+    enum table table;
+} ALLOCATING[] = {{MUCH, CONFIGURED}, {MANY, CHART}};
+
 START_TEST(mutate_without_memory)
 {
-    struct vendor_table *t CLEANUP(vendor_table_free_p) = table(CONFIGURED);
+    struct vendor_table *t CLEANUP(vendor_table_free_p) = table(ALLOCATING[_i].table);
     struct row plain = {0};
     struct admission_config cfg = config(&plain, t);
     json_set_alloc_funcs(__wrap_malloc, free);
-    json_t *pod = js(MUCH), *want = NULL;
+    json_t *pod = js(ALLOCATING[_i].pod), *want = NULL;
     struct admission_result got;
     ck_assert_int_eq(admission_mutate(&cfg, pod, STR("ml"), NULL, &got, NULL), ERR_OK);
     want = got.patch;
@@ -968,7 +982,7 @@ int main(void)
     tcase_add_test(tc, goldens);
     suite_add_tcase(suite, tc);
     tc = tcase_create("memory");
-    tcase_add_test(tc, mutate_without_memory);
+    tcase_add_loop_test(tc, mutate_without_memory, 0, COUNT(ALLOCATING));
     tcase_add_test(tc, apply_without_memory);
     tcase_add_test(tc, review_without_memory);
     tcase_add_test(tc, answer_too_large);

@@ -100,13 +100,12 @@ static void refuse_name(struct mutation *m, struct str key, const struct str *na
 static enum score_class check_class(struct mutation *m, const struct vendor *v,
                                     const struct score_ask *ask)
 {
-    enum { CLASSES = 2 }; /* enum score_class 1 and 2 */
     struct str text;
     uint16_t which;
-    if (!v->classes || !mutation_annotation(m, v->pod_class, &text))
+    if (v->classes_n == 0 || !mutation_annotation(m, v->pod_class, &text))
         return SCORE_CLASS_NONE;
-    if (!one_of(v->classes, CLASSES, text, &which)) {
-        refuse_name(m, v->pod_class, v->classes, CLASSES);
+    if (!one_of(v->classes, v->classes_n, text, &which)) {
+        refuse_name(m, v->pod_class, v->classes, v->classes_n);
         return SCORE_CLASS_NONE;
     }
     if (ask->count != 1)

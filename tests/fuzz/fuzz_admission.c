@@ -18,7 +18,7 @@ static bool fits(void *ctx, struct str ns, uint16_t vendor, int64_t mem_mib, int
                  char *msg, size_t msg_max)
 {
     (void)ctx, (void)ns;
-    assert(vendor == 0 && mem_mib >= 0 && cores_pct >= 0 && mem_mib + cores_pct > 0);
+    assert(vendor < SCORE_VENDORS_MAX && mem_mib >= 0 && cores_pct >= 0 && mem_mib + cores_pct > 0);
     assert(msg_max > 0 && msg[0] == '\0');
     return mem_mib < 100000;
 }
@@ -55,15 +55,11 @@ static void check_pod(const struct admission_config *cfg, const json_t *pod)
     admission_result_done(&first);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void check_body(const struct admission_config *cfg, struct str data)
 {
-    struct vendor_table *t = NULL;
-    assert(vendor_table_parse(str_z(CONFIG), "f", NULL, &t, NULL) == ERR_OK);
-    struct admission_config cfg = config(t);
     struct buf out;
     buf_init(&out, 256 << 20);
-    assert(admission_review(&cfg, NULL, (struct str){(const char *)data, size}, &out, NULL) ==
-           ERR_OK);
+    assert(admission_review(cfg, NULL, data, &out, NULL) == ERR_OK);
     json_t *answer = json_loadb(out.p, out.n, JSON_ALLOW_NUL, NULL);
     const json_t *response = json_object_get(answer, "response");
     assert(json_is_boolean(json_object_get(response, "allowed")));
@@ -73,11 +69,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
            json_object_get(json_object_get(response, "status"), "code"));
     json_decref(answer);
     buf_done(&out);
-    json_t *body = json_loadb((const char *)data, size, JSON_ALLOW_NUL, NULL);
+    json_t *body = json_loadb(data.p, data.n, JSON_ALLOW_NUL, NULL);
     const json_t *pod = json_object_get(json_object_get(body, "request"), "object");
     if (pod)
-        check_pod(&cfg, pod);
+        check_pod(cfg, pod);
     json_decref(body);
-    vendor_table_free(t);
+}
+
+/* With everything of one maker switched on, and with every maker as the chart has it. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    for (int chart = 0; chart < 2; chart++) {
+        struct vendor_table *t = NULL;
+        assert((chart ? vendor_table_builtin(&t, NULL)
+                      : vendor_table_parse(str_z(CONFIG), "f", NULL, &t, NULL)) == ERR_OK);
+        struct admission_config cfg = config(t);
+        check_body(&cfg, (struct str){(const char *)data, size});
+        vendor_table_free(t);
+    }
     return 0;
 }
