@@ -9,7 +9,10 @@
  *   {"bind": POD, "node": NODE, "annotations": {KEY: VALUE…}, "lock": {KEY: VALUE…}}    exactly these annotations of
  *                                               the pod under the program's keys, those of the node named
  *   {"bind": POD, "node": NODE, "refused": TEXT}
- *   {"used": NODE, "cards": {UUID: [shares, memory, cores, bits]…}}   exactly; cards that are not named are unused
+ *   {"used": NODE, "cards": {UUID: [shares, memory, cores, bits]…}}   exactly; cards that are not named are unused;
+ *                                               "none": true: the node has no cards; "alive": true: none is unhealthy
+ *   {"best": POD, "node": NODE}                 of all nodes, prioritize likes this one best, and no other as much
+ *   {"capacity": NODE, "is": {RESOURCE: TEXT or null…}}   of its status, and allocatable
  *   {"plugin": NODE, "pod": POD}                the plugin has done its part: locks gone, phase success
  *   {"annotate": "pods/NS/NAME" or "nodes/NAME", "with": {KEY: VALUE…}}
  *   {"finish": POD}, {"restart": true}, {"wait": SECONDS}   on the monotonic clock: holds end
@@ -289,6 +292,10 @@ static bool used_as(const json_t *step, char *why, size_t max)
         (void)snprintf(why, max, "%s is used [%lld, %lld, %lld, %llu]", uuid, (long long)u.shares,
                        (long long)u.mem, (long long)u.cores, (unsigned long long)u.bits);
     }
+    for (uint16_t i = 0; same && json_object_get(step, "alive") && i < n->score.devices_n; i++)
+        same = !(n->score.devices[i].flags & SCORE_DEVICE_UNHEALTHY);
+    if (same && json_object_get(step, "none"))
+        same = n->score.devices_n == 0;
     if (same && named != json_object_size(cards)) {
         same = false;
         (void)snprintf(why, max, "the node lacks a card");
@@ -307,6 +314,41 @@ static void used(const json_t *step)
 }
 
 /* ---- others ---- */
+
+static void best(const json_t *step)
+{
+    const char *nodes[65], *want = text_of(step, "node");
+    unsigned status;
+    all_nodes(nodes, 65);
+    json_t *answer = fx_call(&fx, "POST", "/prioritize",
+                             fx_args(&fx, "default", text_of(step, "best"), nodes), &status),
+           *host;
+    must_be(status == 200 && json_is_array(answer), "status %u", status);
+    json_int_t its = -1, others = -1;
+    size_t i;
+    json_array_foreach(answer, i, host)
+    {
+        const json_int_t score = json_integer_value(json_object_get(host, "Score"));
+        if (strcmp(text_of(host, "Host"), want) == 0)
+            its = score;
+        else
+            others = score > others ? score : others;
+    }
+    must_be(its > others, "%s has %d, the best other %d", want, (int)its, (int)others);
+    json_decref(answer);
+}
+
+static void capacity(const json_t *step)
+{
+    char path[300];
+    const json_t *is = json_object_get(step, "is");
+    json_t *body = json_pack("{s:{s:O,s:O}}", "status", "capacity", is, "allocatable", is);
+    char *text = json_dumps(body, JSON_COMPACT);
+    (void)snprintf(path, sizeof(path), "nodes/%s", text_of(step, "capacity"));
+    fx_patch(&fx, path, text);
+    free(text);
+    json_decref(body);
+}
 
 static void annotate(const char *path, const json_t *with)
 {
@@ -344,6 +386,10 @@ static void run_step(const json_t *step)
         filter(step);
     } else if (json_object_get(step, "bind")) {
         bind(step);
+    } else if (json_object_get(step, "best")) {
+        best(step);
+    } else if (json_object_get(step, "capacity")) {
+        capacity(step);
     } else if (json_object_get(step, "used")) {
         used(step);
     } else if (json_object_get(step, "plugin")) {
