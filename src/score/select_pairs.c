@@ -7,7 +7,7 @@
 
 #define CARDS_MAX SCORE_DEVICES_MAX
 
-static inline int64_t pair_of(const struct score_topology *t, uint8_t a, uint8_t b)
+static inline int32_t pair_of(const struct score_topology *t, uint8_t a, uint8_t b)
 {
     return t->pair[(uint32_t)a * t->n + b];
 }
@@ -15,11 +15,12 @@ static inline int64_t pair_of(const struct score_topology *t, uint8_t a, uint8_t
 /* ---- exactly, for few cards ---- */
 
 struct search {
-    int64_t pair[SELECT_EXACT_MAX][SELECT_EXACT_MAX]; /* of candidates, not positions */
-    int64_t most;                                     /* value of the best pair */
+    int32_t pair[SELECT_EXACT_MAX][SELECT_EXACT_MAX]; /* of candidates, not positions */
+    int32_t most;                                     /* value of the best pair */
     uint8_t n, want;
     uint8_t set[SELECT_EXACT_MAX], best[SELECT_EXACT_MAX];
-    int64_t best_sum;
+    int64_t floor;  /* only more than this is better than what was found */
+    int64_t target; /* the greatest sum, where it is known: whoever reaches it is done */
     bool found;
     uint32_t steps;
 };
@@ -30,7 +31,7 @@ static void descend(struct search *s, uint8_t depth, uint8_t from, int64_t sum)
 {
     if (depth == s->want) {
         memcpy(s->best, s->set, s->want);
-        s->best_sum = sum;
+        s->floor = sum;
         s->found = true;
         return;
     }
@@ -40,20 +41,33 @@ static void descend(struct search *s, uint8_t depth, uint8_t from, int64_t sum)
         for (uint8_t k = 0; k < depth; k++)
             with += s->pair[s->set[k]][i];
         s->steps++;
-        if (s->found && with + pairs_left * s->most <= s->best_sum)
+        if (with + pairs_left * s->most <= s->floor)
             continue;
         s->set[depth] = i;
         descend(s, depth + 1, i + 1, with);
+        if (s->floor == s->target)
+            return;
     }
 }
 
 static void search_exact(const struct score_topology *t, const uint8_t *at, uint16_t n,
                          uint16_t want, uint8_t *ret, uint32_t *ret_steps)
 {
-    struct search s = {.n = (uint8_t)n, .want = (uint8_t)want, .most = INT32_MIN};
+    struct search s; /* member by member: clearing the pairs would take as long as the rest */
+    s.n = (uint8_t)n;
+    s.want = (uint8_t)want;
+    s.most = INT32_MIN;
+    s.floor = INT64_MIN;
+    s.target = INT64_MAX;
+    s.found = false;
+    s.steps = 0;
+    if (t->bound) {
+        s.target = select_pairs_most(t, at, n, want);
+        s.floor = s.target - 1;
+    }
     for (uint16_t i = 0; i < n; i++)
         for (uint16_t j = i + 1; j < n; j++) {
-            const int64_t value = pair_of(t, at[i], at[j]);
+            const int32_t value = pair_of(t, at[i], at[j]);
             s.pair[i][j] = s.pair[j][i] = value;
             s.most = value > s.most ? value : s.most;
         }
