@@ -39,6 +39,8 @@ struct flag {
 #define GI                     (MI * 1024)
 #define NO_EFFECT              "HAMi's; accepted without effect"
 #define VENDOR_TEXT(flag_name) {flag_name, TYPE_NONE, 0, "", 0, 0, NO_EFFECT},
+#define VENDOR_SECTION(i, flag_name, section)                                                      \
+    {flag_name, TYPE_BOOL, AT(sections[i]), "true", 0, 0, "HAMi's; false: nothing of " section " in the device configuration is served"},
 #define VENDOR_BOOL(flag_name) {flag_name, TYPE_NONE_BOOL, 0, "false", 0, 0, NO_EFFECT},
 
 /* clang-format off */
@@ -50,6 +52,7 @@ static const struct flag FLAGS[] = {
     {"device-config-file", TYPE_TEXT, AT(device_config_file), "", 0, 0, "HAMi's device configuration; default: the built-in vendors and names"},
     {"unknown-config-keys-warn", TYPE_BOOL, AT(unknown_config_keys_warn), "false", 0, 0, "unknown keys of the device configuration are logged; false: they stop the start"},
     {"vendor-file", TYPE_LIST, AT(vendor), "", 0, 0, "more vendors, as --print-vendors prints them; may be repeated"},
+    VENDOR_SECTION_FLAGS(VENDOR_SECTION)
     {"node-label-selector", TYPE_TEXT, AT(node_label_selector), "", 0, 0, "only nodes with these labels: k=v,k2=v2"},
     /* listeners */
     {"listen-extender", TYPE_TEXT, AT(listen_extender), "127.0.0.1:8080", 0, 0, "address of the verbs and the read-only API; empty: none"},

@@ -56,22 +56,20 @@ static void on_unknown(void *ctx, const char *text)
     log_warn("device-config-unknown-key", "text=%s", text);
 }
 
-static void on_unbuilt(void *ctx, const char *section)
-{
-    (void)ctx;
-    log_warn("device-config-not-served", "section=%s text=%s", section,
-             "this build does not place cards of this vendor yet; their nodes are left alone");
-}
-
 static enum err_code load_vendors(struct program *p, struct err *err)
 {
     const struct ext_config *c = &p->app.config;
     const struct vendor_load_handler handler = {
-        .on_unknown = c->unknown_config_keys_warn ? on_unknown : NULL, .on_unbuilt = on_unbuilt};
+        .on_unknown = c->unknown_config_keys_warn ? on_unknown : NULL};
     enum err_code rc =
         c->device_config_file
             ? vendor_table_load(c->device_config_file, &handler, &p->app.vendors, err)
             : vendor_table_builtin(&p->app.vendors, err);
+#define SECTION(i, flag_name, section)                                                             \
+    if (!rc && !c->sections[i])                                                                    \
+        rc = vendor_table_leave_out(&p->app.vendors, STR(section), err);
+    VENDOR_SECTION_FLAGS(SECTION)
+#undef SECTION
     for (size_t i = 0; !rc && i < c->vendor.n; i++)
         rc = vendor_table_extend_file(&p->app.vendors, c->vendor.path[i], err);
     return rc;

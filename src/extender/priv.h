@@ -32,6 +32,7 @@ struct ext_files { /* of a flag that may be repeated; borrowed from argv */
 struct ext_config {
     struct ext_files cluster, vendor;
     bool print_vendors;
+    bool sections[VENDOR_SECTION_FLAGS_N]; /* false: left out of the vendors */
     const char *kubeconfig, *kube_context;
     const char *listen_extender, *listen_webhook, *listen_metrics, *http_bind; /* NULL: not listening */
     const char *cert_file, *key_file, *client_ca_file;

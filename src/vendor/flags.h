@@ -1,5 +1,5 @@
-/* Flags of HAMi v2.10's scheduler that name resources of makers. They have no effect there either:
- * the device configuration file overwrites them (contract/core.md 15, C37; vendors-b.md 2b). */
+/* Flags of HAMi v2.10's scheduler about makers. Those that name resources have no effect there
+ * either: the device configuration file overwrites them (contract/core.md 15, C37; vendors-b.md 2b). */
 #ifndef CARDINAL_VENDOR_FLAGS_H
 #define CARDINAL_VENDOR_FLAGS_H
 
@@ -30,8 +30,11 @@
     X("enflame-vgcu-percentage-resource-name")
 /* X(name): a bool */
 #define VENDOR_HAMI_FLAGS_BOOL(X)                                                                  \
-    X("sgpu-topology-aware")                                                                       \
-    X("enable-ascend")                                                                             \
-    X("enable-iluvatar")
+    X("sgpu-topology-aware")
+/* X(number, name, section): a bool; given as false, the rows of this section are left out */
+#define VENDOR_SECTION_FLAGS(X)                                                                    \
+    X(0, "enable-ascend", "vnpus")                                                                 \
+    X(1, "enable-iluvatar", "iluvatars")
+#define VENDOR_SECTION_FLAGS_N 2
 
 #endif

@@ -441,10 +441,8 @@ MUST_USE static enum err_code clash(struct reader *r, const struct node *in, str
                      STR_ARG(name), STR_ARG(other));
 }
 
-/* Names that two rows must not share: each of them leads to one row. */
-MUST_USE static enum err_code check_clashes(struct reader *r, const struct node *in,
-                                            const struct vendor *v, const struct vendor *rows,
-                                            uint16_t n)
+enum err_code check_clashes(struct reader *r, const struct node *in, const struct vendor *v,
+                            const struct vendor *rows, uint16_t n)
 {
     for (uint16_t i = 0; i <= n; i++) { /* the last of all is the row itself */
         const struct vendor *other = i < n ? &rows[i] : v;
@@ -469,7 +467,7 @@ MUST_USE static enum err_code check_clashes(struct reader *r, const struct node 
     return ERR_OK;
 }
 
-static bool is_key(struct str s)
+bool is_key(struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {
         const char c = s.p[i];

@@ -90,6 +90,11 @@ MUST_USE enum err_code read_map(struct reader *r, const struct node *map, const 
                                 const char *section, void *row);
 MUST_USE enum err_code read_value(struct reader *r, const struct node *value, const struct key *k,
                                   const char *section, void *row);
+/* Names that two rows must not share, for each of them leads to one row; told at `in`. */
+MUST_USE enum err_code check_clashes(struct reader *r, const struct node *in,
+                                     const struct vendor *v, const struct vendor *rows, uint16_t n);
+/* Whether a text can be a row's key: a part of names of annotations. */
+bool is_key(struct str s);
 /* An unknown key: an error, or told to the handler. */
 MUST_USE enum err_code unknown(struct reader *r, const struct node *key, const char *section);
 

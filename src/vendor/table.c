@@ -167,6 +167,25 @@ enum err_code vendor_table_builtin(struct vendor_table **ret, struct err *err)
     return ERR_OK;
 }
 
+enum err_code vendor_table_leave_out(struct vendor_table **t, struct str section, struct err *err)
+{
+    struct vendor_table *old = *t, *made = NULL;
+    struct vendor *rows CLEANUP(free_p) = calloc(old->n ? old->n : 1u, sizeof(*rows));
+    uint16_t n = 0;
+    if (!rows)
+        return err_set(err, ERR_NO_MEMORY, "vendor table");
+    for (uint16_t i = 0; i < old->n; i++)
+        if (!str_eq(old->rows[i].section, section))
+            rows[n++] = old->rows[i];
+    enum err_code rc = vendor_table_make(rows, n, old->arena, &made, err);
+    if (rc)
+        return rc;
+    old->arena = NULL; /* the new table's */
+    vendor_table_free(old);
+    *t = made;
+    return ERR_OK;
+}
+
 void vendor_table_free(struct vendor_table *t)
 {
     if (!t)

@@ -142,17 +142,18 @@ MUST_USE enum err_code vendor_table_builtin(struct vendor_table **ret, struct er
  * off. Within a section HAMi's rule holds: a key that is absent means "", 0 or false, not the chart's default; names of
  * annotations are the built-in row's. Files of more than 1 MiB, aliases, tags, duplicate keys: ERR_BAD_REQUEST.
  *   on_unknown  called for each unknown key with "line:column: text"; NULL: an unknown key is an error
- *   on_unbuilt  called once for each section of a vendor that this build does not serve yet
  * ERR_BAD_REQUEST "file:line:column: what is wrong". */
 struct vendor_load_handler {
     void (*on_unknown)(void *ctx, const char *text);
-    void (*on_unbuilt)(void *ctx, const char *section);
     void *ctx;
 };
 MUST_USE enum err_code vendor_table_load(const char *path, const struct vendor_load_handler *handler,
                                          struct vendor_table **ret, struct err *err);
 MUST_USE enum err_code vendor_table_parse(struct str yaml, const char *path, const struct vendor_load_handler *handler,
                                           struct vendor_table **ret, struct err *err);
+/* The table without the rows of a section of device-config.yaml: a flag says that they are not wanted. On failure the
+ * old one stays. */
+MUST_USE enum err_code vendor_table_leave_out(struct vendor_table **t, struct str section, struct err *err);
 void vendor_table_free(struct vendor_table *t);
 
 /* ---- rows as YAML: --vendor-file and --print-vendors ----
