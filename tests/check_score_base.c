@@ -13,14 +13,86 @@ uint64_t case_seed;
         SCORE_CHECK_SLOTS, SCORE_CHECK_MUTEX, SCORE_CHECK_QUOTA, SCORE_CHECK_MEMORY,               \
         SCORE_CHECK_CORES, SCORE_CHECK_EXCLUSIVE, SCORE_CHECK_ZERO_CORES, SCORE_CHECK_PLACEMENT
 
+#define CHECKS_COMMON                                                                              \
+    SCORE_CHECK_HEALTH, SCORE_CHECK_TYPE, SCORE_CHECK_UUID, SCORE_CHECK_SLOTS, SCORE_CHECK_MUTEX,  \
+        SCORE_CHECK_QUOTA, SCORE_CHECK_MEMORY, SCORE_CHECK_CORES, SCORE_CHECK_EXCLUSIVE,           \
+        SCORE_CHECK_ZERO_CORES
+
 const struct score_vendor VENDORS[V_COUNT] = {
     [V_FULL] = {.key = STR_INIT("FULL"), .checks = {CHECKS_AS_WRITTEN, SCORE_CHECK_END}},
     [V_OTHER] = {.key = STR_INIT("OTHER"),
-                 .checks = {SCORE_CHECK_CORES, SCORE_CHECK_MEMORY, SCORE_CHECK_SLOTS, SCORE_CHECK_QUOTA,
-                  SCORE_CHECK_MUTEX, SCORE_CHECK_ZERO_CORES, SCORE_CHECK_EXCLUSIVE,
-                  SCORE_CHECK_UUID, SCORE_CHECK_TYPE, SCORE_CHECK_PLACEMENT, SCORE_CHECK_CORDON,
-                  SCORE_CHECK_HEALTH, SCORE_CHECK_END}},
+                 .checks = {SCORE_CHECK_CORES, SCORE_CHECK_MEMORY, SCORE_CHECK_SLOTS,
+                            SCORE_CHECK_QUOTA, SCORE_CHECK_MUTEX, SCORE_CHECK_ZERO_CORES,
+                            SCORE_CHECK_EXCLUSIVE, SCORE_CHECK_UUID, SCORE_CHECK_TYPE,
+                            SCORE_CHECK_PLACEMENT, SCORE_CHECK_CORDON, SCORE_CHECK_HEALTH,
+                            SCORE_CHECK_END}},
     [V_SLOTS] = {.key = STR_INIT("SLOTS"), .checks = {SCORE_CHECK_SLOTS, SCORE_CHECK_END}},
+    [V_NEAR] = {.key = STR_INIT("NEAR"),
+                .checks = {CHECKS_AS_WRITTEN, SCORE_CHECK_END},
+                .select = SCORE_SELECT_PAIRS,
+                .quality = SCORE_QUALITY_PAIRS},
+    [V_ZONES] = {.key = STR_INIT("ZONES"),
+                 .checks = {SCORE_CHECK_SOFT, CHECKS_COMMON, SCORE_CHECK_END},
+                 .select = SCORE_SELECT_ZONES,
+                 .quality = SCORE_QUALITY_ZONES},
+    [V_MODULES] = {.key = STR_INIT("MODULES"),
+                   .checks = {SCORE_CHECK_SOFT, CHECKS_COMMON, SCORE_CHECK_END},
+                   .select = SCORE_SELECT_MODULES,
+                   .quality = SCORE_QUALITY_ZONES},
+    [V_ONE] = {.key = STR_INIT("ONE"),
+               .checks = {CHECKS_COMMON, SCORE_CHECK_ONE_CARD, SCORE_CHECK_END},
+               .quality = SCORE_QUALITY_TABLE},
+    [V_CLASS] = {.key = STR_INIT("CLASS"),
+                 .checks = {SCORE_CHECK_TYPE, SCORE_CHECK_HEALTH, SCORE_CHECK_CLASS,
+                            SCORE_CHECK_QOS, SCORE_CHECK_UUID, SCORE_CHECK_SLOTS, SCORE_CHECK_MUTEX,
+                            SCORE_CHECK_QUOTA, SCORE_CHECK_MEMORY, SCORE_CHECK_CORES,
+                            SCORE_CHECK_EXCLUSIVE, SCORE_CHECK_ZERO_CORES, SCORE_CHECK_END},
+                 .reasons = {[SCORE_CHECK_HEALTH] = SCORE_CARD_UNHEALTHY},
+                 .select = SCORE_SELECT_ZONES_FIT,
+                 .quality = SCORE_QUALITY_LINKS},
+    [V_FREE] = {.key = STR_INIT("FREE"),
+                .checks = {SCORE_CHECK_HEALTH, SCORE_CHECK_TYPE, SCORE_CHECK_FREE,
+                           SCORE_CHECK_END}},
+    [V_PROFILE] = {.key = STR_INIT("PROFILE"),
+                   .checks = {SCORE_CHECK_PLACEMENT, SCORE_CHECK_HEALTH, SCORE_CHECK_TYPE,
+                              SCORE_CHECK_UUID, SCORE_CHECK_SLOTS, SCORE_CHECK_MUTEX,
+                              SCORE_CHECK_QUOTA, SCORE_CHECK_MEMORY, SCORE_CHECK_CORES,
+                              SCORE_CHECK_END},
+                   .reasons = {[SCORE_CHECK_PLACEMENT] = SCORE_MODE_NOT_FIT},
+                   .amount = SCORE_AMOUNT_PROFILE},
+    [V_WINGS] =
+        {.key = STR_INIT("WINGS"),
+         .checks = {SCORE_CHECK_TYPE, SCORE_CHECK_UUID, SCORE_CHECK_FREE, SCORE_CHECK_HEALTH,
+                    SCORE_CHECK_END},
+         .reasons =
+             {[SCORE_CHECK_FREE] = SCORE_NUMA_NOT_FIT, [SCORE_CHECK_HEALTH] = SCORE_NUMA_NOT_FIT},
+         .select_reason = SCORE_NUMA_NOT_FIT,
+         .select = SCORE_SELECT_WINGS,
+         .quality = SCORE_QUALITY_WINGS},
+    [V_EQUAL] = {.key = STR_INIT("EQUAL"),
+                 .checks = {SCORE_CHECK_TYPE, SCORE_CHECK_UUID, SCORE_CHECK_MUTEX,
+                            SCORE_CHECK_HEALTH, SCORE_CHECK_QUOTA, SCORE_CHECK_MEMORY,
+                            SCORE_CHECK_EQUAL, SCORE_CHECK_END},
+                 .reasons = {[SCORE_CHECK_EQUAL] = SCORE_NUMA_NOT_FIT},
+                 .select_reason = SCORE_NUMA_NOT_FIT,
+                 .select = SCORE_SELECT_WINGS},
+    [V_BITS] = {.key = STR_INIT("BITS"),
+                .checks = {SCORE_CHECK_HEALTH, SCORE_CHECK_TYPE, SCORE_CHECK_UUID,
+                           SCORE_CHECK_SLOTS, SCORE_CHECK_MUTEX, SCORE_CHECK_QUOTA,
+                           SCORE_CHECK_CORES, SCORE_CHECK_END},
+                .select_reason = SCORE_NUMA_NOT_FIT,
+                .amount = SCORE_AMOUNT_BITS,
+                .select = SCORE_SELECT_BLOCKS},
+    [V_UNITS] = {.key = STR_INIT("UNITS"),
+                 .checks = {SCORE_CHECK_HEALTH, SCORE_CHECK_TYPE, SCORE_CHECK_UUID,
+                            SCORE_CHECK_SLOTS, SCORE_CHECK_MUTEX, SCORE_CHECK_QUOTA,
+                            SCORE_CHECK_MEMORY, SCORE_CHECK_CORES, SCORE_CHECK_END},
+                 .amount = SCORE_AMOUNT_UNITS},
+    [V_DIES] = {.key = STR_INIT("DIES"),
+                .checks = {SCORE_CHECK_HEALTH, SCORE_CHECK_TYPE, SCORE_CHECK_UUID,
+                           SCORE_CHECK_SLOTS, SCORE_CHECK_ZONE_MUTEX, SCORE_CHECK_END},
+                .select = SCORE_SELECT_ZONES,
+                .quality = SCORE_QUALITY_ZONES},
 };
 
 const struct str TYPES[T_COUNT] = {
@@ -36,15 +108,73 @@ void cluster_init(struct cluster *c)
                                   .groups = c->groups,
                                   .devices = c->devices,
                                   .types = TYPES,
+                                  .profiles = c->profiles,
                                   .types_n = T_COUNT};
+}
+
+static struct score_group *last_group(struct cluster *c)
+{
+    ck_assert_uint_gt(c->node.groups_n, 0);
+    return &c->groups[c->node.groups_n - 1];
+}
+
+struct score_trait *cluster_traits(struct cluster *c)
+{
+    struct score_group *g = last_group(c);
+    g->traits = c->traits + g->first;
+    for (unsigned i = 0; i < g->n; i++)
+        c->traits[g->first + i] = (struct score_trait){.zone = SCORE_ZONE_NONE};
+    return c->traits + g->first;
+}
+
+struct score_topology *cluster_topology(struct cluster *c, bool pairs)
+{
+    struct score_group *g = last_group(c);
+    g->topology = &c->topology;
+    c->topology = (struct score_topology){.n = g->n};
+    if (pairs) {
+        ck_assert_uint_le(g->n, 16);
+        memset(c->pair, 0, sizeof(c->pair));
+        c->topology.pair = c->pair;
+        if (g->n <= SCORE_BOUND_CARDS) {
+            score_topology_bound(c->pair, g->n, c->bound);
+            c->topology.bound = c->bound;
+        }
+    }
+    return &c->topology;
+}
+
+void cluster_pair(struct cluster *c, unsigned i, unsigned j, int32_t value)
+{
+    c->pair[i * c->topology.n + j] = c->pair[j * c->topology.n + i] = value;
+    if (c->topology.bound)
+        score_topology_bound(c->pair, c->topology.n, c->bound);
+}
+
+void cluster_charge(struct cluster *c, const struct pod *p, const struct score_placement *pl)
+{
+    static struct score_use use[SCORE_PARTS_MAX];
+    const uint16_t n = score_effective_use(p->steps, p->asks, pl->parts, pl->parts_n, use);
+    for (unsigned i = 0; i < n; i++) {
+        struct score_device *d = &c->devices[use[i].device];
+        d->mem_used_mib += use[i].mem_mib;
+        d->cores_used_pct += use[i].cores_pct;
+        d->shares_used += use[i].shares;
+        c->traits[use[i].device].bits_used |= use[i].bits;
+    }
+    cluster_sum(c);
 }
 
 void cluster_sum(struct cluster *c)
 {
     for (unsigned i = 0; i < c->node.groups_n; i++) {
         struct score_group *g = &c->groups[i];
-        struct score_group sum = {
-            .vendor = g->vendor, .first = g->first, .n = g->n, .closed = g->closed};
+        struct score_group sum = {.vendor = g->vendor,
+                                  .first = g->first,
+                                  .n = g->n,
+                                  .closed = g->closed,
+                                  .traits = g->traits,
+                                  .topology = g->topology};
         for (unsigned j = 0; j < g->n; j++) {
             const struct score_device *d = &c->devices[g->first + j];
             sum.mem_total_mib += d->mem_total_mib;
@@ -108,7 +238,9 @@ bool same_placement(const struct score_placement *a, const struct score_placemen
     for (unsigned i = 0; i < a->parts_n; i++)
         if (a->parts[i].ask != b->parts[i].ask || a->parts[i].device != b->parts[i].device ||
             a->parts[i].mem_mib != b->parts[i].mem_mib ||
-            a->parts[i].cores_pct != b->parts[i].cores_pct)
+            a->parts[i].cores_pct != b->parts[i].cores_pct ||
+            a->parts[i].shares != b->parts[i].shares ||
+            a->parts[i].profile != b->parts[i].profile || a->parts[i].bits != b->parts[i].bits)
             return false;
     return true;
 }

@@ -57,7 +57,7 @@ static struct score_device random_card(struct rnd *r, const struct shape *s)
 static void random_node(struct rnd *r, const struct shape *s, struct cluster *c)
 {
     cluster_init(c);
-    for (uint16_t v = 0; v < (uint16_t)V_COUNT; v++) {
+    for (uint16_t v = 0; v < (uint16_t)V_PLAIN; v++) {
         struct score_device cards[SCORE_DEVICES_MAX];
         const unsigned n = (unsigned)rnd_in(r, v == V_FULL, (int64_t)s->cards_max);
         if (v != V_FULL && rnd_one_in(r, 3))
@@ -73,7 +73,7 @@ static void random_node(struct rnd *r, const struct shape *s, struct cluster *c)
 static struct score_ask random_ask(struct rnd *r)
 {
     static const int32_t CORES[] = {0, 0, 10, 30, 50, 100, 100, 120};
-    struct score_ask a = {.vendor = rnd_one_in(r, 5) ? (uint16_t)rnd_in(r, 0, V_COUNT - 1) : V_FULL,
+    struct score_ask a = {.vendor = rnd_one_in(r, 5) ? (uint16_t)rnd_in(r, 0, V_PLAIN - 1) : V_FULL,
                           .count = 1,
                           .cores_pct = CORES[rnd_in(r, 0, 7)]};
     if (rnd_one_in(r, 5))
@@ -102,7 +102,7 @@ static void random_pod(struct rnd *r, const struct shape *s, struct pod *p)
         parts += (unsigned)ask.count;
         pod_ask(p, step, ask);
     }
-    for (uint16_t v = 0; v < (uint16_t)V_COUNT; v++) {
+    for (uint16_t v = 0; v < (uint16_t)V_PLAIN; v++) {
         if (!rnd_one_in(r, 3))
             continue;
         p->quotas[p->req.quotas_n++] = (struct score_quota){.vendor = v,
@@ -148,20 +148,6 @@ static void random_extra(struct rnd *r, const struct cluster *c, struct score_ex
     }
 }
 
-/* One use more or less on every card, by what a placement takes. */
-static void charge(struct cluster *c, const struct pod *p, const struct score_placement *pl)
-{
-    static struct score_use use[SCORE_PARTS_MAX];
-    const uint16_t n = score_effective_use(p->steps, p->asks, pl->parts, pl->parts_n, use);
-    for (unsigned i = 0; i < n; i++) {
-        struct score_device *d = &c->devices[use[i].device];
-        d->mem_used_mib += use[i].mem_mib;
-        d->cores_used_pct += use[i].cores_pct;
-        d->shares_used += use[i].shares;
-    }
-    cluster_sum(c);
-}
-
 static bool has_check(uint16_t vendor, enum score_check check)
 {
     for (unsigned i = 0; VENDORS[vendor].checks[i] != SCORE_CHECK_END; i++)
@@ -191,8 +177,8 @@ START_TEST(never_over)
             continue;
         placed++;
         before = c;
-        charge(&c, &p, &res.placement);
-        int64_t mem[V_COUNT] = {0}, cores[V_COUNT] = {0};
+        cluster_charge(&c, &p, &res.placement);
+        int64_t mem[V_PLAIN] = {0}, cores[V_PLAIN] = {0};
         for (unsigned g = 0; g < c.node.groups_n; g++) {
             const struct score_group *group = &c.groups[g];
             const uint16_t v = group->vendor;
@@ -335,7 +321,7 @@ START_TEST(own_charges_taken_off)
         if (!a.v.fits)
             continue;
         before = c;
-        charge(&c, &p, &a.placement);
+        cluster_charge(&c, &p, &a.placement);
         for (unsigned i = 0; i < c.node.devices_n; i++)
             x[i] =
                 (struct score_extra){.mem_mib = before.devices[i].mem_used_mib - c.devices[i].mem_used_mib,
@@ -594,7 +580,7 @@ static bool any_choice(struct life *l, unsigned ask)
 
 static bool judge(const struct pod *p, const struct cluster *c)
 {
-    for (uint16_t v = 0; v < (uint16_t)V_COUNT; v++) {
+    for (uint16_t v = 0; v < (uint16_t)V_PLAIN; v++) {
         struct life l = {.p = p, .c = c};
         bool asked = false;
         for (unsigned i = 0; i < p->req.asks_n; i++)

@@ -574,6 +574,7 @@ START_TEST(unsound)
     UNSOUND(p.asks[1].mem_mib = -1);
     UNSOUND(p.asks[1].mem_mib = SCORE_AMOUNT_MAX + 1);
     UNSOUND(p.asks[1].cores_pct = -1);
+    UNSOUND(p.asks[1].slices = -1);
     SOUND(p.asks[1].cores_pct = INT_MAX);
     UNSOUND((p.req.selections_n = 1, p.selection.vendor = V_COUNT));
     UNSOUND((p.req.selections_n = 1, p.selection.use_types = empty, p.selection.use_types_n = 2));
@@ -583,6 +584,8 @@ START_TEST(unsound)
     UNSOUND(
         (p.req.selections_n = 1, p.selection.nouse_uuids = empty, p.selection.nouse_uuids_n = 2));
     UNSOUND((p.req.selections_n = 1, p.selection.nouse_uuids_n = 1)); /* no list */
+    SOUND((p.req.selections_n = 1, p.selection.app_class = SCORE_CLASS_OFFLINE));
+    UNSOUND((p.req.selections_n = 1, p.selection.app_class = SCORE_CLASS_OFFLINE + 1));
     SOUND((p.req.quotas_n = 2, p.quotas[1].vendor = 1));
     UNSOUND(p.req.quotas_n = 2); /* of one vendor */
     UNSOUND((p.req.quotas_n = 1, p.quotas[0].vendor = V_COUNT));
@@ -596,6 +599,18 @@ START_TEST(unsound)
     struct score_vendor broken[V_COUNT];
     memcpy(broken, VENDORS, sizeof(broken));
     SOUND(p.req.vendors = broken);
+#define BROKEN(change)                                                                             \
+    do {                                                                                           \
+        memcpy(broken, VENDORS, sizeof(broken));                                                   \
+        change;                                                                                    \
+        UNSOUND(p.req.vendors = broken);                                                           \
+    } while (0)
+    BROKEN(broken[0].amount = SCORE_AMOUNT_PROFILE + 1);
+    BROKEN(broken[0].select = SCORE_SELECT_BLOCKS + 1);
+    BROKEN(broken[0].quality = SCORE_QUALITY_WINGS + 1);
+    BROKEN(broken[0].select_reason = SCORE_REASON_COUNT_);
+    BROKEN(broken[0].reasons[SCORE_CHECK_FREE] = SCORE_REASON_COUNT_);
+    memcpy(broken, VENDORS, sizeof(broken));
     broken[0].checks[1] = SCORE_CHECK_HEALTH;
     UNSOUND(p.req.vendors = broken);
     broken[0].checks[1] = SCORE_CHECK_COUNT_;

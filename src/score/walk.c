@@ -26,26 +26,24 @@ static void start_special(struct walk *w, const struct score_extra *extra, bool 
 {
     const struct score_plan *plan = w->plan;
     const bool by_index = plan_hard(plan) || plan->quality == SCORE_QUALITY_WINGS;
+    const struct score_trait no_trait = {.zone = SCORE_ZONE_NONE};
+    const struct score_extra no_extra = {0};
     for (uint16_t i = 0; i < w->n; i++) {
         const struct score_device *d = &w->node->devices[w->group->first + i];
-        const struct score_trait *t = w->group->traits ? &w->group->traits[i] : NULL;
-        const struct score_extra none = {0};
-        const struct score_extra *x = extra ? &extra[w->group->first + i] : &none;
-        struct card *c = &w->cards[i];
+        const struct score_trait *t = w->group->traits ? &w->group->traits[i] : &no_trait;
+        const struct score_extra *x = extra ? &extra[w->group->first + i] : &no_extra;
         struct more *m = &w->more[i];
-        *m = (struct more){.soft = d->flags & SCORE_DEVICE_SOFT};
-        w->zone[i] = t ? t->zone : SCORE_ZONE_NONE;
+        *m = (struct more){.bits_total = t->bits_total,
+                           .profile = t->profile,
+                           .profiles_n = t->profiles_n,
+                           .soft = d->flags & SCORE_DEVICE_SOFT};
+        w->zone[i] = t->zone;
         if (by_index)
             w->index[i] = d->index;
-        if (!t)
-            continue;
-        m->profile = t->profile;
-        m->profiles_n = t->profiles_n;
-        m->bits_total = t->bits_total;
         if ((d->flags & SCORE_DEVICE_MIG) && t->profiles_n > 0) {
-            c->divisible = true;
-            c->fixed &= ~plan->placement; /* share_of_slices() says whether one is free */
-            w->divisible |= !(c->fixed & plan->type);
+            w->cards[i].divisible = true;
+            w->cards[i].fixed &= ~plan->placement; /* share_of_slices() says whether one is free */
+            w->divisible |= !(w->cards[i].fixed & plan->type);
         }
         if (unused)
             continue;
@@ -53,7 +51,7 @@ static void start_special(struct walk *w, const struct score_extra *extra, bool 
         m->bits_used = (t->bits_used & ~x->bits_clear) | x->bits_set;
         m->online = (uint16_t)(online < 0 ? 0 : online);
         m->offline = (uint16_t)(offline < 0 ? 0 : offline);
-        m->qos = t->qos;
+        m->qos = t->qos ? t->qos : x->qos;
     }
     for (uint16_t i = 0; w->plan->asks[0].zone_mutex && i < w->n; i++) {
         uint16_t z = 0;
@@ -172,7 +170,7 @@ static void share_of_profile(const struct walk *w, const struct fit_ask *ask, co
         s->n.shares = of[p].slices > 0 ? of[p].slices : 1;
         return;
     }
-    s->failed |= FIT_SIZE;
+    s->failed |= w->plan->placement ? w->plan->placement : FIT_SIZE;
 }
 
 static uint64_t bits_at(const struct score_placement_at *at)
