@@ -272,6 +272,7 @@ int main(void)
     check_cluster_ledger(suite);
     check_cluster_hold(suite);
     check_cluster_snapshot(suite);
+    check_cluster_cards(suite);
     check_cluster_books(suite);
     check_cluster_props(suite);
     SRunner *runner = srunner_create(suite);
