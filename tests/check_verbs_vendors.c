@@ -474,6 +474,21 @@ START_TEST(a_refused_binding_gives_the_bare_time_back)
 }
 END_TEST
 
+/* Locks are taken in the order of their keys; what was taken goes when the next can't be had. */
+START_TEST(the_first_of_two_locks_is_given_back)
+{
+    struct fx fx;
+    const struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = 1200};
+    fx_open(&fx, TWO_LOCKS, &opt);
+    want_bind(&fx, "takes the shared one", "p-1", "");
+    want_bind(&fx, "takes the other, and finds the shared one held", "p-2", "node lock contention");
+    want_lock(&fx, "the shared one stays", SHARED, "2026-09-21T14:13:20Z,ml,p-1");
+    ck_assert(fx_wait_used(&fx, "n1", "n1-cambricon-mlu-0", 0, 0));
+    want_bind(&fx, "the other is free", "p-0", "");
+    fx_close(&fx);
+}
+END_TEST
+
 START_TEST(a_bare_time_of_unknown_outcome_is_given_back)
 {
     struct fx fx;
@@ -537,6 +552,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, cambricon_defect_c1_a_failing_bind_leaves_the_lock_alone);
     tcase_add_test(tc, a_refused_binding_gives_the_bare_time_back);
+    tcase_add_test(tc, the_first_of_two_locks_is_given_back);
     tcase_add_test(tc, a_bare_time_of_unknown_outcome_is_given_back);
     tcase_add_test(tc, more_annotations_than_an_object_holds);
     suite_add_tcase(suite, tc);
