@@ -341,7 +341,8 @@ static const struct {
      0, 2},
     {"cores that fill devices", "AWSNeuron", "'aws.amazon.com/neuroncore':'6'", "", 0, 6},
     {"devices of a size that isn't known", "AWSNeuron", "'aws.amazon.com/neuron':'4'", "", 0, 0},
-    {"percent of each card", "AMD", "'amd.com/gpu':'2','amd.com/gpucores':'40'", "", 0, 80},
+    {"amd_defect_d5_3: percent are no units", "AMD",
+     "'amd.com/gpu':'2','amd.com/gpumem':'1000','amd.com/gpucores':'40'", "", 2000, 0},
     {"no amounts", "Vastai", "'vastaitech.com/va':'2'", "", 0, 0},
 };
 

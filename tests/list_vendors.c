@@ -222,7 +222,8 @@ static void write_quota(const struct vendor *v, size_t i, FILE *out)
     if (i == 0)
         (void)fprintf(out, " | %d MiB", v->quota_factor > 0 ? v->quota_factor : v->mem_factor);
     else
-        (void)fprintf(out, " | as the resource");
+        (void)fprintf(out, v->core.amount == SCORE_AMOUNT_UNITS ? " | units of the cards"
+                                                                : " | as the resource");
 }
 
 /* Line templates_n: the whole card. */

@@ -127,9 +127,9 @@ static void check_qos(struct mutation *m, const struct vendor *v)
 
 /* ---- what the pod takes of its namespace's quota ---- */
 
-/* Amounts that only a node's cards tell (a percentage, a whole card, a profile) are not known here;
- * the decision asks the quota again with what they come to. Nodes do not count the cores of online
- * pods, so neither do we (D1.10). */
+/* Amounts that only a node's cards tell (a percentage, a whole card, a profile, units) are not
+ * known here; the decision asks the quota again with what they come to. Nodes do not count the
+ * cores of online pods, so neither do we (D1.10). */
 static struct sum known(const struct vendor *v, const struct vendor_wish *wish,
                         const struct score_ask *ask, enum score_class class)
 {
@@ -140,7 +140,7 @@ static struct sum known(const struct vendor *v, const struct vendor_wish *wish,
     if (v->core.amount == SCORE_AMOUNT_BITS && ask->cores_pct == 0 &&
         !wish->value[VENDOR_RES_COUNT].p)
         s.cores_pct = (int64_t)v->cores_unit * ask->count; /* cores that fill cards (D4.7) */
-    if (class == SCORE_CLASS_ONLINE)
+    if (class == SCORE_CLASS_ONLINE || v->core.amount == SCORE_AMOUNT_UNITS) /* percent (D5.3) */
         s.cores_pct = 0;
     return s;
 }

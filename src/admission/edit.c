@@ -179,7 +179,7 @@ void edit_env(struct edit *e, const struct container *c, struct str name, struct
         return;
     json_t *entry = json_object();
     if (json_object_set_new(entry, "name", json_stringn(name.p, name.n)) ||
-        json_object_set_new(entry, "value", json_stringn(value.p, value.n)))
+        json_object_set_new(entry, "value", json_stringn(value.n > 0 ? value.p : "", value.n)))
         e->no_memory = true;
     struct buf path_ = {0}, *path CLEANUP(buf_done_p) = &path_;
     path_container(path, c);

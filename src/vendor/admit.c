@@ -101,16 +101,19 @@ static void find_count(const struct vendor *v, struct admitted *s)
     s->d->asks = amount(s, VENDOR_RES_COUNT) > 0;
 }
 
-/* vendors-a.md 1.6 step 2: one becomes two. */
+/* vendors-a.md 1.6 step 2: one becomes two. Where several cards come in whole modules, other odd
+ * numbers never fit, whether one becomes two or not (A2). */
 MUST_USE static enum err_code pair_up(const struct vendor *v, struct admitted *s, struct err *err)
 {
     int64_t n = amount(s, VENDOR_RES_COUNT);
-    if (!(v->rules & VENDOR_RULE_PAIRS) || n % 2 == 0)
+    const bool pairs = v->rules & VENDOR_RULE_PAIRS;
+    if (n % 2 == 0 || !(pairs || v->core.select == SCORE_SELECT_MODULES))
         return ERR_OK;
     if (n > 1)
         return err_set(err, ERR_INVALID, STR_FMT " device request must be 1 or 2*n, got %lld",
                        STR_ARG(v->core.key), (long long)n);
-    change(s, VENDOR_RES_COUNT, 2);
+    if (pairs)
+        change(s, VENDOR_RES_COUNT, 2);
     return ERR_OK;
 }
 
