@@ -274,6 +274,7 @@ int main(void)
     check_cluster_snapshot(suite);
     check_cluster_cards(suite);
     check_cluster_books(suite);
+    check_cluster_rows(suite);
     check_cluster_props(suite);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -73,6 +73,7 @@ void check_cluster_books(Suite *suite);
 void check_cluster_decode(Suite *suite);
 void check_cluster_ledger(Suite *suite);
 void check_cluster_hold(Suite *suite);
+void check_cluster_rows(Suite *suite);
 void check_cluster_snapshot(Suite *suite);
 void check_cluster_cards(Suite *suite);
 void check_cluster_props(Suite *suite);

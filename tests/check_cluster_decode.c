@@ -163,11 +163,11 @@ static const struct {
     {"bad weights of a pod without cards",
      NOTES("\"hami.io/device-scoring-weights\":\"slot=1\"", "{}"), "nothing [] []", false},
     {"topology", NOTES("\"hami.io/gpu-scheduler-policy\":\"topology-aware\"", "{" GPU("1") "}"),
-     "refused [0:0=1x0/100%/0] []", false},
+     "cards [0:0=1x0/100%/0] []", false},
     {"MIG", NOTES("\"nvidia.com/vgpu-mode\":\"mig\"", "{" GPU("1") "}"),
-     "refused [0:0=1x0/100%/0] []", false},
+     "cards [0:0=1x0/100%/0] []", false},
     {"numa-bind", NOTES("\"nvidia.com/numa-bind\":\"true\"", "{" GPU("1") "}"),
-     "refused [0:0=1x0/100%/0] []", false},
+     "cards [0:0=1x0/100%/0] []", false},
 };
 
 START_TEST(pods)
@@ -267,7 +267,7 @@ START_TEST(pod_flags)
     ck_assert_int_eq(p.refused_reason, SCORE_REQUEST_INVALID);
     ck_assert(str_contains(p.refused_text, STR("nvidia.com/gpu")));
     p = decode(NOTES("\"nvidia.com/numa-bind\":\"true\"", "{" GPU("1") "}"), false);
-    ck_assert_int_eq(p.refused_reason, SCORE_REQUEST_UNSUPPORTED);
+    ck_assert(p.request.selections_n == 1 && p.request.selections[0].numa_bind);
     p = decode(
         "{" META
         ",\"spec\":{\"topologySpreadConstraints\":[{\"whenUnsatisfiable\":\"ScheduleAnyway\"}]}}",

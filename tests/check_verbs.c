@@ -265,7 +265,7 @@ START_TEST(pods_without_cards_pass)
 }
 END_TEST
 
-START_TEST(unreadable_and_unserved_asks_are_refused)
+START_TEST(unreadable_asks_are_refused)
 {
     static const struct {
         const char *name, *patch, *code;
@@ -285,13 +285,6 @@ START_TEST(unreadable_and_unserved_asks_are_refused)
         {"bad weights",
          "{\"metadata\":{\"annotations\":{\"hami.io/device-scoring-weights\":\"slot=1\"}}}",
          "RequestInvalid: "},
-        {"topology",
-         "{\"metadata\":{\"annotations\":{\"hami.io/gpu-scheduler-policy\":\"topology-aware\"}}}",
-         "RequestUnsupported: "},
-        {"NUMA", "{\"metadata\":{\"annotations\":{\"nvidia.com/numa-bind\":\"true\"}}}",
-         "RequestUnsupported: "},
-        {"MIG", "{\"metadata\":{\"annotations\":{\"nvidia.com/vgpu-mode\":\"mig\"}}}",
-         "RequestUnsupported: "},
     };
     for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
         struct fx fx;
@@ -1035,7 +1028,7 @@ int main(void)
     tcase_add_test(tc, pod_annotations_overrule_the_policies);
     tcase_add_loop_test(tc, hostile_bodies, 0, sizeof(HOSTILE) / sizeof(HOSTILE[0]));
     tcase_add_test(tc, pods_without_cards_pass);
-    tcase_add_test(tc, unreadable_and_unserved_asks_are_refused);
+    tcase_add_test(tc, unreadable_asks_are_refused);
     tcase_add_test(tc, whole_nodes);
     tcase_add_test(tc, back_to_back_filters_do_not_promise_one_share_twice);
     tcase_add_test(tc, likely_holds_give_way_to_a_pinned_pick);

@@ -631,7 +631,7 @@ static bool asks_for(const struct cluster_pod *pod, uint16_t vendor)
 /* ERR_NO_MEMORY, or ERR_OK: what is wrong is refused. */
 MUST_USE static enum err_code judge_selection(struct raw_pod *r, uint16_t vendor,
                                               struct score_selection *list, bool *ret_numa,
-                                              struct str card_policy, struct err *err)
+                                              struct err *err)
 {
     const struct vendor *v = vendor_at(r->d.cfg->vendors, vendor);
     bool too_long = false;
@@ -661,9 +661,6 @@ MUST_USE static enum err_code judge_selection(struct raw_pod *r, uint16_t vendor
         refuse(r, SCORE_REQUEST_INVALID, str_z(why.text));
         return ERR_OK;
     }
-    const char *unsupported = vendor_unsupported(v, &text, card_policy);
-    if (unsupported)
-        refuse(r, SCORE_REQUEST_UNSUPPORTED, str_z(unsupported));
     *ret_numa = *ret_numa || vendor_numa_bind(&text);
     sel.vendor = vendor;
     if (sel.use_type_set || sel.use_uuid_set || sel.nouse_types_n || sel.nouse_uuids_n ||
@@ -689,7 +686,7 @@ MUST_USE static enum err_code judge_wishes(struct raw_pod *r, struct err *err)
         refuse(r, SCORE_REQUEST_INVALID, STR("an annotation is too long"));
     for (uint16_t v = 0; v < pod->request.vendors_n; v++)
         if (asks_for(pod, v)) {
-            enum err_code rc = judge_selection(r, v, list, &numa, card_policy, err);
+            enum err_code rc = judge_selection(r, v, list, &numa, err);
             if (rc)
                 return rc;
         }
@@ -701,8 +698,6 @@ MUST_USE static enum err_code judge_wishes(struct raw_pod *r, struct err *err)
                                      &pod->request.policy, &unsupported, &why);
     if (rc)
         refuse(r, SCORE_REQUEST_INVALID, str_z(why.text));
-    else if (unsupported)
-        refuse(r, SCORE_REQUEST_UNSUPPORTED, str_z(unsupported));
     if (pod->request.asks_n > 0 && score_request_check(&pod->request, &why)) {
         pod->vendors_broken |= pod->vendors_asked;
         refuse(r, SCORE_REQUEST_INVALID, str_z(why.text));

@@ -357,11 +357,16 @@ static uint16_t uses_of(const struct cluster_pod *pod, const struct cluster_hold
 }
 
 static struct hold_use hold_use_of(const struct cluster_store *st, const struct cluster_pod *pod,
-                                   const struct score_node *node, const struct score_use *use)
+                                   const struct cluster_hold *hold, const struct score_use *use)
 {
+    const struct score_placement *place = hold->placement;
+    const struct str uuid = hold->node->score.devices[use->device].uuid;
     struct draft_share as = {.vendor = (uint8_t)use->vendor, .cores_pct = use->cores_pct};
+    for (uint16_t i = 0; i < place->parts_n; i++) /* a policy comes with any share of it */
+        if (place->parts[i].device == use->device && place->parts[i].cores_pct < as.cores_pct)
+            as.cores_pct = place->parts[i].cores_pct;
     ledger_classify(pod, &as);
-    return (struct hold_use){.card = card_key(st, use->vendor, node->devices[use->device].uuid),
+    return (struct hold_use){.card = card_key(st, use->vendor, uuid),
                              .bits = use->bits,
                              .mem_mib = use->mem_mib,
                              .cores_pct = use->cores_pct,
@@ -410,7 +415,7 @@ static struct hold *build_holds(const struct cluster_store *st, const struct clu
                                                 str_eq(pod->nominated_node, node->name),
                                    .uses = uses};
         for (uint16_t k = 0; k < holds[n - 1].uses_n; k++)
-            *uses++ = hold_use_of(st, pod, node, &b->uses[k]);
+            *uses++ = hold_use_of(st, pod, &from[i], &b->uses[k]);
     }
     needs_n = 0;
     for (uint16_t v = 0; v < SCORE_VENDORS_MAX; v++)
@@ -530,7 +535,7 @@ static void add_class(const struct hold_use *use, struct score_extra *to)
 {
     to->online = (int16_t)(to->online + (use->app_class == SCORE_CLASS_ONLINE));
     to->offline = (int16_t)(to->offline + (use->app_class == SCORE_CLASS_OFFLINE));
-    to->qos = ledger_qos(to->qos, use->qos);
+    to->qos = score_qos_join(to->qos, use->qos);
 }
 
 static void add_extra(const struct cluster_store *st, const struct score_node *node,

@@ -1005,13 +1005,6 @@ bool ledger_over_total(const struct score_vendor *row, const struct score_device
            (d->shares_used > d->shares_total && looks_at(row, SCORE_CHECK_SLOTS));
 }
 
-uint8_t ledger_qos(uint8_t card, uint8_t pod)
-{
-    if (card == 0 || pod == 0 || card == pod)
-        return card | pod;
-    return UINT8_MAX; /* they contradict each other: nobody brings this one */
-}
-
 static uint16_t one_more(uint16_t n) { return n < UINT16_MAX ? (uint16_t)(n + 1) : n; }
 
 /* What the pod has of the card beside amounts. Bits that two pods name, or that the card lacks, are
@@ -1027,7 +1020,7 @@ static void add_trait(struct score_trait *t, const struct use *use, uint64_t bit
         t->online = one_more(t->online);
     else if (use->app_class == SCORE_CLASS_OFFLINE)
         t->offline = one_more(t->offline);
-    t->qos = ledger_qos(t->qos, use->qos);
+    t->qos = score_qos_join(t->qos, use->qos);
 }
 
 static void add_uses(const struct entry *e, struct snode *s, uint64_t *closed)

@@ -357,8 +357,6 @@ void ledger_entry_release(struct cluster_store *st, struct entry *e);
 struct space *ledger_space_find(const struct cluster_store *st, struct str ns);
 struct space *ledger_space_get(struct cluster_store *st, struct str ns); /* NULL: no memory */
 void ledger_space_release(struct cluster_store *st, struct space *s);
-/* The policy of a card, and a pod more; 0: none. */
-uint8_t ledger_qos(uint8_t card, uint8_t pod);
 /* More use of a card; what is beyond the types' ranges stays at their end. */
 void ledger_add_use(struct score_device *d, int64_t mem_mib, int64_t cores_pct, int64_t shares);
 /* Whether more of the card is in use than there is, in a measure that the row's checks look at.

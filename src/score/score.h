@@ -155,7 +155,7 @@ struct score_extra {
     int32_t cores_pct, shares;
     uint64_t bits_set, bits_clear; /* of score_trait.bits_used: first cleared, then set */
     int16_t online, offline;
-    uint8_t qos; /* policy of the pods whose use this is, as score_trait.qos; 0: none */
+    uint8_t qos; /* policy of the pods whose use this is: score_qos_join(); 0: none */
 };
 
 /* ---- what a vendor's cards demand of the core; data, no names of makers ---- */
@@ -369,6 +369,11 @@ struct score_use {
  * `ret` (room for parts_n) were written, sorted by device. */
 uint16_t score_effective_use(const enum score_step *steps, const struct score_ask *asks,
                              const struct score_part *parts, uint16_t parts_n, struct score_use *ret);
+
+/* The QoS policy of a card that a pod with `pod` joins; 0: none. Two that contradict each other (pods of others, holds) are
+ * SCORE_QOS_MIXED, which is nobody's. The order does not matter. */
+#define SCORE_QOS_MIXED UINT8_MAX
+uint8_t score_qos_join(uint8_t card, uint8_t pod);
 
 /* What score_topology.bound holds for the pairs of n ≤ SCORE_BOUND_CARDS cards: 2^n · (n + 1) numbers; INT64_MIN where
  * the mask has fewer than k cards. */

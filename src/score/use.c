@@ -85,3 +85,8 @@ uint16_t score_effective_use(const enum score_step *steps, const struct score_as
     }
     return n;
 }
+
+uint8_t score_qos_join(uint8_t card, uint8_t pod)
+{
+    return card == 0 || pod == 0 || card == pod ? card | pod : SCORE_QOS_MIXED;
+}

@@ -51,7 +51,7 @@ static void start_special(struct walk *w, const struct score_extra *extra, bool 
         m->bits_used = (t->bits_used & ~x->bits_clear) | x->bits_set;
         m->online = (uint16_t)(online < 0 ? 0 : online);
         m->offline = (uint16_t)(offline < 0 ? 0 : offline);
-        m->qos = t->qos ? t->qos : x->qos;
+        m->qos = score_qos_join(t->qos, x->qos);
     }
     for (uint16_t i = 0; w->plan->asks[0].zone_mutex && i < w->n; i++) {
         uint16_t z = 0;
