@@ -118,6 +118,57 @@ START_TEST(serves)
 }
 END_TEST
 
+/* A JSON pointer to an annotation. */
+static const char *path_of(struct str key, char *out, size_t max)
+{
+    size_t n = (size_t)snprintf(out, max, "/metadata/annotations/");
+    for (size_t i = 0; i < key.n && n + 3 < max; i++)
+        if (key.p[i] == '/')
+            n += (size_t)snprintf(out + n, max - n, "~1");
+        else
+            out[n++] = key.p[i];
+    out[n] = '\0';
+    return out;
+}
+
+/* Every maker's list is emptied and its lock given back in its own habit: with an owner, or a bare
+ * time; a row that writes no list, and takes no lock, is served all the same. */
+START_TEST(serves_every_maker)
+{
+    struct vendor_table *vendors;
+    ck_ok(vendor_table_builtin(&vendors, why));
+    for (uint16_t i = 0; i < vendor_count(vendors); i++) {
+        const struct vendor *v = vendor_at(vendors, i);
+        const struct str any = v->node_lock.n ? v->node_lock : STR("x/no-lock");
+        const struct str list = v->pod_to_allocate.n ? v->pod_to_allocate : STR("x/no-list");
+        char yaml[2048], path[512];
+        (void)snprintf(yaml, sizeof(yaml),
+                       "apiVersion: v1\nkind: Node\nmetadata: {name: n1, annotations: {" STR_FMT
+                       ": '%s'}}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: ml, "
+                       "annotations: {hami.io/bind-phase: allocating, " STR_FMT ": 'a," STR_FMT
+                       ",1,1:;'}}\nspec: {nodeName: n1, containers: [{name: a}]}\n"
+                       "status: {phase: Pending}\n",
+                       STR_ARG(any), v->lock_time_only ? "2026-09-21T14:13:20Z" : OURS, STR_ARG(list),
+                       STR_ARG(v->core.key));
+        struct fixture f;
+        setup(&f, yaml);
+        ck_ok(sim_start(f.k, f.vendors, &CLOCK_SYSTEM, &f.sim, why));
+        ck_assert_msg(wait_phase(&f, "p", "Running"), STR_FMT, STR_ARG(v->core.key));
+        json_t *p = test_get(f.k, KUBE_POD, "ml", "p"), *n1 = test_get(f.k, KUBE_NODE, "", "n1");
+        ck_assert_str_eq(test_text_at(p, PHASE_PATH), "success");
+        if (v->pod_to_allocate.n) {
+            ck_assert_str_eq(test_text_at(p, path_of(list, path, sizeof(path))), ";;");
+            ck_assert_msg(!v->node_lock.n || !test_at(n1, path_of(any, path, sizeof(path))),
+                          STR_FMT ": the lock", STR_ARG(v->core.key));
+        }
+        json_decref(p);
+        json_decref(n1);
+        done(&f);
+    }
+    vendor_table_free(vendors);
+}
+END_TEST
+
 /* clang-format off */
 static const struct {
     const char *name, *pod;
@@ -221,6 +272,7 @@ int main(void)
     TCase *tc = tcase_create("sim");
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, serves, 0, (int)COUNT(SERVES));
+    tcase_add_test(tc, serves_every_maker);
     tcase_add_loop_test(tc, leaves_alone, 0, (int)COUNT(LEAVES));
     tcase_add_loop_test(tc, follows_bindings_through_faults, 0, 7);
     tcase_add_test(tc, stops_at_once);
