@@ -259,6 +259,7 @@ int main(void)
     Suite *suite = suite_create("vendor");
     check_vendor_table(suite);
     check_vendor_derive(suite);
+    check_vendor_asks(suite);
     check_vendor_select(suite);
     check_vendor_register(suite);
     check_vendor_cards(suite);
