@@ -81,7 +81,13 @@ void walk_start(struct walk *w, const struct score_prepared *prep, const struct 
         /* Member by member: as one literal the compiler clears it with an instruction that takes
          * longer than all the rest. */
         struct card *c = &w->cards[i];
-        c->others = unused ? fit_card_unused(d) : fit_card(d, x);
+        const struct fit_card o = unused ? fit_card_unused(d) : fit_card(d, x);
+        c->others.mem_total = o.mem_total;
+        c->others.mem_used = o.mem_used;
+        c->others.cores_total = o.cores_total;
+        c->others.cores_used = o.cores_used;
+        c->others.shares_total = o.shares_total;
+        c->others.shares_used = o.shares_used;
         c->taken = c->beside = (struct amount){0};
         c->fixed = fit_fixed(plan, d, unused ? d->flags & ~(unsigned)SCORE_DEVICE_LENT : d->flags);
         c->numa = d->numa;
@@ -230,29 +236,40 @@ static void share_of_slices(const struct walk *w, const struct fit_ask *ask, uin
     s->failed |= w->plan->placement ? w->plan->placement : FIT_SIZE;
 }
 
-static NOINLINE struct share share_special(const struct walk *w, const struct fit_ask *ask,
-                                           uint16_t i)
+/* Makes what a plain card would give to `s` what this one gives. */
+static NOINLINE void share_special(const struct walk *w, const struct fit_ask *ask, uint16_t i,
+                                   struct share *s)
 {
     const struct card *c = &w->cards[i];
-    struct share s = {.n = {fit_mem(ask, c->others.mem_total), ask->cores_pct, /* shares= */ 1}};
     if (c->divisible)
-        share_of_slices(w, ask, i, &s);
+        share_of_slices(w, ask, i, s);
     else if (ask->amount == SCORE_AMOUNT_UNITS)
-        share_of_units(ask, c, &s);
+        share_of_units(ask, c, s);
     else if (ask->amount == SCORE_AMOUNT_BITS)
-        share_of_bits(w, ask, i, &s);
+        share_of_bits(w, ask, i, s);
     else if (ask->amount == SCORE_AMOUNT_PROFILE)
-        share_of_profile(w, ask, &w->more[i], &s);
-    return s;
+        share_of_profile(w, ask, &w->more[i], s);
 }
 
 static ALWAYS_INLINE struct share share_of(const struct walk *w, const struct fit_ask *ask,
                                            uint16_t i)
 {
-    if (__builtin_expect(w->special, 0))
-        return share_special(w, ask, i);
-    return (struct share){
+    struct share s = {
         .n = {fit_mem(ask, w->cards[i].others.mem_total), ask->cores_pct, /* shares= */ 1}};
+    if (__builtin_expect(w->special, 0) &&
+        (ask->amount != SCORE_AMOUNT_PLAIN || w->cards[i].divisible)) {
+        /* a copy, so that the plain one needs no memory; member by member, for what was written in
+         * pieces is slow to read as one */
+        struct share own = s;
+        share_special(w, ask, i, &own);
+        s.n.mem = own.n.mem;
+        s.n.cores = own.n.cores;
+        s.n.shares = own.n.shares;
+        s.bits = own.bits;
+        s.failed = own.failed;
+        s.profile = own.profile;
+    }
+    return s;
 }
 
 struct share walk_share(const struct walk *w, const struct fit_ask *ask, uint16_t i)
