@@ -236,7 +236,7 @@ const struct vendor VENDOR_BUILTIN[] = {
         .core = { .key = STR_INIT("Mthreads"),
                   .checks = { CHECKS_COMMON, SCORE_CHECK_ONE_CARD, SCORE_CHECK_END } },
         .section = STR_INIT("mthreads"),
-        .rules = VENDOR_RULE_TOTALS | VENDOR_RULE_FIRST_ADMITS | VENDOR_RULE_COUNT_POSITIVE,
+        .rules = VENDOR_RULE_TOTALS | VENDOR_RULE_COUNT_POSITIVE,
         .res_count = STR_INIT("mthreads.com/vgpu"),
         .res_mem = STR_INIT("mthreads.com/sgpu-memory"),
         .res_cores = STR_INIT("mthreads.com/sgpu-core"),

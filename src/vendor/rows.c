@@ -55,7 +55,7 @@ static const char *const QUALITIES[] = {
 static const char *const RULES[] = { /* by bit of enum vendor_rule */
     "lock",        "count-from-parts", "exclusive-cores", "limits-only", "totals",
     "no-memory",   "memory-in-bytes",  "soft",            "pairs",       "list-names-type",
-    "list-has-bits", "count-in-requests", "count-positive",
+    "list-has-bits", "count-positive",
 };
 static const char *const INVENTORIES[] = {
     [VENDOR_INVENTORY_JSON] = "json",         [VENDOR_INVENTORY_TEXT] = "text",

@@ -23,8 +23,7 @@ enum vendor_rule {
     VENDOR_RULE_PAIRS = 1 << 8,          /* cards come in pairs: one becomes two, odd counts are refused */
     VENDOR_RULE_ALLOC_TYPE = 1 << 9,     /* allocation lists name the registered type, not the key */
     VENDOR_RULE_BITS = 1 << 10,          /* cores of allocation lists are a mask of the card's bits */
-    VENDOR_RULE_FIRST_ADMITS = 1 << 11,  /* admission looks for the count in limits and requests */
-    VENDOR_RULE_COUNT_POSITIVE = 1 << 12, /* admission refuses a count of 0; else it asks for nothing */
+    VENDOR_RULE_COUNT_POSITIVE = 1 << 11, /* admission refuses a count of 0; else it asks for nothing */
 };
 
 /* Where a node's cards are read from. */
