@@ -10,13 +10,15 @@ struct wish_text {
     char digits[VENDOR_RES_COUNT_][EDIT_DIGITS]; /* of values that came as JSON numbers */
 };
 
-static void read_wish(struct mutation *m, const struct container *c, const struct vendor *v,
+/* False: the container says nothing of the row's resources. */
+static bool read_wish(struct mutation *m, const struct container *c, const struct vendor *v,
                       struct wish_text *ret)
 {
     const json_t *resources = json_object_get(c->json, "resources");
     const json_t *from[] = {json_object_get(resources, "limits"),
                             json_object_get(resources, "requests")};
     struct str soft;
+    bool any = false;
     memset(ret, 0, sizeof(*ret));
     for (unsigned what = 0; what < VENDOR_RES_COUNT_; what++) {
         struct str name = vendor_resource_name(v, (enum vendor_resource)what);
@@ -24,6 +26,7 @@ static void read_wish(struct mutation *m, const struct container *c, const struc
             const json_t *value = edit_get(from[i], name);
             if (!value || json_is_null(value))
                 continue;
+            any = true;
             if (i == 0)
                 ret->wish.limits |= UINT32_C(1) << what;
             if (!edit_quantity(value, ret->digits[what], &ret->wish.value[what]))
@@ -34,6 +37,7 @@ static void read_wish(struct mutation *m, const struct container *c, const struc
     }
     if (ret->wish.value[VENDOR_RES_COUNT].p && mutation_annotation(m, v->pod_soft, &soft))
         ret->wish.soft = vendor_soft(v, soft);
+    return any;
 }
 
 /* nvidia.md 3 a, which also holds where no card is asked for. */
@@ -200,7 +204,8 @@ static bool admit(struct mutation *m, const struct container *c, uint16_t row)
     struct score_ask ask;
     struct err err;
     bool asks = false;
-    read_wish(m, c, v, &text);
+    if (!read_wish(m, c, v, &text))
+        return false;
     check_percent(m, c, v, text.wish.value[VENDOR_RES_MEM_PCT]);
     set_priority(m, c, v, text.wish.value[VENDOR_RES_PRIORITY]);
     if (m->stop)
