@@ -217,14 +217,15 @@ static uint64_t places(const struct score_profile *p, size_t n)
 void register_profiles_take(struct register_list *l, size_t first, struct register_card *card)
 {
     const size_t n = l->profiles_n - first;
+    if (n == 0)
+        return;
     struct score_profile *p = l->profiles + first;
     const char *fault = n > REGISTER_PROFILES_MAX ? "more than 64 kinds of slices" : NULL;
     for (size_t i = 0; i < n && !fault; i++)
         fault = profile_fault(&p[i]);
-    if (fault || n == 0) {
+    if (fault) {
         l->profiles_n = first;
-        if (fault)
-            register_sick(l, card, fault);
+        register_sick(l, card, fault);
         return;
     }
     for (size_t i = 0; i < n; i++)
