@@ -782,6 +782,217 @@ START_TEST(held_shares_of_slices)
 }
 END_TEST
 
+/* The card is held under another policy: the pod is told of that, not of a card that it can't have.
+ */
+START_TEST(held_policies_keep_others_off)
+{
+    CARDS("Metax-SGPU", {.id = STR("a"), SGPU_CARD});
+    const char *key = "metax-tech.com/sgpu-qos-policy";
+    struct cluster_pod p = pod("p1", NULL, NOTE(key, "fixed-share"), APP(SGPU(4, 30)));
+    hold(&p, (struct score_part){.mem_mib = 4096, .cores_pct = 30, .shares = 1});
+    static const struct {
+        const char *policy;
+        score_reasons want;
+    } others[] = {{"fixed-share", 0}, {"burst-share", SCORE_BIT(SCORE_CARD_QOS_POLICY_MISMATCH)}};
+    for (int i = 0; i < COUNT(others); i++) {
+        struct cluster_pod q = pod("p2", NULL, NOTE(key, others[i].policy), APP(SGPU(4, 30)));
+        struct cluster_snapshot *s = cluster_store_snapshot(w.st);
+        const struct cluster_node *n = cluster_snapshot_find(s, STR("n1"));
+        struct score_extra extra[SCORE_DEVICES_MAX];
+        struct score_prepared prep;
+        struct score_verdict v;
+        struct err err;
+        uint32_t types_n;
+        const struct str *types = cluster_snapshot_types(s, &types_n);
+        ck_assert(!score_prepare(&q.request, types, types_n, w.arena, &prep, &err));
+        ck_assert(cluster_hold_extra(w.st, n, q.uid, false, 0, extra, NULL));
+        score_node_check(&prep, &n->score, extra, &v);
+        ck_assert_msg(v.reasons == others[i].want, "%s: %x", others[i].policy, v.reasons);
+        cluster_snapshot_unref(s);
+    }
+}
+END_TEST
+
+/* ---- texts that rows share, and what lists of several rows do to each other ---- */
+
+START_TEST(texts_are_read_by_each_row_that_knows_them)
+{
+    const char *mode = NOTE("huawei.com/vnpu-mode", "hami-core");
+    struct cluster_pod p = pod("p", NULL, mode, APP("\"huawei.com/Ascend910B4\":1"));
+    ck_assert(p.request.asks_n == 1 && p.request.asks[0].soft);
+    p = pod("p", NULL, NOTE("huawei.com/vnpu-mode", "else"), APP("\"huawei.com/Ascend910B4\":1"));
+    ck_assert(p.request.asks_n == 1 && !p.request.asks[0].soft);
+    p = pod("p", NULL, mode, APP(GPU(4000))); /* nothing to this row */
+    ck_assert(p.request.asks_n == 1 && !p.request.asks[0].soft);
+    static const char *const both[] = {"\"kunlunxin.com/xpu\":1", "\"kunlunxin.com/vxpu\":1"};
+    const struct vendor *xpu = vendor_at(w.vendors, row("XPU"));
+    const char *one = fmt(&w, STR_FMT, STR_ARG(xpu->pod_use_uuid)),
+               *two = fmt(&w, STR_FMT, STR_ARG(xpu->pod_use_uuid2)),
+               *not2 = fmt(&w, STR_FMT, STR_ARG(xpu->pod_nouse_uuid2));
+    for (int i = 0; i < COUNT(both); i++) {
+        p = pod("p", NULL, fmt(&w, "%s%s%s", NOTE(one, "a,b"), NOTE(two, "b,c"), NOTE(not2, "d")),
+                fmt(&w, "\"containers\":[{\"name\":\"main\",\"resources\":{\"limits\":{%s}}}]",
+                    both[i]));
+        ck_assert_msg(p.request.selections_n == 1, "%s", both[i]);
+        const struct score_selection *sel = &p.request.selections[0];
+        ck_assert(sel->use_uuids_n == 1 && str_eq(sel->use_uuids[0], STR("b")));
+        ck_assert(sel->nouse_uuids_n == 1 && str_eq(sel->nouse_uuids[0], STR("d")));
+    }
+}
+END_TEST
+
+START_TEST(classes_and_policies_are_read)
+{
+    const char *app_class = "metax-tech.com/sgpu-app-class",
+               *qos = "metax-tech.com/sgpu-qos-policy";
+    struct cluster_pod p = pod("p", NULL, NOTE(app_class, "offline"), APP(SGPU(4, 30)));
+    ck_assert_uint_eq(p.request.selections_n, 1);
+    ck_assert_int_eq(p.request.selections[0].app_class, SCORE_CLASS_OFFLINE);
+    ck_assert_int_eq(p.request.selections[0].qos, BEST_EFFORT); /* as admission writes it */
+    p = pod("p", NULL, NOTE(qos, "fixed-share"), APP(SGPU(4, 30)));
+    ck_assert_int_eq(p.request.selections[0].app_class, SCORE_CLASS_NONE);
+    ck_assert_int_eq(p.request.selections[0].qos, FIXED_SHARE);
+    p = pod("p", NULL, NOTE(app_class, "middle"), APP(SGPU(4, 30)));
+    ck_assert_int_eq(p.refused_reason, SCORE_REQUEST_INVALID);
+    p = pod("p", NULL, NOTE(app_class, "middle"), APP(GPU(4000)));
+    ck_assert_int_eq(p.wants, CLUSTER_WANTS_CARDS);
+}
+END_TEST
+
+START_TEST(long_texts_refuse_those_who_ask_there)
+{
+    static const char LONG[] =
+        "0123456789012345678901234567890123456789012345678901234567890123456";
+    w.cfg.annotation_max = 64;
+    const char *longer = NOTE("hami.io/use-Ascend910B4-uuid", LONG);
+    struct cluster_pod p = pod("p", NULL, longer, APP("\"huawei.com/Ascend910B4\":1"));
+    ck_assert_int_eq(p.refused_reason, SCORE_REQUEST_INVALID);
+    p = pod("p", NULL, longer, APP(GPU(4000)));
+    ck_assert_int_eq(p.wants, CLUSTER_WANTS_CARDS);
+    longer = NOTE("huawei.com/vnpu-mode", LONG); /* another row's key first */
+    p = pod("p", NULL, longer, APP("\"huawei.com/Ascend910C\":2"));
+    ck_assert_int_eq(p.refused_reason, SCORE_REQUEST_INVALID);
+}
+END_TEST
+
+START_TEST(what_another_decision_left_is_to_be_cleaned)
+{
+    const char *drs = APP("\"enflame.com/drs-gcu\":1");
+    ck_assert(!pod("p", NULL, NOTE(DRS, ""), drs).reserved_keys); /* a Binding overwrites it */
+    ck_assert(!pod("p", NULL, NOTE(ASSIGNED, "{}"), drs).reserved_keys);
+    ck_assert(pod("p", NULL, NOTE(ASSIGNED, "{}"), APP(GPU(1))).reserved_keys);
+    ck_assert(pod("p", NULL, NOTE(NEURONS, ""), APP(GPU(1))).reserved_keys);
+    ck_assert(pod("p", NULL, NOTE("AWS_NEURON_IDS", "3"), APP(GPU(1))).reserved_keys);
+    ck_assert(pod("p", NULL, NOTE(MIG, "[]"), APP(GPU(1))).reserved_keys); /* it may not write it */
+    ck_assert(!pod("p", NULL, NOTE("huawei.com/vnpu-mode", "x"), APP(GPU(1))).reserved_keys);
+}
+END_TEST
+
+/* C1, D1, H1, D0.1, D5.1: a container's entry is its own, whatever types a node registers, also in
+ * a list that left out a container without cards. */
+static const struct {
+    const char *row, *key, *list, *limits, *want;
+} SHIFTED[] = {
+    {"NVIDIA", LIST, "GPU-a,NVIDIA,4000,0:;", GPU(4000), "1/4000/0"},
+    {"DCU", "hami.io/dcu-devices-allocated", "GPU-a,DCU,2000,60:;",
+     "\"hygon.com/dcunum\":1,\"hygon.com/dcumem\":2000,\"hygon.com/dcucores\":60", "1/2000/60"},
+    {"AMD", "hami.io/amd-devices-allocated", "GPU-a,AMD Instinct MI300X,2000,60:;",
+     "\"amd.com/gpu\":1,\"amd.com/gpumem\":2000,\"amd.com/gpucores\":60", "1/2000/60"},
+};
+
+START_TEST(core_defect_c1_entries_are_their_containers)
+{
+    const uint16_t asking = row(SHIFTED[_i].row);
+    put_cards(SHIFTED[_i].row,
+              &(struct vendor_device){.id = STR("GPU-a"), PLAIN, .type = STR("a model")}, 1);
+    const char *spec = fmt(&w,
+                           "\"initContainers\":[{\"name\":\"first\"}],\"containers\":[{\"name\":"
+                           "\"main\",\"resources\":{\"limits\":{%s}}}]",
+                           SHIFTED[_i].limits);
+    for (int padded = 0; padded < 2; padded++) {
+        const char *list = fmt(&w, "%s%s", padded ? ";" : "", SHIFTED[_i].list);
+        struct cluster_pod p = pod("p1", "n1", NOTE(SHIFTED[_i].key, list), spec);
+        ck_assert(p.shares_n == 1 && p.shares[0].vendor == asking && p.shares[0].container == 1);
+        p.phase = CLUSTER_RUNNING; /* the init container is over: in use all the same */
+        p.started = true;
+        apply(&p);
+        ck_books(SHIFTED[_i].want);
+        ck_assert_uint_eq(stats(&w).fail_closed, 0);
+    }
+}
+END_TEST
+
+/* C3: a sidecar runs beside the others: a sum, not a maximum. */
+START_TEST(core_defect_c3_sidecars_add_up)
+{
+    CARDS("NVIDIA", {.id = STR("GPU-a"), PLAIN});
+    bound("p1", NOTE(LIST, "GPU-a,NVIDIA,3000,0:;GPU-a,NVIDIA,4000,0:;"),
+          "\"initContainers\":[{\"name\":\"side\",\"restartPolicy\":\"Always\",\"resources\":{"
+          "\"limits\":{" GPU(3000) "}}}]," APP(GPU(4000)));
+    ck_books("2/7000/0");
+}
+END_TEST
+
+/* C2, C5: quota is asked about what is recorded: the sum over cards of what each is used at most.
+ */
+START_TEST(core_defect_c5_quota_sees_what_is_recorded)
+{
+    CARDS("NVIDIA", {.id = STR("GPU-a"), PLAIN}, {.id = STR("GPU-b"), PLAIN});
+    put_quota(&w, "ml", "q", "15000", NULL);
+    struct cluster_pod p = pod(
+        "p1", NULL, "", "\"initContainers\":[" LIMITS("first", GPU(10000)) "]," APP(GPU(10000)));
+    apply(&p);
+    struct err err;
+    const struct score_part apart[] = {
+        {.ask = 0, .device = 0, .mem_mib = 10000, .shares = 1},
+        {.ask = 1, .device = 1, .mem_mib = 10000, .shares = 1},
+    };
+    ck_assert_int_eq(decided(&p, apart, 2, &err), ERR_CONFLICT);
+    ASSUME(&p, {.ask = 0, .device = 0, .mem_mib = 10000, .shares = 1},
+           {.ask = 1, .device = 0, .mem_mib = 10000, .shares = 1});
+    ck_assert_str_eq(quota_of("NVIDIA"), "10000/0");
+}
+END_TEST
+
+/* C9: a pod that was terminating when we started still has its cards. */
+START_TEST(core_defect_c9_terminating_pods_count_after_a_restart)
+{
+    CARDS("NVIDIA", {.id = STR("GPU-a"), PLAIN});
+    struct cluster_pod p = pod("p1", "n1", NOTE(LIST, "GPU-a,NVIDIA,4000,0:;"), APP(GPU(4000)));
+    p.deleting = true;
+    apply(&p);
+    ck_books("1/4000/0");
+}
+END_TEST
+
+/* C33: a card is of the row that registered it, whatever its type or id reads like. */
+START_TEST(core_defect_c33_cards_of_equal_names)
+{
+    CARDS("Ascend910B4-1", {.id = STR("A0"), PLAIN});
+    const char *key = "hami.io/Ascend910B4-devices-allocated";
+    bound("p1", NOTE(key, "A0,Ascend910B4,8192,0:;"),
+          APP("\"huawei.com/Ascend910B4\":1,\"huawei.com/Ascend910B4-memory\":8192"));
+    ck_books("0/0/0");
+    ck_assert_str_eq(quota_of("Ascend910B4"), "8192/0");
+    ck_assert_str_eq(quota_of("Ascend910B4-1"), "0/0");
+}
+END_TEST
+
+/* C36: one list that can't be read says nothing against the others. */
+START_TEST(core_defect_c36_a_broken_list_hides_no_other)
+{
+    CARDS("NVIDIA", {.id = STR("GPU-a"), PLAIN});
+    bound("p1",
+          fmt(&w, "%s%s", NOTE(LIST, "GPU-a,NVIDIA,4000,0:;"),
+              NOTE("hami.io/dcu-devices-allocated", "GPU-a,DCU,-5,0:;")),
+          APP(GPU(4000) ",\"hygon.com/dcunum\":1"));
+    ck_books("1/4000/0");
+    ck_assert_uint_eq(stats(&w).fail_closed, 1); /* the other row only */
+    CARDS("DCU", {.id = STR("GPU-a"), PLAIN});
+    ck_books("0/0/0 closed");
+}
+END_TEST
+
 /* ---- classes of asks ---- */
 
 static struct score_ask key_ask;
@@ -919,6 +1130,17 @@ void check_cluster_books(Suite *suite)
     tcase_add_test(tc, held_slices_are_set_for_others);
     tcase_add_test(tc, held_classes_count_for_others);
     tcase_add_test(tc, held_shares_of_slices);
+    tcase_add_test(tc, held_policies_keep_others_off);
+    tcase_add_test(tc, texts_are_read_by_each_row_that_knows_them);
+    tcase_add_test(tc, classes_and_policies_are_read);
+    tcase_add_test(tc, long_texts_refuse_those_who_ask_there);
+    tcase_add_test(tc, what_another_decision_left_is_to_be_cleaned);
+    tcase_add_loop_test(tc, core_defect_c1_entries_are_their_containers, 0, COUNT(SHIFTED));
+    tcase_add_test(tc, core_defect_c3_sidecars_add_up);
+    tcase_add_test(tc, core_defect_c5_quota_sees_what_is_recorded);
+    tcase_add_test(tc, core_defect_c9_terminating_pods_count_after_a_restart);
+    tcase_add_test(tc, core_defect_c33_cards_of_equal_names);
+    tcase_add_test(tc, core_defect_c36_a_broken_list_hides_no_other);
     tcase_add_test(tc, every_field_makes_another_class);
     suite_add_tcase(suite, tc);
 }

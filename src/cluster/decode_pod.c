@@ -55,6 +55,7 @@ struct raw_pod {
     struct raw_statuses init_status, app_status;
     struct raw_note *notes;
     size_t notes_n, notes_cap;
+    bool more_than_lists;                         /* among the notes */
     struct str node_policy, card_policy, weights; /* p NULL: absent */
     struct str text_too_long;                     /* key of one of these three; p NULL: none */
     bool foreign_list; /* an allocation key of a maker that we don't serve */
@@ -65,9 +66,16 @@ struct raw_pod {
 
 /* ---- metadata ---- */
 
+/* Lists are a row's own, and nearly all annotations that pods have. */
+static bool is_list(enum vendor_key what)
+{
+    return what == VENDOR_KEY_POD_TO_ALLOCATE || what == VENDOR_KEY_POD_ALLOCATED;
+}
+
 static void put_note(struct raw_pod *r, uint16_t vendor, enum vendor_key what, struct str value)
 {
     struct raw_note note = {.vendor = vendor, .what = what, .value = value};
+    r->more_than_lists = r->more_than_lists || !is_list(what);
     note.too_long = value.n > decode_annotation_max(r->d.cfg);
     for (size_t i = 0; i < r->notes_n; i++)
         if (r->notes[i].vendor == vendor && r->notes[i].what == what) {
@@ -78,18 +86,24 @@ static void put_note(struct raw_pod *r, uint16_t vendor, enum vendor_key what, s
         r->notes[r->notes_n++] = note;
 }
 
-/* The annotation that is `what` to the row; several rows may read one. */
+static const struct raw_note *own_note(const struct raw_pod *r, uint16_t vendor,
+                                       enum vendor_key what)
+{
+    for (size_t i = 0; i < r->notes_n; i++)
+        if (r->notes[i].vendor == vendor && r->notes[i].what == what)
+            return &r->notes[i];
+    return NULL;
+}
+
+/* The annotation that is `what` to the row; several rows may read one, and call it differently. */
 static const struct raw_note *find_note(const struct raw_pod *r, uint16_t vendor,
                                         enum vendor_key what)
 {
     uint16_t home;
     enum vendor_key as;
-    if (r->notes_n == 0 || !vendor_key_home(r->d.cfg->vendors, vendor, what, &home, &as))
+    if (!r->more_than_lists || !vendor_key_home(r->d.cfg->vendors, vendor, what, &home, &as))
         return NULL;
-    for (size_t i = 0; i < r->notes_n; i++)
-        if (r->notes[i].vendor == home && r->notes[i].what == as)
-            return &r->notes[i];
-    return NULL;
+    return own_note(r, home, as);
 }
 
 /* p NULL: absent, or beyond what we read (*ret_too_long). */
@@ -106,6 +120,7 @@ static struct str note_text(const struct raw_pod *r, uint16_t vendor, enum vendo
 static void clear_annotations(struct raw_pod *r)
 {
     r->notes_n = 0;
+    r->more_than_lists = false;
     r->node_policy = r->card_policy = r->weights = r->text_too_long = (struct str){NULL, 0};
     r->pod->vgpu_node = r->pod->bind_phase = STR("");
     r->foreign_list = false;
@@ -781,7 +796,7 @@ MUST_USE static enum err_code judge_lists(struct raw_pod *r, struct err *err)
     struct cluster_share *shares = NULL;
     size_t cap = 0;
     for (uint16_t v = 0; r->notes_n > 0 && v < pod->request.vendors_n; v++) {
-        const struct raw_note *note = find_note(r, v, VENDOR_KEY_POD_ALLOCATED);
+        const struct raw_note *note = own_note(r, v, VENDOR_KEY_POD_ALLOCATED);
         enum err_code rc = note ? judge_list(r, v, note, &shares, &cap, err) : ERR_OK;
         if (rc)
             return rc;
@@ -790,8 +805,7 @@ MUST_USE static enum err_code judge_lists(struct raw_pod *r, struct err *err)
     pod->reserved_keys = r->foreign_list;
     for (size_t i = 0; i < r->notes_n; i++) {
         const struct raw_note *note = &r->notes[i];
-        bool list = note->what == VENDOR_KEY_POD_TO_ALLOCATE ||
-                    note->what == VENDOR_KEY_POD_ALLOCATED || note->what == VENDOR_KEY_POD_ASSIGNED;
+        bool list = is_list(note->what) || note->what == VENDOR_KEY_POD_ASSIGNED;
         /* A Binding of ours writes the lists of the vendors that are asked for, and no others. */
         if (note->what == VENDOR_KEY_POD_MIG || (list && !asks_for(pod, note->vendor)))
             pod->reserved_keys = true;

@@ -149,7 +149,8 @@ static bool same_shares(const struct cluster_pod_view *a, const struct cluster_p
     for (uint16_t i = 0; i < a->shares_n; i++) {
         const struct cluster_share *x = &a->shares[i], *y = &b->shares[i];
         if (x->container != y->container || x->vendor != y->vendor || x->mem_mib != y->mem_mib ||
-            x->cores_pct != y->cores_pct || !str_eq(x->uuid, y->uuid))
+            x->cores_pct != y->cores_pct || x->shares != y->shares || x->bits != y->bits ||
+            !str_eq(x->uuid, y->uuid))
             return false;
     }
     return true;
