@@ -476,7 +476,6 @@ START_TEST(codes)
         "NodeHeld",
         "NodeLocked",
         "RequestInvalid",
-        "RequestUnsupported",
     };
     for (unsigned i = 0; i < SCORE_REASON_COUNT_; i++) {
         ck_assert_str_eq(score_reason_code(i), WANT[i]);
@@ -495,7 +494,6 @@ START_TEST(codes)
                                               SCORE_NODE_UNKNOWN,
                                               SCORE_NODE_UNREGISTERED,
                                               SCORE_REQUEST_INVALID,
-                                              SCORE_REQUEST_UNSUPPORTED,
                                               SCORE_MODE_NOT_FIT,
                                               SCORE_CARD_NOT_FOUND_CUSTOM_FILTER_RULE};
     score_reasons never = 0;

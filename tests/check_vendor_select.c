@@ -233,9 +233,8 @@ END_TEST
 START_TEST(policy_default_is_the_core_s)
 {
     struct score_policy got, want = SCORE_POLICY_DEFAULT;
-    const char *why;
     ck_assert_int_eq(
-        vendor_policy((struct str){0}, (struct str){0}, (struct str){0}, false, &got, &why, NULL),
+        vendor_policy((struct str){0}, (struct str){0}, (struct str){0}, false, &got, NULL),
         ERR_OK);
     ck_assert_int_eq(memcmp(got.card, want.card, sizeof(got.card)), 0);
     ck_assert(got.node_spread == want.node_spread && got.card_mutex == want.card_mutex &&
@@ -261,45 +260,11 @@ static const struct {
 START_TEST(policy_tokens)
 {
     struct score_policy got;
-    const char *why;
     ck_assert_int_eq(vendor_policy((struct str){0}, str_z(TOKENS[_i].policy), (struct str){0},
-                                   false, &got, &why, NULL),
+                                   false, &got, NULL),
                      ERR_OK);
     ck_assert_int_eq(got.topology_aware, TOKENS[_i].topology);
     ck_assert_int_eq(got.card_mutex, TOKENS[_i].mutex);
-}
-END_TEST
-
-/* ---- what is not done yet ---- */
-
-static const struct {
-    const char *name, *mode, *numa, *policy;
-    const char *want; /* a word of the text; NULL: nothing is wrong */
-} UNSUPPORTED[] = {
-    {"nothing", NULL, NULL, NULL, NULL},
-    {"mig alone", "mig", NULL, NULL, "MIG"},
-    {"mig or hami-core", "mig,hami-core", NULL, NULL, NULL},
-    {"mig or mps", "mps, mig", NULL, NULL, NULL},
-    {"hami-core", "hami-core", NULL, NULL, NULL},
-    {"empty mode", "", NULL, NULL, NULL},
-    {"numa-bind", NULL, "true", NULL, "numa-bind"},
-    {"numa-bind T", NULL, "T", NULL, "numa-bind"},
-    {"numa-bind false", NULL, "false", NULL, NULL},
-    {"numa-bind unreadable is off", NULL, "yes", NULL, NULL},
-    {"topology", NULL, NULL, "topology-aware", "topology"},
-    {"topology in a chain", NULL, NULL, "binpack, topology-aware", "topology"},
-    {"topology as part of a word", NULL, NULL, "topology-awareness", NULL},
-};
-
-START_TEST(unsupported)
-{
-    struct vendor_table *t CLEANUP(vendor_table_free_p) = NULL;
-    ck_assert_int_eq(vendor_table_builtin(&t, NULL), ERR_OK);
-    struct vendor_selection_text in = {.mode = text(UNSUPPORTED[_i].mode),
-                                       .numa_bind = text(UNSUPPORTED[_i].numa)};
-    const char *got = vendor_unsupported(vendor_at(t, 0), &in, text(UNSUPPORTED[_i].policy));
-    ck_assert_msg(!got == !UNSUPPORTED[_i].want, "%s: %s", UNSUPPORTED[_i].name, got ? got : "-");
-    ck_assert_msg(!got || strstr(got, UNSUPPORTED[_i].want), "%s: %s", UNSUPPORTED[_i].name, got);
 }
 END_TEST
 
@@ -312,47 +277,40 @@ static const struct {
     const char *name, *policy;
     bool numa_bind;
     enum score_key want[3];
-    bool mutex, unsupported;
+    bool mutex;
 } CARDS[] = {
-    {"absent", NULL, false, {SPR, NUM}, false, false},
-    {"spread", "spread", false, {SPR, NUM}, false, false},
-    {"binpack", "binpack", false, {BIN, NUM}, false, false},
-    {"empty", "", false, {SPR, NUM}, false, false},
-    {"unknown", "fast", false, {SPR, NUM}, false, false},
-    {"with a space", " binpack", false, {SPR, NUM}, false, false},
-    {"mutex", "mutex", false, {NUM}, true, false},
-    {"mutex with a space: spread, but mutex", " mutex", false, {SPR, NUM}, true, false},
-    {"numa", "numa", false, {NUM}, false, false},
-    {"chain", "numa,binpack", false, {NUM, BIN}, false, false},
-    {"chain trimmed", " binpack , numa ", false, {BIN, NUM}, false, false},
-    {"first occurrence only",
-     "spread,binpack,spread,numa,numa",
-     false,
-     {SPR, BIN, NUM},
-     false,
-     false},
-    {"chain of nothing known", "fast,", false, {SPR}, false, false},
-    {"mutex in a chain", "mutex,binpack", false, {BIN}, true, false},
-    {"mutex alone in a chain", "mutex,", false, {SPR}, true, false},
-    {"topology", "topology-aware", false, {SPR, NUM}, false, true},
-    {"topology in a chain", "topology-aware,binpack", false, {BIN}, false, true},
-    {"numa-bind", "spread", true, {NUM, SPR}, false, true},
-    {"numa-bind moves numa to the front", "binpack,numa", true, {NUM, BIN}, false, true},
-    {"case matters", "Binpack", false, {SPR, NUM}, false, false},
+    {"absent", NULL, false, {SPR, NUM}, false},
+    {"spread", "spread", false, {SPR, NUM}, false},
+    {"binpack", "binpack", false, {BIN, NUM}, false},
+    {"empty", "", false, {SPR, NUM}, false},
+    {"unknown", "fast", false, {SPR, NUM}, false},
+    {"with a space", " binpack", false, {SPR, NUM}, false},
+    {"mutex", "mutex", false, {NUM}, true},
+    {"mutex with a space: spread, but mutex", " mutex", false, {SPR, NUM}, true},
+    {"numa", "numa", false, {NUM}, false},
+    {"chain", "numa,binpack", false, {NUM, BIN}, false},
+    {"chain trimmed", " binpack , numa ", false, {BIN, NUM}, false},
+    {"first occurrence only", "spread,binpack,spread,numa,numa", false, {SPR, BIN, NUM}, false},
+    {"chain of nothing known", "fast,", false, {SPR}, false},
+    {"mutex in a chain", "mutex,binpack", false, {BIN}, true},
+    {"mutex alone in a chain", "mutex,", false, {SPR}, true},
+    {"topology", "topology-aware", false, {SPR, NUM}, false},
+    {"topology in a chain", "topology-aware,binpack", false, {BIN}, false},
+    {"numa-bind", "spread", true, {NUM, SPR}, false},
+    {"numa-bind moves numa to the front", "binpack,numa", true, {NUM, BIN}, false},
+    {"case matters", "Binpack", false, {SPR, NUM}, false},
 };
 
 START_TEST(card_policy)
 {
     struct score_policy got;
-    const char *why;
     ck_assert_int_eq(vendor_policy((struct str){0}, text(CARDS[_i].policy), (struct str){0},
-                                   CARDS[_i].numa_bind, &got, &why, NULL),
+                                   CARDS[_i].numa_bind, &got, NULL),
                      ERR_OK);
     for (int k = 0; k < 3; k++)
         ck_assert_msg(got.card[k] == CARDS[_i].want[k], "%s: key %d is %d", CARDS[_i].name, k,
                       got.card[k]);
     ck_assert_msg(got.card_mutex == CARDS[_i].mutex, "%s: mutex", CARDS[_i].name);
-    ck_assert_msg((why != NULL) == CARDS[_i].unsupported, "%s: unsupported", CARDS[_i].name);
     ck_assert(!got.node_spread && got.weight_slot == 1 && got.weight_core == 1 &&
               got.weight_mem == 1);
 }
@@ -366,10 +324,9 @@ START_TEST(node_policy)
     } ROWS[] = {{NULL, false},      {"", false},       {"binpack", false}, {"spread", true},
                 {" spread", false}, {"Spread", false}, {"spread,", false}};
     struct score_policy got;
-    const char *why;
     for (int i = 0; i < COUNT(ROWS); i++) {
         ck_assert_int_eq(vendor_policy(text(ROWS[i].policy), (struct str){0}, (struct str){0},
-                                       false, &got, &why, NULL),
+                                       false, &got, NULL),
                          ERR_OK);
         ck_assert_msg(got.node_spread == ROWS[i].spread, "row %d", i);
     }
@@ -411,10 +368,9 @@ static const struct {
 START_TEST(weights)
 {
     struct score_policy got;
-    const char *why;
     struct err err = {0};
     enum err_code rc = vendor_policy((struct str){0}, (struct str){0}, str_z(WEIGHTS[_i].value),
-                                     false, &got, &why, &err);
+                                     false, &got, &err);
     if (!WEIGHTS[_i].text) {
         ck_assert_msg(rc == ERR_OK, "%s: %s", WEIGHTS[_i].value, err.text);
         ck_assert_int_eq(got.weight_slot, WEIGHTS[_i].slot);
@@ -435,10 +391,9 @@ START_TEST(long_weights_are_cut)
     char value[4096];
     memset(value, '\x01', sizeof(value));
     struct score_policy got;
-    const char *why;
     struct err err = {0};
     ck_assert_int_eq(vendor_policy((struct str){0}, (struct str){0},
-                                   (struct str){value, sizeof(value)}, false, &got, &why, &err),
+                                   (struct str){value, sizeof(value)}, false, &got, &err),
                      ERR_INVALID);
     ck_assert_msg(strstr(err.text, "...\": expected slot"), "%s", err.text);
 }
@@ -455,7 +410,6 @@ void check_vendor_select(Suite *suite)
     tcase_add_test(tc, links_by_default);
     tcase_add_test(tc, policy_default_is_the_core_s);
     tcase_add_loop_test(tc, policy_tokens, 0, COUNT(TOKENS));
-    tcase_add_loop_test(tc, unsupported, 0, COUNT(UNSUPPORTED));
     tcase_add_loop_test(tc, card_policy, 0, COUNT(CARDS));
     tcase_add_test(tc, node_policy);
     tcase_add_loop_test(tc, weights, 0, COUNT(WEIGHTS));

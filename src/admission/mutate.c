@@ -165,11 +165,10 @@ static void check_quota(struct mutation *m, struct str ns, const struct admissio
 static void check_weights(struct mutation *m)
 {
     struct score_policy policy;
-    const char *unsupported;
     struct str text;
     struct err err;
     if (mutation_annotation(m, WEIGHTS_KEY, &text) &&
-        vendor_policy((struct str){0}, (struct str){0}, text, false, &policy, &unsupported, &err))
+        vendor_policy((struct str){0}, (struct str){0}, text, false, &policy, &err))
         mutation_conclude(m, ADMISSION_DENY, 422, "%s", err.text);
 }
 

@@ -108,13 +108,10 @@ static enum err_code parse_selector(struct program *p, struct err *err)
 static void warn_policies(const struct ext_config *c)
 {
     struct score_policy policy;
-    const char *unsupported = NULL;
     struct err err;
     if (vendor_policy(str_z(c->node_policy), str_z(c->card_policy), (struct str){NULL, 0}, false,
-                      &policy, &unsupported, &err))
+                      &policy, &err))
         log_warn("policy", "err=%s", err.text);
-    else if (unsupported)
-        log_warn("policy", "text=%s", unsupported);
     struct str node = str_z(c->node_policy);
     if (node.n && !str_eq(node, STR("binpack")) && !str_eq(node, STR("spread")))
         log_warn("policy", "flag=node-scheduler-policy value=%s text=%s", c->node_policy,

@@ -58,8 +58,6 @@ static const struct row ROWS[SCORE_REASON_COUNT_] = {
         "The node's lock belongs to a pod whose cards are still being handed over.", false},
     [SCORE_REQUEST_INVALID] = {"RequestInvalid",
         "A quantity or an annotation of the pod can't be read or contradicts itself.", true},
-    [SCORE_REQUEST_UNSUPPORTED] = {"RequestUnsupported",
-        "The pod asks for something that this build does not do.", true},
 };
 // clang-format on
 

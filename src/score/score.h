@@ -46,7 +46,6 @@ enum score_reason {
     SCORE_NODE_HELD,               /* room is held by pods that were told it is theirs and are not bound yet */
     SCORE_NODE_LOCKED,             /* the node's lock belongs to a pod whose plugin has not finished */
     SCORE_REQUEST_INVALID,         /* a quantity or an annotation of the pod can't be read or contradicts itself */
-    SCORE_REQUEST_UNSUPPORTED,     /* asks for something that this build does not do (MIG, topology, NUMA) */
     SCORE_REASON_COUNT_
 };
 typedef uint32_t score_reasons; /* bit n: enum score_reason n */

@@ -169,29 +169,6 @@ static bool has_token(struct str policy, struct str token)
     return false;
 }
 
-static const char TOPOLOGY[] = "topology-aware card policy is not supported by this build";
-static const char NUMA_BIND[] = "numa-bind is not supported by this build";
-static const char MIG[] = "MIG mode is not supported by this build";
-
-/* Of the modes that plugins register, does the text leave "mig" alone? */
-static bool only_mig(struct str mode)
-{
-    return str_contains(mode, STR("mig")) && !str_contains(mode, STR("hami-core")) &&
-           !str_contains(mode, STR("mps"));
-}
-
-const char *vendor_unsupported(const struct vendor *v, const struct vendor_selection_text *text,
-                               struct str card_policy)
-{
-    if (v->pod_mode.n > 0 && text->mode.p && only_mig(text->mode))
-        return MIG;
-    if (v->pod_numa_bind.n > 0 && vendor_numa_bind(text))
-        return NUMA_BIND;
-    if (has_token(card_policy, STR("topology-aware")))
-        return TOPOLOGY;
-    return NULL;
-}
-
 struct chain {
     enum score_key key[3]; /* binpack, spread, numa: each once at most */
     unsigned n;
@@ -346,8 +323,7 @@ MUST_USE static enum err_code read_weights(struct str value, struct score_policy
 }
 
 enum err_code vendor_policy(struct str node_policy, struct str card_policy, struct str weights,
-                            bool numa_bind, struct score_policy *ret, const char **ret_unsupported,
-                            struct err *err)
+                            bool numa_bind, struct score_policy *ret, struct err *err)
 {
     struct score_policy p = SCORE_POLICY_DEFAULT;
     p.node_spread = str_eq(node_policy, STR("spread"));
@@ -361,7 +337,6 @@ enum err_code vendor_policy(struct str node_policy, struct str card_policy, stru
         p.card[i] = i < c.n ? c.key[i] : SCORE_KEY_NONE;
     p.card_mutex = has_token(card_policy, STR("mutex"));
     p.topology_aware = has_token(card_policy, STR("topology-aware"));
-    *ret_unsupported = p.topology_aware ? TOPOLOGY : numa_bind ? NUMA_BIND : NULL;
     *ret = p;
     return ERR_OK;
 }

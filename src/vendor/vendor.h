@@ -248,17 +248,12 @@ struct vendor_selection_text {
 MUST_USE enum err_code vendor_selection(const struct vendor *v, const struct vendor_selection_text *text,
                                         struct arena *arena, struct score_selection *ret, struct err *err);
 /* `gpu-scheduler-policy` (core.md 5.3) and `node-scheduler-policy` (5.5) texts → policy; weights grammar of 5.2.
- * Returns ERR_INVALID for bad weights; sets *ret_unsupported to a constant text when a token asks for what this
- * build does not do ("topology-aware", numa-bind), else NULL. Absent texts have p NULL: binpack, spread, 1,1,1.
+ * ERR_INVALID: bad weights. Absent texts have p NULL: binpack, spread, 1,1,1, which is SCORE_POLICY_DEFAULT.
  * A weight above 1,000,000 is refused (the core's bound). */
 MUST_USE enum err_code vendor_policy(struct str node_policy, struct str card_policy, struct str weights,
-                                     bool numa_bind, struct score_policy *ret, const char **ret_unsupported, struct err *err);
+                                     bool numa_bind, struct score_policy *ret, struct err *err);
 /* Whether numa-bind is on: its text is one of Go's true bools (nvidia.md 6.1). */
 bool vendor_numa_bind(const struct vendor_selection_text *text);
-/* What of a pod's selection and card policy this build does not do, as a constant text for SCORE_REQUEST_UNSUPPORTED;
- * NULL: nothing. Covers the mode annotation that leaves MIG cards only, numa-bind, and topology-aware. */
-const char *vendor_unsupported(const struct vendor *v, const struct vendor_selection_text *text,
-                               struct str card_policy);
 
 /* ---- node: the register annotation ---- */
 struct vendor_device {

@@ -38,16 +38,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                 .selections_n = 1,
                                 .policy = SCORE_POLICY_DEFAULT};
     struct err err = {0};
-    const char *why = NULL;
     enum err_code rc = vendor_selection(vendor_at(t, 0), &in, arena, &sel, &err);
     assert(rc == ERR_OK || (rc == ERR_INVALID && err.text[0]));
     check_list(sel.use_types, sel.use_types_n, text);
     check_list(sel.nouse_uuids, sel.nouse_uuids_n, text);
     bool numa = vendor_numa_bind(&in);
-    assert(vendor_policy(text, text, (struct str){0}, numa, &req.policy, &why, &err) == ERR_OK);
-    assert((why != NULL) <= (vendor_unsupported(vendor_at(t, 0), &in, text) != NULL));
+    assert(vendor_policy(text, text, (struct str){0}, numa, &req.policy, &err) == ERR_OK);
     assert(score_request_check(&req, &err) == ERR_OK);
-    rc = vendor_policy(text, text, text, numa, &req.policy, &why, &err);
+    rc = vendor_policy(text, text, text, numa, &req.policy, &err);
     assert(rc == ERR_OK || rc == ERR_INVALID);
     assert(rc == ERR_OK || str_has_prefix(str_z(err.text), STR("invalid hami.io/device-scoring")));
     assert(score_request_check(&req, &err) == ERR_OK);
