@@ -7,6 +7,9 @@
 
 #include <string.h>
 
+/* Rows say what matters to them and leave out the rest. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
 static struct world w;
 static void setup(void) { world_open_rows(&w); }
 static void teardown(void) { world_close(&w); }
