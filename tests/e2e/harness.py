@@ -312,7 +312,8 @@ class World:
 
     def ledger_differences(self):
         """How cardinald's ledger differs from what the API objects say; [] when it doesn't."""
-        want = reader.ledger(self.api.get("/api/v1/pods")["items"], self.api.get("/api/v1/nodes")["items"])
+        pods, nodes = self.api.get("/api/v1/pods")["items"], self.api.get("/api/v1/nodes")["items"]
+        want, marks = reader.ledger(pods, nodes), reader.marks(pods, nodes)
         have = self.inventory()
         out = ["node %s: %s" % (n, "missing in /v1/nodes" if n in want else "not in the API")
                for n in sorted(set(want) ^ {n for n, d in have.items() if d})]
@@ -322,6 +323,9 @@ class World:
                 if mine is None or theirs is None:
                     out.append("card %s on %s: %s" % (uuid, node, "missing in /v1/nodes" if theirs is None else "not registered"))
                     continue
+                told = {k: theirs[k] for k in ("bits", "onlinePods", "offlinePods") if k in theirs}
+                if told != marks[node][uuid]:
+                    out.append("card %s on %s: %s in /v1/nodes and %s in the API objects" % (uuid, node, told, marks[node][uuid]))
                 for index, key in enumerate(("shares", "memoryMiB", "coresPercent")):
                     for field in ("total", "used"):
                         if theirs[key][field] != mine[field][index]:

@@ -408,3 +408,23 @@ def ledger(pods, nodes):
             if uuid in cards:
                 cards[uuid]["used"] = plus(cards[uuid]["used"], use)
     return out
+
+
+def marks(pods, nodes):
+    """What else the API objects say of a card: {node: {uuid: {member of /v1: value}}}, members that say nothing left out."""
+    known = {n["metadata"]["name"]: rows.cards_of(n) or {} for n in nodes}
+    out = {node: {u: {"bits": 0, "onlinePods": 0, "offlinePods": 0} for u in cards} for node, cards in known.items()}
+    for pod in pods:
+        cards = out.get(pod["spec"].get("nodeName"))
+        if cards is None or not asks(pod) or ended(pod):
+            continue
+        use, bits = taken(pod)
+        for uuid in use:
+            if uuid in cards:
+                cards[uuid]["bits"] |= bits.get(uuid, 0)
+                which = kube.annotations(pod).get(rows.CLASS)
+                if which and known[pod["spec"]["nodeName"]][uuid].row.name == "Metax-SGPU":
+                    cards[uuid][which + "Pods"] += 1
+    return {node: {u: {**{k: v for k, v in m.items() if v and k != "bits"},
+                       **({"bits": {"total": "%#x" % known[node][u].bits, "used": "%#x" % m["bits"]}} if known[node][u].bits else {})}
+                   for u, m in cards.items()} for node, cards in out.items()}

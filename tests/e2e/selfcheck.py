@@ -542,6 +542,17 @@ class Makers(unittest.TestCase):
                                    maker_pod(2, "a", "n1", notes, ask("a", cores=1), ask("b", cores=1))])
         self.assertTrue(any("given to two containers" in w for w in wrong), wrong)
 
+    def test_marks(self):
+        """What /v1 must say of bits and classes."""
+        nodes = [maker_node(1, "n1", *[(m, CARDS[m]) for m in ("AWSNeuron", "Metax-SGPU")]).obj]
+        online = sgpu("S-0,Metax-SGPU,4096,0:;", '[[{"uuid":"S-0","vRam":4096}]]', **{"metax-tech.com/sgpu-app-class": "online"})
+        pods = [maker_pod(2, "a", "n1", neuron("n1-AWSNeuron-1,AWSNeuron,0,2:;", "3"), ask(cores=1)).obj,
+                maker_pod(3, "b", "n1", online, ask(sgpu=1, sgpumem="4", sgpucore=10)).obj,
+                maker_pod(4, "c", "n1", online, ask(sgpu=1, sgpumem="4", sgpucore=10), phase="Failed").obj]
+        got = reader.marks(pods, nodes)["n1"]
+        self.assertEqual(({"bits": {"total": "0x3", "used": "0x2"}}, {"bits": {"total": "0x3", "used": "0x0"}}, {"onlinePods": 1}, {}),
+                         tuple(got[u] for u in ("n1-AWSNeuron-1", "n1-AWSNeuron-0", "S-0", "S-1")))
+
     def test_slices_are_shares(self):
         """Slices are counted as what they are, not one by one; percents that were rounded up may be more than 100."""
         def slices(name, rv, size, profile, memory, percent):
