@@ -231,6 +231,18 @@ def two_slices(w, case):
     expect(len(set(starts)) == 2 and [e["profile"] for e in entries] == ["2g.10gb"] * 2, "%s: %s", name, entries)
 
 
+def one_numa_node(w, case):
+    """Cards of one container on one NUMA node, though others are free (nvidia.md 6.2)."""
+    whole = {"nvidia.com/gpu": 1, "nvidia.com/gpucores": 100}
+    for i in (0, 2):
+        w.running(case.pod(w, "held-%d" % i, whole, **{"nvidia.com/use-gpuuuid": "%s-%d" % (case.name, i)}), seconds=30)
+    two = case.pod(w, "bound", {"nvidia.com/gpu": 2, "nvidia.com/gpumem": 1000}, **{"nvidia.com/numa-bind": "true"})
+    w.refused(two, seconds=30)
+    w.end(case.name + "-held-2")
+    w.running(two, seconds=30)
+    expect(sorted(case.indices(w, two)) == [2, 3], "numa-bind: cards %s", case.indices(w, two))
+
+
 def same_card(w, case):
     """Containers of one pod are on one card (vendors-a.md 4.7)."""
     w.pod(case.name + "-pair", container("a", limits=case.part), container("b", limits=case.part), scheduler=None, spec=case.here())
@@ -276,7 +288,7 @@ def one_group(size):
 def cases():
     topology = {"hami.io/gpu-scheduler-policy": "topology-aware"}
     soft = {"huawei.com/vnpu-mode": "hami-core"}
-    pairs = cards("pairs", 4)
+    pairs = cards("pairs", 4, numa=lambda i: i // 2)
     for i, card in enumerate(pairs):
         card.more["pairs"] = {c.uuid: near(i, j) for j, c in enumerate(pairs) if j != i}
     return [
@@ -285,7 +297,7 @@ def cases():
              {"nvidia.com/gpu": 1, "nvidia.com/gpumem": 39000}, says={makers.MIG: r'\[\{.*"profile":"2g.10gb","placement":\{"start":0,"size":2\}.*\}\]'},
              more=two_slices, init=False),
         Case("pairs", [("NVIDIA", pairs)], {"nvidia.com/gpu": 2, "nvidia.com/gpumem": 1000}, r"pairs-\d,NVIDIA,1000,0:pairs-\d,NVIDIA,1000,0:;",
-             {"nvidia.com/gpu": 4}, notes=topology, groups=one_group(2)),
+             {"nvidia.com/gpu": 4}, notes=topology, groups=one_group(2), more=one_numa_node),
         Case("ascend-hard", [("Ascend910B3", cards("ascend-hard", 8, model="Ascend910B3", memory=65536, cores=20, slots=4, custominfo=network))],
              {"huawei.com/Ascend910B3": 4}, r"(ascend-hard-\d,Ascend910B3,65536,0:){4};", {"huawei.com/Ascend910B3": 8}, groups=one_group(4),
              says={"huawei.com/Ascend910B3": r'\[(\{"UUID":"ascend-hard-\d","memory":65536\},?){4}\]'},
