@@ -171,6 +171,7 @@ def own_class(w, case):
         w.delete(refused)
     online = [comes("online-%d" % i, small, "online") for i in range(2)]
     w.running(*online, seconds=30)
+    expect(not any(rows.QOS in kube.annotations(w.now(n)) for n in online), "an online pod has a QoS policy")
     expect(len({i for n in online for i in case.indices(w, n)}) == 2, "two online pods on one card, the other was idle")
     may_not("offline-late", thrifty, "offline")
     may_not("normal", thrifty, None)
@@ -223,12 +224,13 @@ def both_cores(w, case):
 
 
 def two_slices(w, case):
-    """Two slices of one MIG card in one container, at places of their own."""
-    name = case.pod(w, "two", {"nvidia.com/gpu": 2, "nvidia.com/gpumem": 9000})
+    """Slices of one MIG card for two containers, two of them for one, each at a place of its own."""
+    name = case.pod(w, "two", {"nvidia.com/gpu": 2, "nvidia.com/gpumem": 9000},
+                    front=[container("front", {"nvidia.com/gpu": 1, "nvidia.com/gpumem": 4000})])
     w.running(name, seconds=30)
     entries = json.loads(kube.annotations(w.now(name))[makers.MIG])
-    starts = [e["placement"]["start"] for e in entries]
-    expect(len(set(starts)) == 2 and [e["profile"] for e in entries] == ["2g.10gb"] * 2, "%s: %s", name, entries)
+    expect([(e["containerIndex"], e["deviceIndex"], e["profile"]) for e in entries]
+           == [(0, 0, "1g.5gb"), (1, 0, "2g.10gb"), (1, 1, "2g.10gb")], "%s: %s", name, entries)
 
 
 def one_numa_node(w, case):
@@ -241,6 +243,19 @@ def one_numa_node(w, case):
     w.end(case.name + "-held-2")
     w.running(two, seconds=30)
     expect(sorted(case.indices(w, two)) == [2, 3], "numa-bind: cards %s", case.indices(w, two))
+
+
+def equal_shares(w, case):
+    """A card is shared by pods of one size only."""
+    here = {"hami.io/use-xpu-uuid": "xpu-0"}
+    small = case.pod(w, "small", case.part | {"kunlunxin.com/vxpu-memory": 20000}, **here)
+    w.running(small, seconds=30)
+    large = case.pod(w, "large", case.part, **here)
+    w.refused(large, seconds=30)
+    w.running(case.pod(w, "equal", case.part | {"kunlunxin.com/vxpu-memory": 20000}, **here), seconds=30)
+    for name in (small, case.name + "-equal"):
+        w.end(name)
+    w.running(large, seconds=30)
 
 
 def same_card(w, case):
@@ -347,7 +362,7 @@ def cases():
              {"kunlunxin.com/xpu": 4}, r"(kunlun-kunlun-\d,kunlun,98304,100:){4};", {"kunlunxin.com/xpu": 8}, groups=one_group(4),
              says={"BAIDU_COM_DEVICE_IDX": r"\d,\d,\d,\d"}, sick=None),
         Case("kunlun-shared", [("XPU", cards("xpu", 2, model="XPU", memory=98304, slots=4))],
-             {"kunlunxin.com/vxpu": 1, "kunlunxin.com/vxpu-memory": 26000}, r"xpu-\d,XPU,49152,50:;", {"kunlunxin.com/vxpu": 2}, sick="NumaNotFit"),
+             {"kunlunxin.com/vxpu": 1, "kunlunxin.com/vxpu-memory": 26000}, r"xpu-\d,XPU,49152,50:;", {"kunlunxin.com/vxpu": 2}, sick="NumaNotFit", more=equal_shares),
         Case("neuron", [("AWSNeuron", cards("neuron-AWSNeuron", 4, model="AWSNeuron", memory=0, cores=3, slots=2, units=2))],
              {"aws.amazon.com/neuroncore": 1}, r"neuron-AWSNeuron-\d,AWSNeuron,0,1:;", {"aws.amazon.com/neuron": 4},
              labels={"node.kubernetes.io/instance-type": "inf2.24xlarge"}, says={"NEURON_RESOURCE_TYPE": "aws.amazon.com/neuroncore"}, more=both_cores,
@@ -377,6 +392,7 @@ def two_makers(w):
             ("two-containers", [], [container("a", limits=gpu), container("b", limits=dcu)], {"NVIDIA": g + ";;", "DCU": ";" + d + ";"}),
             ("three-makers", [], [container("a", limits=mlu), container("b"), container("c", limits={**dcu, **gpu})],
              {"MLU": m + ";;;", "DCU": ";;" + d + ";", "NVIDIA": ";;" + g + ";"}),
+            ("init-only", [container("i", limits={**dcu, **mlu})], [container("a")], {"DCU": d + ";;", "MLU": m + ";;"}),
             ("init-and-sidecar", [container("i", limits=dcu), container("s", restart="Always", limits=gpu)],
              [container("a", limits=dcu), container("b")], {"DCU": d + ";;" + d + ";;", "NVIDIA": ";" + g + ";;;"})):
         w.pod(name, *apps, init=init, scheduler=None, spec=here)
