@@ -3,10 +3,8 @@
  * else; the node stays. */
 #include "cluster/decode.h"
 
-struct raw_key { /* an annotation of ours, where the table has it at home */
-    uint16_t vendor;
-    enum vendor_key what;
-    struct str value;
+struct raw_key { /* an annotation of ours: several rows may read it, each by its own name for it */
+    struct str name, value;
 };
 struct raw_amounts { /* what the kubelet says of one row's resources */
     uint16_t vendor;
@@ -59,26 +57,23 @@ static struct raw_amounts *amounts_of(struct raw_node *r, uint16_t vendor)
     return &r->of[r->n++];
 }
 
-static void keep_key(struct raw_node *r, uint16_t vendor, enum vendor_key what, struct str value)
+static void keep_key(struct raw_node *r, struct str name, struct str value)
 {
     size_t i = 0;
-    while (i < r->keys_n && (r->keys[i].vendor != vendor || r->keys[i].what != what))
+    while (i < r->keys_n && !str_eq(r->keys[i].name, name))
         i++;
     if (i == r->keys_n && !DECODE_GROW(r->d.arena, r->keys, r->keys_n, r->keys_cap))
         return;
-    r->keys[i] = (struct raw_key){vendor, what, value};
+    r->keys[i] = (struct raw_key){name, value};
     r->keys_n += i == r->keys_n;
 }
 
-/* What the node says under the row's own name of the key; p NULL: nothing. */
-static struct str key_of(const struct raw_node *r, uint16_t row, enum vendor_key what)
+/* p NULL: the node has no such annotation. */
+static struct str key_of(const struct raw_node *r, struct str name)
 {
-    uint16_t home;
-    enum vendor_key as;
-    if (r->keys_n > 0 && vendor_key_home(r->d.cfg->vendors, row, what, &home, &as))
-        for (size_t i = 0; i < r->keys_n; i++)
-            if (r->keys[i].vendor == home && r->keys[i].what == as)
-                return r->keys[i].value;
+    for (size_t i = 0; i < r->keys_n; i++)
+        if (str_eq(r->keys[i].name, name))
+            return r->keys[i].value;
     return (struct str){NULL, 0};
 }
 
@@ -111,7 +106,7 @@ static void read_annotations(struct raw_node *r)
         }
         decode_map_text(d, &value);
         if (what != VENDOR_KEY_NODE_LOCK)
-            keep_key(r, vendor, what, value);
+            keep_key(r, key, value);
         else if (!vendor_at(d->cfg->vendors, vendor)->lock_time_only)
             r->lock = value; /* the one that says whose it is */
     }
@@ -247,12 +242,13 @@ static bool read_node(struct raw_node *r)
 static struct vendor_node_text text_of(const struct raw_node *r, uint16_t row,
                                        const struct raw_amounts *amounts)
 {
+    const struct vendor *v = vendor_at(r->d.cfg->vendors, row);
     struct vendor_node_text text = {.node = r->node->name,
-                                    .list = key_of(r, row, VENDOR_KEY_NODE_REGISTER),
-                                    .pairs = key_of(r, row, VENDOR_KEY_NODE_SCORE),
-                                    .soft = key_of(r, row, VENDOR_KEY_NODE_SOFT),
-                                    .loss = key_of(r, row, VENDOR_KEY_NODE_LOSS),
-                                    .gain = key_of(r, row, VENDOR_KEY_NODE_GAIN),
+                                    .list = key_of(r, v->node_register),
+                                    .pairs = key_of(r, v->node_score),
+                                    .soft = key_of(r, v->node_soft),
+                                    .loss = key_of(r, v->node_loss),
+                                    .gain = key_of(r, v->node_gain),
                                     .kind = r->kind[row]};
     if (amounts)
         memcpy(text.capacity, amounts->capacity, sizeof(text.capacity));
@@ -293,9 +289,8 @@ MUST_USE static enum err_code judge_vendor(struct raw_node *r, uint16_t row,
 {
     const struct vendor *v = vendor_at(r->d.cfg->vendors, row);
     const uint32_t max = decode_annotation_max(r->d.cfg);
-    struct cluster_node_cards cards = {.vendor = row,
-                                       .alive = vendor_alive(v, allocatable),
-                                       .cordon = key_of(r, row, VENDOR_KEY_NODE_CORDON)};
+    struct cluster_node_cards cards = {
+        .vendor = row, .alive = vendor_alive(v, allocatable), .cordon = key_of(r, v->node_cordon)};
     struct vendor_cards got = {0};
     struct err why;
     enum err_code rc;
