@@ -105,6 +105,8 @@ static void walk_reset(struct walk *w)
     for (uint16_t i = 0; i < w->n; i++) {
         w->cards[i].taken = w->cards[i].beside = (struct amount){0};
         w->cards[i].in_ask = 0;
+        if (w->special)
+            w->more[i].zone_busy = false;
     }
 }
 
