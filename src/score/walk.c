@@ -884,8 +884,9 @@ static bool promising(const struct walk *w)
 {
     const struct score_plan *plan = w->plan;
     /* Sums of what is asked say nothing where a card makes more or less of it. */
-    const bool plain =
-        plan->asks[0].amount == SCORE_AMOUNT_PLAIN && !w->divisible && !plan->asks[0].soft_only;
+    bool plain = plan->asks[0].amount == SCORE_AMOUNT_PLAIN && !w->divisible;
+    for (uint16_t k = 0; k < plan->asks_n; k++)
+        plain &= !plan->asks[k].soft_only;
     int64_t mem_free = 0, cores_free = 0, room = 0;
     for (uint16_t i = 0; plain && i < w->n; i++) {
         const struct fit_card *c = &w->cards[i].others;
