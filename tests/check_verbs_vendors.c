@@ -66,6 +66,12 @@
                                                               0) "]',"                             \
                                                                  "\"hami-vnpu-core\":\"true\""),   \
          "\"huawei.com/Ascend910B3\":\"4\"")
+#define TWO_CHIPS                                                                                  \
+    NODE(NOTES("\"hami.io/node-register-Ascend910B3\":'[" NPU(                                     \
+             "A0", 0, "Ascend910B3",                                                               \
+             0) "]',"                                                                              \
+                "\"hami.io/node-register-Ascend310P\":'[" NPU("P0", 0, "Ascend310P", 0) "]'"),     \
+         "\"huawei.com/Ascend910B3\":\"4\",\"huawei.com/Ascend310P\":\"4\"")
 #define SLICES                                                                                     \
     NODE(NOTES("\"enflame.com/gcu-drs-capacity\":'{\"devices\":[{\"index\":\"0\",\"minor\":\"5\"," \
                "\"capacity\":6}],\"profiles\":{\"1g.5gb\":\"7\",\"2g.12gb\":\"8\",\"4g.24gb\":"    \
@@ -161,6 +167,23 @@ static const struct story {
      "A0",
      1,
      16384,
+     NULL},
+    {"two kinds of chips say one time",
+     TWO_CHIPS POD("p-0", "",
+                   "\"containers\":[" WITH("a", "\"huawei.com/Ascend910B3\":\"1\"") "," WITH(
+                       "b", "\"huawei.com/Ascend310P\":\"1\","
+                            "\"huawei.com/Ascend310P-memory\":\"3000\"") "]"),
+     {LISTS("Ascend910B3", "A0,Ascend910B3,65536,0:;;")
+          LISTS("Ascend310P",
+                ";P0,Ascend310P,3072,0:;") "predicate-time=" NOW "\nhuawei.com/"
+                                           "Ascend910B3=[{\"UUID\":\"A0\",\"memory\":65536}]\n"
+                                           "huawei.com/"
+                                           "Ascend310P=[{\"UUID\":\"P0\",\"temp\":\"vir01\","
+                                           "\"memory\":3072}]\n"},
+     SHARED,
+     "P0",
+     1,
+     3072,
      NULL},
     {"a card split in software (vendors-a.md 1.10)",
      CUT POD("p-0", "\"huawei.com/vnpu-mode\":\"hami-core\"",

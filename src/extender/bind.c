@@ -332,7 +332,9 @@ static void add_pair(struct buf *out, bool *any, struct str key, struct str valu
 
 struct notes { /* of a Binding, as they are written */
     struct buf *out;
-    size_t bytes;
+    struct arena *arena;
+    struct str *keys; /* so far */
+    size_t keys_n, bytes;
     bool any;
     struct vendor_written *shares; /* room for those of one vendor */
     struct score_ask *asks;
@@ -341,6 +343,10 @@ struct notes { /* of a Binding, as they are written */
 static void add_note(void *ctx, struct str key, struct str value)
 {
     struct notes *notes = ctx;
+    for (size_t i = 0; i < notes->keys_n; i++)
+        if (str_eq(notes->keys[i], key))
+            return; /* rows of one maker share some: the time of the decision */
+    notes->keys[notes->keys_n++] = arena_str(notes->arena, key);
     notes->bytes += key.n + value.n;
     add_pair(notes->out, &notes->any, key, value);
 }
@@ -373,11 +379,14 @@ static enum err_code add_vendor(struct bind *b, uint16_t vendor, struct notes *n
 static enum err_code add_notes(struct bind *b, struct buf *out, struct err *err)
 {
     struct arena *arena = b->r->arena;
+    const size_t most = (size_t)vendor_count(b->app->vendors) * VENDOR_ANNOTATIONS_MAX + 4;
     struct notes notes = {
         .out = out,
+        .arena = arena,
+        .keys = arena_array(arena, most, sizeof(*notes.keys)),
         .shares = arena_array(arena, b->placement.parts_n + 1u, sizeof(*notes.shares)),
         .asks = arena_array(arena, b->pod->request.asks_n + 1u, sizeof(*notes.asks))};
-    if (!notes.shares || !notes.asks)
+    if (!notes.keys || !notes.shares || !notes.asks)
         return err_set(err, ERR_NO_MEMORY, "bind: out of request memory");
     for (uint16_t vendor = 0; vendor < vendor_count(b->app->vendors); vendor++) {
         enum err_code rc = add_vendor(b, vendor, &notes, err);
@@ -391,6 +400,8 @@ static enum err_code add_notes(struct bind *b, struct buf *out, struct err *err)
     add_note(&notes, STR(KEY_POD_TIME), now);
     add_note(&notes, STR(KEY_POD_BIND_TIME), now);
     add_note(&notes, STR(KEY_POD_BIND_PHASE), STR(KEY_PHASE_ALLOCATING));
+    if (arena_failed(arena))
+        return err_set(err, ERR_NO_MEMORY, "bind: out of request memory");
     if (notes.bytes > NOTES_MAX_BYTES)
         return err_set(err, ERR_TOO_LARGE,
                        "bind: the allocation takes %zu bytes of annotations, an object has at most "

@@ -656,8 +656,8 @@ static struct answer do_write(struct kube_store *st, const struct kube_request *
     if (req->body.n > OBJECT_BYTES_MAX)
         return answer_status(413, "RequestEntityTooLarge",
                              "Request entity too large: limit is 3145728");
-    if (req->body.n > 0)
-        body = json_loadb(req->body.p, req->body.n, 0, NULL);
+    if (req->body.n > 0) /* a real server warns of a member that comes twice; here it is a mistake */
+        body = json_loadb(req->body.p, req->body.n, JSON_REJECT_DUPLICATES, NULL);
     if (!body && (req->verb != KUBE_DELETE || req->body.n > 0))
         return answer_status(400, "BadRequest", "the body of the request can't be read as JSON");
     if (body && too_deep(body, BODY_DEPTH_MAX))

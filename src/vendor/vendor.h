@@ -315,6 +315,7 @@ struct vendor_write { /* borrowed */
     const struct score_ask *asks; /* of this row, for what only the ask says (whole devices or cores) */
     uint16_t asks_n;
 };
+#define VENDOR_ANNOTATIONS_MAX 16 /* of one row and decision */
 /* Calls add() for every annotation that the row's plugins expect of a decision, the lists first; deterministic. The texts
  * are borrowed for the call. After a failure drop what was added.
  * ERR_INVALID: a card's type or amounts can't stand in a list. ERR_TOO_LARGE: more than an annotation may hold. */
