@@ -18,12 +18,15 @@
 DEFINE_CLEANUP(struct vendor_table *, vendor_table_free)
 DEFINE_CLEANUP(json_t *, json_decref)
 
-static struct vendor_table *table(const char *yaml)
+/* `yaml` a device configuration, `rows` a file of further rows; NULL: none. */
+static struct vendor_table *table(const char *yaml, const char *rows)
 {
     struct vendor_table *t = NULL;
     struct err err = {0};
     enum err_code rc = yaml ? vendor_table_parse(str_z(yaml), "f", NULL, &t, &err)
                             : vendor_table_builtin(&t, &err);
+    if (!rc && rows)
+        rc = vendor_table_extend(&t, str_z(rows), "rows", &err);
     ck_assert_msg(rc == ERR_OK, "%s", err.text);
     return t;
 }
@@ -174,7 +177,7 @@ static int ck_admitted(const char *name, const struct admission_config *cfg, con
 static void write_case(const char *path, const json_t *old, const struct admission_result *r)
 {
     json_t *now CLEANUP(json_decref_p) = json_object();
-    static const char *const KEPT[] = {"why", "config", "pod"};
+    static const char *const KEPT[] = {"why", "config", "rows", "pod"};
     FILE *f = fopen(path, "w");
     ck_assert_msg(f != NULL, "%s", path);
     for (int i = 0; i < COUNT(KEPT); i++)
@@ -199,7 +202,8 @@ static void run_case(const char *name)
     json_t *c CLEANUP(json_decref_p) = json_load_file(path, JSON_REJECT_DUPLICATES, &fault);
     ck_assert_msg(c != NULL, "%s: %s", path, fault.text);
     struct vendor_table *t CLEANUP(vendor_table_free_p) =
-        table(json_string_value(json_object_get(c, "config")));
+        table(json_string_value(json_object_get(c, "config")),
+              json_string_value(json_object_get(c, "rows")));
     struct admission_config cfg = config(t);
     const json_t *pod = json_object_get(c, "pod");
     const json_t *patch = json_object_get(c, "patch");
@@ -310,7 +314,7 @@ static void ck_left_alone(const struct admission_config *cfg, const json_t *pod)
 /* Every pod of every maker's examples asks for cards and is admitted. */
 START_TEST(examples)
 {
-    struct vendor_table *t CLEANUP(vendor_table_free_p) = table(NULL);
+    struct vendor_table *t CLEANUP(vendor_table_free_p) = table(NULL, NULL);
     struct admission_config cfg = config(t);
     char path[4096];
     (void)snprintf(path, sizeof(path), EXAMPLES "%s.yaml", MAKERS[_i]);
@@ -401,7 +405,7 @@ static const struct {
 
 START_TEST(quota)
 {
-    struct vendor_table *t CLEANUP(vendor_table_free_p) = table(NULL);
+    struct vendor_table *t CLEANUP(vendor_table_free_p) = table(NULL, NULL);
     struct admission_config cfg = config(t);
     struct asked asked = {.key = QUOTAS[_i].key, .t = t};
     struct admission_quota q = {fits, &asked};
@@ -494,7 +498,7 @@ START_TEST(random_pods)
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread */
     const char *given = getenv("PROP_SEED");
     uint64_t seed = given ? strtoull(given, NULL, 0) : 20261122, state = seed;
-    struct vendor_table *t CLEANUP(vendor_table_free_p) = table(NULL);
+    struct vendor_table *t CLEANUP(vendor_table_free_p) = table(NULL, NULL);
     struct admission_config cfg = config(t);
     int admitted = 0, asked = 0, refused = 0;
     for (int i = 0; i < 3000; i++) {

@@ -132,19 +132,20 @@ static void check_qos(struct mutation *m, const struct vendor *v)
 /* ---- what the pod takes of its namespace's quota ---- */
 
 /* Amounts that only a node's cards tell (a percentage, a whole card, a profile, units) are not
- * known here; the decision asks the quota again with what they come to. Nodes do not count the
- * cores of online pods, so neither do we (D1.10). */
+ * known here; the decision asks the quota again with what they come to. */
 static struct sum known(const struct vendor *v, const struct vendor_wish *wish,
                         const struct score_ask *ask, enum score_class class)
 {
+    const enum score_amount amount = v->core.amount;
     struct sum s = {ask->mem_mib * ask->count, (int64_t)ask->cores_pct * ask->count};
-    if (v->core.amount ==
-        SCORE_AMOUNT_PROFILE) /* slices, GB or MiB as the profiles have it (D2.6) */
+    /* Slices, GB or MiB, as the profiles have it (D2.6). */
+    if (amount == SCORE_AMOUNT_PROFILE)
         s.mem_mib = 0;
-    if (v->core.amount == SCORE_AMOUNT_BITS && ask->cores_pct == 0 &&
-        !wish->value[VENDOR_RES_COUNT].p)
-        s.cores_pct = (int64_t)v->cores_unit * ask->count; /* cores that fill cards (D4.7) */
-    if (class == SCORE_CLASS_ONLINE || v->core.amount == SCORE_AMOUNT_UNITS) /* percent (D5.3) */
+    /* Cores that fill cards (D4.7). */
+    if (amount == SCORE_AMOUNT_BITS && ask->cores_pct == 0 && !wish->value[VENDOR_RES_COUNT].p)
+        s.cores_pct = (int64_t)v->cores_unit * ask->count;
+    /* Percent of units (D5.3); online pods are given none (D1.10). */
+    if (amount == SCORE_AMOUNT_UNITS || class == SCORE_CLASS_ONLINE)
         s.cores_pct = 0;
     return s;
 }
