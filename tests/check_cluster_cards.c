@@ -411,6 +411,19 @@ START_TEST(long_topology)
 }
 END_TEST
 
+/* A lock that is a bare time is one maker's, and says nothing of the others' plugins. */
+START_TEST(locks)
+{
+    const char *own = note("cambricon.com/dsmlu.lock", "2026-09-21T14:13:20Z");
+    struct cluster_node_object o = object_of((struct object){"n1", own, NULL, NULL, NULL});
+    ck_assert_ptr_null(o.lock.p);
+    const char *both =
+        fmt(&w, "%s,%s", note("hami.io/mutex.lock", "2026-09-21T14:13:20Z,ml,p"), own);
+    o = object_of((struct object){"n1", both, NULL, NULL, NULL});
+    ck_assert(str_eq(o.lock, STR("2026-09-21T14:13:20Z,ml,p")));
+}
+END_TEST
+
 /* Go's maps: a null empties, the last of several counts. */
 START_TEST(maps)
 {
@@ -444,5 +457,6 @@ void check_cluster_cards(Suite *suite)
     tcase_add_test(tc, too_many_of_all);
     tcase_add_test(tc, long_topology);
     tcase_add_test(tc, maps);
+    tcase_add_test(tc, locks);
     suite_add_tcase(suite, tc);
 }

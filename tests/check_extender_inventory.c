@@ -13,6 +13,7 @@
 static struct fx fx;
 
 static void setup(void) { fx_open(&fx, DIR "cluster.yaml", NULL); }
+static void setup_makers(void) { fx_open(&fx, DIR "makers.yaml", NULL); }
 static void teardown(void) { fx_close(&fx); }
 
 /* ---- goldens ---- */
@@ -102,6 +103,27 @@ START_TEST(golden)
     json_t *got = fx_call(&fx, "GET", GOLDENS[_i].target, NULL, &status);
     ck_assert_msg(status == GOLDENS[_i].status, "%s: %u", GOLDENS[_i].name, status);
     compare_json(GOLDENS[_i].name, got);
+}
+END_TEST
+
+/* What only some makers' cards have, and what of them could not be taken. */
+static const struct {
+    const char *name, *target;
+} MAKERS[] = {
+    {"makers.json", "/v1/nodes"},
+    {"makers-cores.json", "/v1/nodes/cores"},
+    {"makers-links.json", "/v1/nodes/links"},
+    {"makers-sizes.json", "/v1/nodes/sizes"},
+    {"makers-pods.json", "/v1/pods"},
+};
+
+START_TEST(golden_makers)
+{
+    unsigned status;
+    ck_assert(fx_wait_used(&fx, "sizes", "sizes-enflame-drs-0", 4, 24576));
+    json_t *got = fx_call(&fx, "GET", MAKERS[_i].target, NULL, &status);
+    ck_assert_msg(status == 200, "%s: %u", MAKERS[_i].name, status);
+    compare_json(MAKERS[_i].name, got);
 }
 END_TEST
 
@@ -403,6 +425,11 @@ int main(void)
     tcase_add_test(tc, pages);
     tcase_add_loop_test(tc, metrics_golden, 0, 2);
     tcase_add_test(tc, metrics_in_pieces);
+    suite_add_tcase(s, tc);
+    tc = tcase_create("makers");
+    tcase_set_timeout(tc, 60);
+    tcase_add_checked_fixture(tc, setup_makers, teardown);
+    tcase_add_loop_test(tc, golden_makers, 0, sizeof(MAKERS) / sizeof(MAKERS[0]));
     suite_add_tcase(s, tc);
     SRunner *runner = srunner_create(s);
     srunner_run_all(runner, CK_ENV);
