@@ -107,6 +107,7 @@ static const struct {
     {"the first", "a,b", NULL, NULL, NULL, true, "a|b", ""},
     {"the second", NULL, "a,b", NULL, NULL, true, "a|b", ""},
     {"what is in both", "a,b,c", "c,d,a", NULL, NULL, true, "a|c", ""},
+    {"a longer second narrows too", "a", "b,a,c", NULL, NULL, true, "a", ""},
     {"nothing is in both", "a", "b", NULL, NULL, true, "", ""},
     {"only commas allow nothing", "a", ",", NULL, NULL, true, "", ""},
     {"blank is no list", "a", " ", NULL, NULL, true, "a", ""},
