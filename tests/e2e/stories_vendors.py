@@ -540,7 +540,7 @@ def fills():
         Fill("metax", "Metax-GPU", 4, single({"metax-tech.com/gpu": 1}), (1, 0, 1), "-metax", memory=65536),
         Fill("sgpu", "Metax-SGPU", 2, shared, (65536, 100, 16), model="MXC500", memory=65536, slots=16),
         Fill("gcu", "GCU", 4, single({"enflame.com/gcu": 1}), (1, 0, 1), "-GCU", memory=100),
-        Fill("drs", "Enflame", 2, single({"enflame.com/drs-gcu": 1}), (6, 0, 6), "-enflame-drs", memory=36864, slots=6, profiles=DRS_PROFILES),
+        Fill("drs", "Enflame", 2, [(gb * 1024, -(-100 * n // 6), {"enflame.com/drs-gcu": n}) for n, gb in ((1, 5), (2, 12), (4, 24))], (36864, 102, 6), "-enflame-drs", memory=36864, slots=6, profiles=DRS_PROFILES),
         Fill("kunlun", "kunlun", 8, single({"kunlunxin.com/xpu": 1}), (1, 0, 1), "-kunlun", memory=98304),
         Fill("xpu", "XPU", 2, single({"kunlunxin.com/vxpu": 1, "kunlunxin.com/vxpu-memory": 24576}), (4, 0, 4), model="XPU", memory=98304, slots=4),
         Fill("neuron", "AWSNeuron", 4, single({"aws.amazon.com/neuroncore": 1}), (2, 0, 2), "-AWSNeuron", memory=0, cores=3, units=2),
