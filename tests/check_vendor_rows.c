@@ -174,6 +174,8 @@ static const struct {
     {SOUND "  admission: {classes: [a]}\n",
      "f:2:3: vendor \"O\": admission.classes are two: online and offline"},
     {SOUND "  ask: {from: rounded}\n", "f:2:3: vendor \"O\": ask.templates is missing"},
+    {SOUND "  rules: [limits-only]\n  admission: {mirror: true}\n",
+     "f:2:3: vendor \"O\": admission.mirror makes limits of requests"},
     {SOUND "  ask: {coresMin: 2, coresMax: 1}\n",
      "f:2:3: vendor \"O\": ask.coresMin is above ask.coresMax"},
     {SOUND "  ask: {templates: [{memoryMiB: 2}, {memoryMiB: 2}]}\n",

@@ -35,7 +35,7 @@ static bool read_wish(struct mutation *m, const struct container *c, const struc
                                   STR_ARG(mutation_shown(c->name)), STR_ARG(name));
         }
     }
-    if (ret->wish.value[VENDOR_RES_COUNT].p && mutation_annotation(m, v->pod_soft, &soft))
+    if (any && mutation_annotation(m, v->pod_soft, &soft))
         ret->wish.soft = vendor_soft(v, soft);
     return any;
 }

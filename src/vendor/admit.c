@@ -176,7 +176,7 @@ MUST_USE static enum err_code follow_count(const struct vendor *v, struct admitt
         change(s, VENDOR_RES_CORES, n * v->admit_cores);
     if (whole && v->admit_mem > 0)
         change(s, VENDOR_RES_MEM, n * v->admit_mem);
-    if (whole && n > 1 && v->pod_request_count.n > 0)
+    if (n > 1 && v->pod_request_count.n > 0)
         s->d->cards = (int32_t)n;
     if (whole || n > 1 || v->admit_slices_n == 0)
         return ERR_OK;

@@ -503,6 +503,8 @@ static const char *missing_of(const struct vendor *v)
     if ((v->asking == VENDOR_ASKING_ROUNDED || v->asking == VENDOR_ASKING_STEPS) &&
         v->templates_n == 0)
         return "ask.templates is missing";
+    if (v->mirror && (v->rules & VENDOR_RULE_LIMITS_ONLY))
+        return "admission.mirror makes limits of requests, which the rule limits-only leaves out";
     if (v->asking == VENDOR_ASKING_CORES && v->cores_unit < 1)
         return "ask.coresUnit is missing";
     for (uint16_t i = 1; i < v->templates_n; i++)
