@@ -4,6 +4,7 @@
  * Two ways lead to it. The usual pod, one container that asks for one card, takes one walk over the
  * cards (simple). All others are placed container by container, vendor by vendor (walk.c). Both use
  * the same checks and the same sums, and a property test holds them to equal answers. */
+#include "score/select.h"
 #include "score/walk.h"
 
 #include <assert.h>
@@ -58,6 +59,30 @@ struct best {
     int64_t weighted;
 };
 
+struct looked { /* at a card that fits */
+    struct rank_key key;
+    int64_t weighted;
+};
+
+static ALWAYS_INLINE fit_mask look_at(const struct score_prepared *prep,
+                                      const struct score_plan *plan, const struct score_device *d,
+                                      const struct score_extra *extra, struct rank_factors *factors,
+                                      struct looked *ret)
+{
+    const struct fit_ask *ask = &plan->asks[0];
+    const struct fit_card c = fit_card(d, extra);
+    const struct fit_share share = {fit_mem(ask, c.mem_total), ask->cores_pct, 1};
+    const fit_mask mask = fit_fixed(plan, d, d->flags) |
+                          fit_room(ask, &c, &share, fit_over_quota(plan, share.mem, share.cores));
+    if (mask)
+        return mask;
+    rank_factors_for(factors, &c);
+    ret->weighted = rank_weighted(&prep->req->policy, factors, c.mem_used + share.mem,
+                                  c.cores_used + share.cores, c.shares_used + 1);
+    ret->key = rank_key(&plan->order, ret->weighted, d->numa);
+    return 0;
+}
+
 /* The best card that fits; of the others the first failed checks go to *failed. `extra` is NULL or
  * the cards' own. */
 static ALWAYS_INLINE struct best best_card(const struct score_prepared *prep,
@@ -65,34 +90,54 @@ static ALWAYS_INLINE struct best best_card(const struct score_prepared *prep,
                                            const struct score_device *devices, uint16_t n,
                                            const struct score_extra *extra, fit_mask *failed)
 {
-    const struct score_policy *policy = &prep->req->policy;
-    const struct fit_ask *ask = &plan->asks[0];
     struct rank_factors factors = {0};
     struct best best = {.at = -1};
     struct rank_key best_key = {{INT64_MAX, INT64_MAX}}; /* behind every key */
     for (uint16_t i = 0; i < n; i++) {
-        const struct score_device *d = &devices[i];
-        const struct fit_card c = fit_card(d, extra ? &extra[i] : NULL);
-        const struct fit_share share = {fit_mem(ask, c.mem_total), ask->cores_pct, 1};
+        struct looked card;
         const fit_mask mask =
-            fit_fixed(plan, d, d->flags) |
-            fit_room(ask, &c, &share, fit_over_quota(plan, share.mem, share.cores));
+            look_at(prep, plan, &devices[i], extra ? &extra[i] : NULL, &factors, &card);
         if (mask) {
             *failed |= mask & (0u - mask);
             continue;
         }
-        rank_factors_for(&factors, &c);
-        const int64_t weighted = rank_weighted(policy, &factors, c.mem_used + share.mem,
-                                               c.cores_used + share.cores, c.shares_used + 1);
-        const struct rank_key key = rank_key(&plan->order, weighted, d->numa);
         /* Chosen without a branch: which card is best so far can't be foretold either. */
-        const bool better = rank_before(&key, &best_key);
-        best_key.k[0] = better ? key.k[0] : best_key.k[0];
-        best_key.k[1] = better ? key.k[1] : best_key.k[1];
-        best.weighted = better ? weighted : best.weighted;
+        const bool better = rank_before(&card.key, &best_key);
+        best_key.k[0] = better ? card.key.k[0] : best_key.k[0];
+        best_key.k[1] = better ? card.key.k[1] : best_key.k[1];
+        best.weighted = better ? card.weighted : best.weighted;
         best.at = better ? (int32_t)i : best.at;
     }
     return best;
+}
+
+/* The same where pairs of cards have values: of those that fit, the one that the others miss
+ * least; equals as the policy likes them (contract/nvidia.md 7.2). */
+static NOINLINE struct best least_missed(const struct score_prepared *prep,
+                                         const struct score_plan *plan,
+                                         const struct score_device *devices,
+                                         const struct score_topology *topology,
+                                         const struct score_extra *extra, fit_mask *failed)
+{
+    struct rank_factors factors = {0};
+    struct looked cards[SCORE_DEVICES_MAX];
+    uint8_t at[SCORE_DEVICES_MAX], taken;
+    uint16_t n = 0;
+    for (uint16_t i = 0; i < topology->n; i++) {
+        const fit_mask mask =
+            look_at(prep, plan, &devices[i], extra ? &extra[i] : NULL, &factors, &cards[i]);
+        if (mask) {
+            *failed |= mask & (0u - mask);
+            continue;
+        }
+        uint16_t to = n++;
+        for (; to > 0 && rank_before(&cards[i].key, &cards[at[to - 1]].key); to--)
+            at[to] = at[to - 1];
+        at[to] = (uint8_t)i;
+    }
+    if (!select_pairs(topology, at, n, 1, &taken))
+        return (struct best){.at = -1};
+    return (struct best){.at = taken, .weighted = cards[taken].weighted};
 }
 
 /* Whether a card would fit if nobody used the node. */
@@ -133,7 +178,10 @@ static int32_t simple(const struct score_prepared *prep, const struct score_node
     const struct score_device *devices = node->devices + g->first;
     fit_mask failed = 0;
     struct best best = {.at = -1};
-    if (!g->closed)
+    const struct score_topology *t = plan->select == SCORE_SELECT_PAIRS ? g->topology : NULL;
+    if (!g->closed && t && t->pair)
+        best = least_missed(prep, plan, devices, t, extra ? extra + g->first : NULL, &failed);
+    else if (!g->closed)
         best = extra ? best_card(prep, plan, devices, g->n, extra + g->first, &failed)
                      : best_card(prep, plan, devices, g->n, NULL, &failed);
     if (best.at < 0) {
@@ -152,6 +200,8 @@ static int32_t simple(const struct score_prepared *prep, const struct score_node
     }
     ret->fits = true;
     ret->score = rank_node(policy, best.weighted, group_weighted(policy, g, mem, cores, shares));
+    if (plan->quality) /* one card is no pair: walk_quality() says nothing of it */
+        ret->score = rank_node_quality(ret->score, 0);
     return g->first + best.at;
 }
 

@@ -83,6 +83,7 @@ struct score_plan { /* what a request wants of one vendor */
     enum score_class app_class; /* where the row looks at it */
     uint8_t qos;
     bool plain; /* nothing but amounts of a card as they are, one by one */
+    bool single; /* the same, or one by one by the values of pairs */
 };
 
 /* Cards that don't make up a set of the row's kind won't do. */

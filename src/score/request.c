@@ -289,6 +289,7 @@ static void add_asks(const struct score_request *req, bool init, struct score_pl
         plan->has_sidecars |= step == SCORE_STEP_SIDECAR;
         plan->parts_n = (uint16_t)(plan->parts_n + a.count);
         plan->plain &= !a.more;
+        plan->single &= !a.more;
     }
     for (uint16_t k = (uint16_t)(first + 1); k < plan->asks_n; k++)
         plan->asks[k].like_last = alike(&plan->asks[k], &plan->asks[k - 1]);
@@ -323,6 +324,10 @@ static void prepare_ways(const struct score_request *req, const struct score_sel
         plan->quality = SCORE_QUALITY_NONE;
     plan->plain = vendor->amount == SCORE_AMOUNT_PLAIN && plan->select == SCORE_SELECT_EACH &&
                   plan->quality == SCORE_QUALITY_NONE;
+    plan->single = plan->plain ||
+                   (vendor->amount == SCORE_AMOUNT_PLAIN && plan->select == SCORE_SELECT_PAIRS &&
+                    !plan->numa_bind &&
+                    (plan->quality == SCORE_QUALITY_NONE || plan->quality == SCORE_QUALITY_PAIRS));
 }
 
 static void prepare_plan(const struct score_request *req, const struct str *types,
@@ -393,7 +398,7 @@ enum err_code score_prepare(const struct score_request *req, const struct str *t
         return err_set(err, ERR_NO_MEMORY, "prepare request");
     prep.plans = plans;
     prep.simple = req->asks_n == 1 && req->asks[0].count == 1 &&
-                  req->steps[req->asks[0].container] != SCORE_STEP_INIT && plans[0].plain;
+                  req->steps[req->asks[0].container] != SCORE_STEP_INIT && plans[0].single;
     *ret = prep;
     return ERR_OK;
 }
