@@ -614,6 +614,7 @@ int main(void)
     check_vendor_table(suite);
     check_vendor_derive(suite);
     check_vendor_asks(suite);
+    check_vendor_places(suite);
     check_vendor_select(suite);
     check_vendor_register(suite);
     check_vendor_cards(suite);

@@ -44,6 +44,7 @@ static inline const struct vendor *row_of(const struct vendor_table *t, const ch
 void check_vendor_table(Suite *suite);
 void check_vendor_derive(Suite *suite);
 void check_vendor_asks(Suite *suite);
+void check_vendor_places(Suite *suite);
 void check_vendor_select(Suite *suite);
 void check_vendor_register(Suite *suite);
 void check_vendor_cards(Suite *suite);
