@@ -1167,6 +1167,16 @@ START_TEST(zone_mutex)
     decide(&p, &c, NULL, &r);
     ck_assert_msg(r.v.reasons == CLASH, "%#x", r.v.reasons);
     ck_assert(!r.v.unresolvable);
+    /* The first container has to move for the second one's two. */
+    cluster_init(&c);
+    cluster_add(&c, V_DIES, cards + 1, 3);
+    t = cluster_traits(&c);
+    t[0].zone = t[1].zone = 1;
+    t[2].zone = 2;
+    p.asks[0].count = 1;
+    p.asks[1].count = 2;
+    decide(&p, &c, NULL, &r);
+    wants("one, then two of one card", &r, "2 0 1", 0);
 }
 END_TEST
 

@@ -350,7 +350,8 @@ MUST_USE enum err_code score_prepare(const struct score_request *req, const stru
 /* Does it fit, and how good is it. `extra` has devices_n elements or is NULL. Costs O(cards). */
 void score_node_check(const struct score_prepared *prep, const struct score_node *node,
                       const struct score_extra *extra, struct score_verdict *ret);
-/* The same, and the cards (fits), and why not (detail, may be NULL). Agrees with score_node_check on every input. */
+/* The same, and the cards (fits), and why not (detail, may be NULL). Agrees with score_node_check on every input,
+ * but for the score by pairs of more than SCORE_BOUND_CARDS cards, which the check takes from a bound. */
 void score_node_place(const struct score_prepared *prep, const struct score_node *node,
                       const struct score_extra *extra, struct score_verdict *ret,
                       struct score_placement *placement, struct score_detail *detail);
