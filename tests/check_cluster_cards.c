@@ -4,6 +4,7 @@
 #include "check_cluster.h"
 
 #include "cluster/priv.h"
+#include "fail_alloc.h"
 
 #include <string.h>
 
@@ -411,6 +412,36 @@ START_TEST(long_topology)
 }
 END_TEST
 
+/* Without memory a node is refused and the one before it stands; nothing is lost. */
+START_TEST(without_memory)
+{
+    struct err err;
+    int refused = 0;
+    put(pair_node("n1", 5));
+    for (int i = 0; i < COUNT(ROWS); i++) {
+        struct cluster_node_object o = object_of(object_from(&ROWS[i], "n1"));
+        for (unsigned n = 1;; n++) {
+            fail_alloc_at(n);
+            enum err_code rc = cluster_apply_node(w.st, &o, &err);
+            if (!fail_alloc_off()) {
+                ck_assert_int_eq(rc, ERR_OK);
+                break;
+            }
+            if (rc == ERR_OK) /* what failed is the ledger's check of itself */
+                continue;
+            ck_assert_int_eq(rc, ERR_NO_MEMORY);
+            refused++;
+            struct cluster_snapshot *s = cluster_store_snapshot(w.st);
+            ck_assert_str_eq(tell(cluster_snapshot_find(s, STR("n1"))),
+                             i ? ROWS[i - 1].want : ROWS[0].want);
+            cluster_snapshot_unref(s);
+        }
+        ck_sound(&w);
+    }
+    ck_assert_int_ge(refused, 2 * COUNT(ROWS)); /* at least the node and its inventory */
+}
+END_TEST
+
 /* A lock that is a bare time is one maker's, and says nothing of the others' plugins. */
 START_TEST(locks)
 {
@@ -458,5 +489,6 @@ void check_cluster_cards(Suite *suite)
     tcase_add_test(tc, long_topology);
     tcase_add_test(tc, maps);
     tcase_add_test(tc, locks);
+    tcase_add_test(tc, without_memory);
     suite_add_tcase(suite, tc);
 }
