@@ -18,7 +18,7 @@ import reader
 import rows
 import stories_load as load
 from fakeplugin import Card, Node
-from harness import Failure, World, expect, pod_object
+from harness import NAMESPACE, Failure, World, expect, pod_object
 
 LABEL = "e2e.cardinal/kind"
 
@@ -124,18 +124,9 @@ def soft_split(w, case):
     message = w.refused("soft-on-hard", seconds=30)
     expect("ModeNotFit" in message, "soft-on-hard: %s", message)
     w.delete("soft-on-hard")
-
-
-def refuses(limits, text, **notes):
-    """A pod that admission must deny, with this text."""
-    def check(w, case):
-        try:
-            case.pod(w, "bad", limits, **notes)
-        except kube.ApiError as e:
-            expect(re.search(text, e.text), "denied, but the text does not say why (%s): %s", text, e.text)
-            return
-        raise Failure("%s-bad should be denied: %s" % (case.name, limits))
-    return check
+    w.pod("hard-on-soft", container(limits={"huawei.com/Ascend910B3": 1, "huawei.com/Ascend910B3-memory": 9000}), scheduler=None, spec=case.here())
+    w.running("hard-on-soft", seconds=30)
+    expect(re.match(r"ascend-soft-[01],Ascend910B3,16384,0:;\Z", case.listed(w, "hard-on-soft")), "hard-on-soft: %s", case.listed(w, "hard-on-soft"))
 
 
 def own_policy(w, case):
@@ -181,7 +172,6 @@ def own_class(w, case):
     w.running(*[comes("offline-%d" % i, thrifty, "offline") for i in range(3)], seconds=30)
     w.running(comes("online-late", small, "online"), seconds=30)
     may_not("normal-again", thrifty, None)
-    refuses(small, "must be set one of", **{rows.CLASS: "ONLINE"})(w, case)
 
 
 def no_cousin(w, case):
@@ -315,8 +305,7 @@ def cases():
              {"nvidia.com/gpu": 4}, notes=topology, groups=one_group(2), more=one_numa_node),
         Case("ascend-hard", [("Ascend910B3", cards("ascend-hard", 8, model="Ascend910B3", memory=65536, cores=20, slots=4, custominfo=network))],
              {"huawei.com/Ascend910B3": 4}, r"(ascend-hard-\d,Ascend910B3,65536,0:){4};", {"huawei.com/Ascend910B3": 8}, groups=one_group(4),
-             says={"huawei.com/Ascend910B3": r'\[(\{"UUID":"ascend-hard-\d","memory":65536\},?){4}\]'},
-             more=refuses({"huawei.com/Ascend910B3": 2, "huawei.com/Ascend910B3-memory": 9000}, "vNPU not supported for multiple devices")),
+             says={"huawei.com/Ascend910B3": r'\[(\{"UUID":"ascend-hard-\d","memory":65536\},?){4}\]'}),
         Case("ascend-soft", [("Ascend910B3", cards("ascend-soft", 2, model="Ascend910B3", memory=65536, cores=100, slots=10, custominfo=network))],
              {"huawei.com/Ascend910B3": 1, "huawei.com/Ascend910B3-memory": 15360, "huawei.com/Ascend910B3-core": 20},
              r"ascend-soft-\d,Ascend910B3,15360,20:;", {"huawei.com/Ascend910B3": 2}, notes=soft,
@@ -324,8 +313,7 @@ def cases():
              node_notes={"hami-vnpu-core": "true"}, more=soft_split),
         Case("ascend-pairs", [("Ascend910C", cards("ascend-pairs", 4, model="Ascend910C", memory=65536, cores=20, slots=1,
                                                    custominfo=lambda i: {"NetworkID": 0}))],
-             {"huawei.com/Ascend910C": 1}, r"(ascend-pairs-\d,Ascend910C,65536,0:){2};", {"huawei.com/Ascend910C": 4}, groups=one_group(2),
-             more=refuses({"huawei.com/Ascend910C": 3}, "must be 1 or 2")),
+             {"huawei.com/Ascend910C": 1}, r"(ascend-pairs-\d,Ascend910C,65536,0:){2};", {"huawei.com/Ascend910C": 4}, groups=one_group(2),),
         Case("ascend-small", [("Ascend310P", cards("ascend-small", 1, model="Ascend310P", memory=21527, cores=8, slots=7))],
              {"huawei.com/Ascend310P": 1, "huawei.com/Ascend310P-memory": 3000}, r"ascend-small-0,Ascend310P,3072,0:;", {"huawei.com/Ascend310P": 1},
              says={"huawei.com/Ascend310P": r'\[\{"UUID":"ascend-small-0","temp":"vir01","memory":3072\}\]'}),
@@ -371,8 +359,7 @@ def cases():
              {"aws.amazon.com/neuron": 4}, r"(neuron-rings-AWSNeuron-\d+,AWSNeuron,0,3:){4};", {"aws.amazon.com/neuron": 16},
              labels={"node.kubernetes.io/instance-type": "trn1.32xlarge"}, groups=one_group(4), init=False, sick=None),
         Case("amd", [("AMD", cards("amd", 2, model="AMD Instinct MI300X VF", memory=196608, cores=304, slots=8))],
-             {"amd.com/gpu": 1, "amd.com/gpumem": 32768, "amd.com/gpucores": 40}, r"amd-\d,AMD Instinct MI300X VF,32768,121:;", {"amd.com/gpu": 2},
-             more=refuses({"amd.com/gpu": 1, "amd.com/gpucores": 140}, "gpucores")),
+             {"amd.com/gpu": 1, "amd.com/gpumem": 32768, "amd.com/gpucores": 40}, r"amd-\d,AMD Instinct MI300X VF,32768,121:;", {"amd.com/gpu": 2},),
         Case("vastai", [("Vastai", cards("va", 8, model="Vastai", memory=16384, slots=1, custominfo=die))],
              {"vastaitech.com/va": 3}, r"(va-\d,Vastai,0,0:){3};", {"vastaitech.com/va": 8}, groups=one_group(4)),
         Case("biren", [("Biren", cards("biren", 2, model="Biren", memory=65536, slots=1))],
@@ -418,6 +405,79 @@ def forged(w):
     w.phase("forged", "Succeeded")
 
 
+DENIED = (  # case, limits, annotations, what admission says
+    ("ascend-hard", {"huawei.com/Ascend910B3": 2, "huawei.com/Ascend910B3-memory": 9000}, {}, "vNPU not supported for multiple devices"),
+    ("ascend-hard", {"huawei.com/Ascend910B3": 1, "huawei.com/Ascend910B3-core": 20}, {}, r"only supported in hami-core \(soft split\) mode"),
+    ("ascend-hard", {"huawei.com/Ascend910B3": 1, "huawei.com/Ascend910B3-memory": 70000}, {}, "huawei.com/Ascend910B3-memory"),
+    ("ascend-pairs", {"huawei.com/Ascend910C": 3}, {}, "must be 1 or 2"),
+    ("moore", {"mthreads.com/vgpu": 1, "mthreads.com/sgpu-memory": 3}, {}, r"\[2, 4, 8, 16, 32, 64, 96\]"),
+    ("metax-shared", {"metax-tech.com/sgpu": 2}, {rows.CLASS: "online"}, "single device"),
+    ("metax-shared", {"metax-tech.com/sgpu": 1}, {rows.CLASS: "ONLINE"}, "must be set one of"),
+    ("metax-shared", {"metax-tech.com/sgpu": 1}, {rows.QOS: "best"}, "must be set one of"),
+    ("enflame-slices", {"enflame.com/gcu-core": 101}, {}, r"must be in range \(0,100\]"),
+    ("neuron", {"aws.amazon.com/neuroncore": 3}, {}, "must be 1 or a multiple of 2"),
+    ("amd", {"amd.com/gpu": 1, "amd.com/gpucores": 140}, {}, "must be an integer percentage between 1 and 100"),
+)
+NEVER = (  # case, limits, annotations, the code of the refusal on an empty node
+    ("hygon", {"hygon.com/dcunum": 3}, {}, "NodeInsufficientDevice"),
+    ("hygon", {"hygon.com/dcunum": 1}, {"hygon.com/use-dcutype": "Z100"}, "CardTypeMismatch"),
+    ("hygon", {"hygon.com/dcunum": 1, "hygon.com/dcumem": 70000}, {}, "CardInsufficientMemory"),
+    ("iluvatar", {"iluvatar.ai/BI-V150-vgpu": 1}, {"hami.io/use-BI-V150-uuid": "bi-7"}, "CardUuidMismatch"),
+    ("amd", {"amd.com/gpu": 1}, {"amd.com/nouse-gputype": "mi300"}, "CardTypeMismatch"),
+    ("enflame-slices", {"enflame.com/drs-gcu": 3}, {}, "ModeNotFit"),
+    ("kunlun", {"kunlunxin.com/xpu": 3}, {}, "NumaNotFit"),
+    ("neuron-rings", {"aws.amazon.com/neuron": 2}, {}, "NumaNotFit"),
+    ("biren", {"birentech.com/gpu": 1}, {"birentech.com/nouse-gpuuuid": "biren-0, biren-1"}, "CardUuidMismatch"),
+    ("vastai", {"vastaitech.com/va": 1}, {"vastaitech.com/use-gpuuuid": ","}, "CardUuidMismatch"),
+    ("mig", {"nvidia.com/gpu": 1, "nvidia.com/gpumem": 1000}, {"nvidia.com/vgpu-mode": "hami-core"}, "CardTypeMismatch"),
+)
+
+
+def denied(w):
+    """What each maker's chapter says that admission must refuse, with its text."""
+    for i, (kind, limits, notes, text) in enumerate(DENIED):
+        try:
+            w.pod("denied-%d" % i, container(limits=limits), notes=notes, scheduler=None)
+        except kube.ApiError as e:
+            expect(re.search(text, e.text), "%s %s: denied, but the text does not say why (%s): %s", kind, limits, text, e.text)
+        else:
+            raise Failure("%s: admitted: %s %s" % (kind, limits, notes))
+
+
+def never(w):
+    """What fits on no empty node of its kind, with the code of the refusal."""
+    for i, (kind, limits, notes, _) in enumerate(NEVER):
+        w.pod("never-%d" % i, container(limits=limits), notes=notes, scheduler=None, spec={"nodeSelector": {LABEL: kind}})
+    for i, (kind, limits, notes, code) in enumerate(NEVER):
+        message = w.refused("never-%d" % i, seconds=30)
+        expect(code in message, "%s %s %s: wanted %s: %s", kind, limits, notes, code, message)
+    for i in range(len(NEVER)):
+        w.delete("never-%d" % i)
+
+
+def one_quota(w):
+    """A namespace's quota of another maker's memory, in its own units; denied and, once it is raised, admitted."""
+    path = "/api/v1/namespaces/e2e/resourcequotas"
+    blocks = {"hard": {"limits.cambricon.com/mlu.smlu.vmemory": "50"}}       # of 256 MiB
+    w.api.create(path, {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "cards"}, "spec": blocks})
+    ask = {"cambricon.com/vmlu": 1, "cambricon.com/mlu.smlu.vmemory": 30, "cambricon.com/mlu.smlu.vcore": 10}
+    spec = {"nodeSelector": {LABEL: "cambricon"}}
+    w.pod("quota-1", container(limits=ask), scheduler=None, spec=spec)
+    w.running("quota-1", seconds=30)
+
+    def too_much():
+        try:
+            w.api.create(kube.pod_path(NAMESPACE, "").rstrip("/") + "?dryRun=All", pod_object("quota-2", container(limits=ask), scheduler=None, spec=spec))
+        except kube.ApiError as e:
+            return "exceeding resource quota" in e.text
+        return False
+    w.wait(too_much, 10, "admission denies what exceeds the quota")
+    w.api.patch(path + "/cards", {"spec": {"hard": {"limits.cambricon.com/mlu.smlu.vmemory": "60"}}})
+    w.wait(lambda: not too_much(), 10, "admission takes what the raised quota allows")
+    w.pod("quota-2", container(limits=ask), scheduler=None, spec=spec)
+    w.running("quota-2", seconds=30)
+
+
 def both():
     return Node("both", [], labels={LABEL: "both"}, sets=[
         ("NVIDIA", cards("both-gpu", 1)), ("DCU", cards("both-DCU", 1, model="DCU-K100_AI", memory=65520, slots=4)),
@@ -461,16 +521,19 @@ def vendors(options):
                 attempt(case.name, case.run)
         attempt("forged", forged)
         w.install_webhook()
+        attempt("denied", denied)
+        attempt("never", never)
         threads = [threading.Thread(target=work, daemon=True) for _ in range(AT_ONCE)]
         for t in threads:
             t.start()
         for t in threads:
             t.join(300)
         attempt("two-makers", two_makers)
+        attempt("quota", one_quota)
         asked = {e.obj["metadata"]["name"]: v for e in w.recorder.history() if e.what == "node"
                  for v in kube.annotations(e.obj).values() if "Requesting" in v}
         expect(not asked, "handshakes that are the plugins' to write: %s", asked)
-        count = len(everything) + 2
+        count = len(everything) + 5
         w.notes.append("%d of %d cases right" % (count - len(failed), count))
         expect(not failed, "%d cases failed:\n%s", len(failed), "\n".join("%s: %s" % f for f in sorted(failed.items())))
 
