@@ -246,8 +246,11 @@ START_TEST(nvidia_8_4_unreadable_slices_close_the_pods_cards)
     ck_assert_msg(strcmp(books(), "1/4864/30 ff, 0/0/0 0, 0/0/0 0") == 0 ||
                       strcmp(books(), "1/4864/14 ff, 0/0/0 0, 0/0/0 0") == 0,
                   "%s: %s", UNREADABLE[_i].name, books());
-    ck_assert_uint_eq(stats(&w).fail_closed, 0); /* the row stays open */
+    ck_assert_uint_eq(stats(&w).fail_closed, 1);
+    ck_assert(view_of(&w, "p1").fail_closed);
+    ck_assert_uint_eq(view_of(&w, "p1").shares_n, 1); /* the row stays open */
     cluster_delete_pod(w.st, STR("p1"));
+    ck_assert_uint_eq(stats(&w).fail_closed, 0);
     ck_books("0/0/0 0, 0/0/0 0, 0/0/0 0");
 }
 END_TEST
@@ -265,8 +268,10 @@ START_TEST(a_card_that_is_cut_while_in_use_takes_nothing_more)
     CARDS("NVIDIA", {.id = STR("GPU-a"), PLAIN});
     bound("p1", sliced("GPU-a,NVIDIA,4000,0:;", NULL), APP(GPU(4000)));
     ck_books("1/4000/0");
+    ck_assert_uint_eq(stats(&w).fail_closed, 0);
     CARDS("NVIDIA", {.id = STR("GPU-a"), SLICED});
     ck_books("1/4000/0 ff");
+    ck_assert_uint_eq(stats(&w).fail_closed, 1);
     /* and the other way round: slices of a card that is whole again */
     bound("p2", sliced("GPU-a,NVIDIA,9984,29:;", TWO_G(0)), APP(GPU(9000)));
     CARDS("NVIDIA", {.id = STR("GPU-a"), PLAIN});
@@ -404,6 +409,39 @@ START_TEST(the_plain_books_of_a_mixed_up_relist_are_right)
     cluster_relist_end(w.st, CLUSTER_PODS);
     ck_books("1/9984/29 c");
     ck_assert_uint_eq(stats(&w).repairs, 0);
+}
+END_TEST
+
+/* What a debug build does after every change, and the end of a relist in all: bits, classes and
+ * policies that no record accounts for are found, and put right. */
+START_TEST(wrong_books_are_found)
+{
+    CARDS("NVIDIA", {.id = STR("GPU-a"), SLICED});
+    bound("p1", sliced("GPU-a,NVIDIA,9984,29:;", TWO_G(2)), APP(GPU(9000)));
+    ck_books("1/9984/29 c");
+    struct record *r = ledger_find(w.st, STR("p1"));
+    struct score_trait *t = w.st->entries[r->slot]->cur->traits;
+    ck_sound(&w);
+    r->rare[0].use_bits = 3;
+    ck_assert_uint_eq(cluster_store_verify(w.st),
+                      2); /* the use, and the node that does not show it */
+    r->rare[0].use_bits = 0x0c;
+    r->uses[0].qos = 1;
+    ck_assert_uint_eq(cluster_store_verify(w.st), 2);
+    r->uses[0].qos = 0;
+    r->uses[0].app_class = SCORE_CLASS_ONLINE;
+    ck_assert_uint_eq(cluster_store_verify(w.st), 2);
+    r->uses[0].app_class = SCORE_CLASS_NONE;
+    t->bits_used = 0xff;
+    ck_assert_uint_eq(cluster_store_verify(w.st), 1);
+    t->bits_used = 0x0c;
+    t->offline = 1;
+    ck_assert_uint_eq(cluster_store_verify(w.st), 1);
+    cluster_relist_begin(w.st, CLUSTER_PODS);
+    r->flags |= REC_SEEN; /* as if the list had it: builds that check would stop at its event */
+    cluster_relist_end(w.st, CLUSTER_PODS);
+    ck_assert_uint_eq(stats(&w).repairs, 1);
+    ck_books("1/9984/29 c");
 }
 END_TEST
 
@@ -1112,6 +1150,7 @@ void check_cluster_books(Suite *suite)
     tcase_add_test(tc, a_slice_written_over_later_is_tampered_with);
     tcase_add_test(tc, a_slice_is_given_once);
     tcase_add_test(tc, the_plain_books_of_a_mixed_up_relist_are_right);
+    tcase_add_test(tc, wrong_books_are_found);
     tcase_add_test(tc, cores_are_counted_and_their_mask_kept);
     tcase_add_test(tc, neuron_defect_d4_5_masks_are_joined);
     tcase_add_test(tc, neuron_defect_d4_7_quota_counts_cores_not_masks);

@@ -351,15 +351,25 @@ static void card_unref(struct entry *e, uint32_t card)
 
 static int32_t at_least(int32_t n, int64_t least) { return least > n ? (int32_t)least : n; }
 
-/* The least that a share has of bits and cores, on the card as it is now. Bits that are fewer than
- * asked for, or that nobody can name, may be any: then all of the card's are taken to be its. */
+/* Whether nobody can tell which of the card's bits are the share's: it names none of them, or fewer
+ * than it asks for. `rare` NULL: it has none. */
+static bool bits_unknown(const struct rare *rare, uint64_t all)
+{
+    const uint64_t own = rare ? rare->bits & all : 0;
+    int least = rare ? rare->bits_least : 0;
+    if (least == BITS_ALL)
+        least = __builtin_popcountll(all);
+    return all && (!own || __builtin_popcountll(own) < least);
+}
+
+/* The least that a share has of bits and cores, on the card as it is now. Bits that are unknown may
+ * be any: then all of the card's are taken to be its. */
 static void raise_rare(const struct rare *rare, const struct score_device *d,
                        const struct score_trait *t, struct score_part *part)
 {
     const uint64_t all = t ? t->bits_total : 0;
-    const int least = rare->bits_least == BITS_ALL ? __builtin_popcountll(all) : rare->bits_least;
     part->bits = rare->bits;
-    if (all && (!(part->bits & all) || __builtin_popcountll(part->bits & all) < least)) {
+    if (bits_unknown(rare, all)) {
         part->bits |= all;
         if (rare->bits_least > 0)
             part->cores_pct = at_least(part->cores_pct, __builtin_popcountll(all));
@@ -420,10 +430,22 @@ static bool any_class(const struct record *r)
     return false;
 }
 
+static bool is_vague(const struct entry *e, const struct record *r)
+{
+    for (uint16_t i = 0; e->cur && e->cur->traits && i < r->shares_n; i++) {
+        const int32_t device = e->cards[r->shares[i].card].device;
+        if (device >= 0 &&
+            bits_unknown(r->rare ? &r->rare[i] : NULL, e->cur->traits[device].bits_total))
+            return true;
+    }
+    return false;
+}
+
 static void resolve(struct cluster_store *st, const struct entry *e, struct record *r)
 {
     struct score_use *uses = st->scratch->uses;
     const bool classes = any_class(r);
+    r->flags = (uint8_t)(is_vague(e, r) ? r->flags | REC_VAGUE : r->flags & ~REC_VAGUE);
     r->uses_n = effective_use(st, e, r, uses);
     assert(r->uses_n <= r->shares_n);
     for (uint16_t i = 0; i < r->uses_n; i++) {
@@ -679,7 +701,7 @@ void ledger_uncharge(struct cluster_store *st, struct record *r)
     r->space->refs++; /* it still belongs there */
     r->slot = NO_SLOT;
     r->state = REC_WAITING;
-    r->flags &= (uint8_t) ~(REC_OURS | REC_TAMPERED | REC_FRESH);
+    r->flags &= (uint8_t) ~(REC_OURS | REC_TAMPERED | REC_FRESH | REC_VAGUE);
     r->shares_n = r->uses_n = 0;
     r->rare = NULL;
     r->closed = 0;

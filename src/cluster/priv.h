@@ -90,10 +90,10 @@ struct topology { /* how cards lie to each other: one for all nodes that are ali
     struct score_topology pub;
     int32_t numbers[];
 };
-struct topologies { /* of all nodes, each kept once */
-    struct table of;    /* each holds one reference */
-    uint32_t bounds_n;  /* those with a table of bounds */
-    uint32_t sweep_at;  /* beyond so many it is looked which nobody uses any more */
+struct topologies {    /* of all nodes, each kept once */
+    struct table of;   /* each holds one reference */
+    uint32_t bounds_n; /* those with a table of bounds */
+    uint32_t sweep_at; /* beyond so many it is looked which nobody uses any more */
 };
 struct inventory { /* what one node's object says and never changes: one block */
     _Atomic uint32_t refs;
@@ -177,6 +177,8 @@ struct rare { /* what only some makers' shares have: beside the share, or the us
     uint8_t bits_least, units_pct;
 };
 #define BITS_ALL 255
+_Static_assert(sizeof(struct share) == 24 && sizeof(struct use) == 24,
+               "50,000 pods are common, and nearly all have a share or two");
 
 enum record_state { REC_WAITING, REC_ASSUMED, REC_CONFIRMED, REC_BOUND };
 enum record_flag {
@@ -185,6 +187,7 @@ enum record_flag {
     REC_SEEN = 1 << 2,     /* shown by the watch since the last relist began, or by that relist */
     REC_FRESH = 1 << 3,    /* assumed or confirmed since the last relist began */
     REC_DELETING = 1 << 4,
+    REC_VAGUE = 1 << 5, /* a card is taken whole: nobody can tell which bits of it are the pod's */
 };
 struct record { /* a pod that asks for cards; one block */
     uint32_t hash;

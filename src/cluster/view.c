@@ -34,7 +34,7 @@ void cluster_store_stats(struct cluster_store *st, struct cluster_stats *ret)
         s.pods_charged += r->slot != NO_SLOT;
         s.pods_waiting += r->state == REC_WAITING;
         s.assumed += r->state == REC_ASSUMED;
-        s.fail_closed += r->closed != 0;
+        s.fail_closed += r->closed != 0 || r->flags & REC_VAGUE;
     }
     pthread_mutex_unlock(&st->lock);
     *ret = s;
@@ -140,7 +140,7 @@ static void view_record(const struct cluster_store *st, const struct record *r, 
                                      .uid = arena_str(arena, record_uid(r)),
                                      .node = e ? arena_str(arena, entry_name(e)) : STR(""),
                                      .state = STATES[r->state],
-                                     .fail_closed = r->closed != 0,
+                                     .fail_closed = r->closed != 0 || r->flags & REC_VAGUE,
                                      .tampered = r->flags & REC_TAMPERED,
                                      .shares = shares,
                                      .share_containers = names,
