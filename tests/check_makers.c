@@ -442,6 +442,85 @@ START_TEST(a_story)
 }
 END_TEST
 
+/* ---- the examples of the documents ---- */
+
+#define EXAMPLES TEST_DATA "/../examples/vendors"
+static char examples[64][64];
+static int examples_n;
+
+static char *read_all(const char *path)
+{
+    FILE *f = fopen(path, "re");
+    ck_assert_msg(f != NULL, "%s", path);
+    char *text = calloc(1, 1 << 20);
+    ck_assert_ptr_nonnull(text);
+    ck_assert_uint_lt(fread(text, 1, 1 << 20, f), 1 << 20);
+    (void)fclose(f);
+    return text;
+}
+
+/* Every pod of every example finds a node among nodes of all makers, and is bound to it. */
+START_TEST(an_example)
+{
+    char path[600];
+    const struct fx_options options = {.shortlist = 0};
+    const char *nodes[65];
+    struct str rest;
+    (void)snprintf(path, sizeof(path), "%s/%s", EXAMPLES, examples[_i]);
+    char *pods = read_all(path), *cluster = read_all(FOLDER "/all-makers.json");
+    const size_t n = strlen(cluster) + strlen(pods) + 16;
+    char *both = calloc(1, n);
+    ck_assert_ptr_nonnull(both);
+    (void)snprintf(both, n, "%s---\n%s", cluster, pods);
+    story = examples[_i];
+    fx_open(&fx, both, &options);
+    all_nodes(nodes, 65);
+    step_no = 0;
+    rest = str_z(pods);
+    for (struct str line; str_split(&rest, '\n', &line);) {
+        /* a pod's name is what stands two deep in its metadata, in files written for readers */
+        if (!str_has_prefix(line, STR("  name: ")))
+            continue;
+        char name[64];
+        unsigned status;
+        (void)snprintf(name, sizeof(name), "%.*s", (int)line.n - 8, line.p + 8);
+        step_no++;
+        json_t *answer =
+            fx_call(&fx, "POST", "/filter", fx_args(&fx, "default", name, nodes), &status);
+        const char *node =
+            json_string_value(json_array_get(json_object_get(answer, "NodeNames"), 0));
+        char *text = json_dumps(answer, JSON_COMPACT);
+        must_be(node != NULL, "%s fits nowhere: %.1500s", name, text);
+        free(text);
+        json_t *bound =
+            fx_call(&fx, "POST", "/bind", fx_bind_args(&fx, "default", name, node), &status);
+        const char *error = json_string_value(json_object_get(bound, "Error"));
+        must_be(!error || !*error, "%s on %s: %s", name, node, error);
+        json_t *done = json_pack("{s:s,s:s}", "plugin", node, "pod", name);
+        plugin(done);
+        json_decref(done);
+        json_decref(bound);
+        json_decref(answer);
+    }
+    must_be(step_no > 0, "no pods");
+    fx_close(&fx);
+    free(both);
+    free(cluster);
+    free(pods);
+}
+END_TEST
+
+static void find_examples(void)
+{
+    DIR *d = opendir(EXAMPLES);
+    for (struct dirent *f; d && (f = readdir(d));)
+        if (strlen(f->d_name) > 5 && strcmp(f->d_name + strlen(f->d_name) - 5, ".yaml") == 0 &&
+            examples_n < 64)
+            (void)snprintf(examples[examples_n++], sizeof(examples[0]), "%.60s", f->d_name);
+    if (d)
+        closedir(d);
+}
+
 static int by_name(const void *a, const void *b) { return strcmp(a, b); }
 
 static void find_stories(void)
@@ -469,14 +548,16 @@ static void find_stories(void)
 int main(void)
 {
     find_stories();
+    find_examples();
     Suite *s = suite_create("makers");
     TCase *tc = tcase_create("stories");
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, a_story, 0, 2 * stories_n);
+    tcase_add_loop_test(tc, an_example, 0, examples_n);
     suite_add_tcase(s, tc);
     SRunner *runner = srunner_create(s);
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
-    return failed != 0 || stories_n == 0 || stories_n == STORIES_MAX;
+    return failed != 0 || stories_n == 0 || examples_n < 13 || stories_n == STORIES_MAX;
 }
