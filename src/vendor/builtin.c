@@ -1,14 +1,14 @@
 /* The rows that the program is built with, named as HAMi's chart names things. A new maker is a new
- * row here. Source: contract/nvidia.md 1, 2 and 5; vendors-a.md and vendors-b.md, a chapter a maker,
- * whose order of checks the rows keep. Quota is a check of every row whose resources a quota can
- * name: it stands where the reference has it, before memory. */
+ * row here. Source: contract/nvidia.md 1, 2 and 5; vendors-a.md and vendors-b.md, a chapter a
+ * maker, whose order of checks the rows keep. Quota is a check of every row whose resources a quota
+ * can name: it stands where the reference has it, before memory. */
 #include "vendor/priv.h"
 
 #define N_OF(a) (sizeof(a) / sizeof((a)[0]))
 
 /* clang-format off */
 
-/* The walk that most makers share (vendors-a.md S4); the rows add what comes before and behind it. */
+/* The walk that most makers share (vendors-a.md S4); rows add what comes before and behind it. */
 #define CHECKS_COMMON                                                                              \
     SCORE_CHECK_HEALTH, SCORE_CHECK_TYPE, SCORE_CHECK_UUID, SCORE_CHECK_SLOTS, SCORE_CHECK_MUTEX,  \
     SCORE_CHECK_QUOTA, SCORE_CHECK_MEMORY, SCORE_CHECK_CORES, SCORE_CHECK_EXCLUSIVE,               \
@@ -38,8 +38,8 @@ static const struct vendor_template ASCEND_310P[] = {
     { STR_INIT("vir04"), 12288, 4, 4 },
 };
 
-/* `whole`: memoryAllocatable; `most`: memoryCapacity. A card's type equals the key: "Ascend910B4" is
- * no part of "Ascend910B4-1" (A3). */
+/* `whole`: memoryAllocatable; `most`: memoryCapacity. A card's type equals the key: "Ascend910B4"
+ * is no part of "Ascend910B4-1" (A3). */
 #define ASCEND(name, whole, most, list)                                                            \
     .section = STR_INIT("vnpus"),                                                                  \
     .res_count = STR_INIT("huawei.com/" name),                                                     \
@@ -203,8 +203,8 @@ const struct vendor VENDOR_BUILTIN[] = {
         .node_lock = STR_INIT("cambricon.com/dsmlu.lock"),
         .lock_time_only = true,
         .inventory = VENDOR_INVENTORY_CAPACITY,
-        .made = { .infix = STR_INIT("-cambricon-mlu-"), .per_cores = true, .per_card = 100, .count = 100,
-                  .cores = 100 },
+        .made = { .infix = STR_INIT("-cambricon-mlu-"), .per_cores = true, .per_card = 100,
+                  .count = 100, .cores = 100 },
         .type_word = STR_INIT("MLU"),
         .mem_factor = 256,
         .mem_max = 8388607,
@@ -232,7 +232,8 @@ const struct vendor VENDOR_BUILTIN[] = {
         .mem_factor = 1,
         .default_cores_pct = 100,
     },
-    { /* vendors-a.md 4; cores are sixteenths of a card. There is a to-allocate key, never written. */
+    /* vendors-a.md 4; cores are sixteenths of a card. There is a to-allocate key, never written. */
+    {
         .core = { .key = STR_INIT("Mthreads"),
                   .checks = { CHECKS_COMMON, SCORE_CHECK_ONE_CARD, SCORE_CHECK_END } },
         .section = STR_INIT("mthreads"),
@@ -244,7 +245,8 @@ const struct vendor VENDOR_BUILTIN[] = {
         .pod_use_uuid = STR_INIT("mthreads.ai/use-gpuuuid"), /* .ai, unlike the rest */
         .pod_nouse_uuid = STR_INIT("mthreads.ai/nouse-gpuuuid"),
         .inventory = VENDOR_INVENTORY_CAPACITY,
-        .made = { .infix = STR_INIT("-mthreads-"), .per_cores = true, .per_card = 16, .count = 100, .cores = 16 },
+        .made = { .infix = STR_INIT("-mthreads-"), .per_cores = true, .per_card = 16, .count = 100,
+                  .cores = 16 },
         .type_word = STR_INIT("Mthreads"),
         .mem_factor = 512,
         .mem_max = 4194303,
@@ -267,8 +269,9 @@ const struct vendor VENDOR_BUILTIN[] = {
         .core = {
             .key = STR_INIT("Metax-GPU"),
             .checks = {
-                SCORE_CHECK_HEALTH, SCORE_CHECK_TYPE, SCORE_CHECK_SLOTS, SCORE_CHECK_MUTEX, SCORE_CHECK_MEMORY,
-                SCORE_CHECK_CORES, SCORE_CHECK_EXCLUSIVE, SCORE_CHECK_ZERO_CORES,
+                SCORE_CHECK_HEALTH, SCORE_CHECK_TYPE, SCORE_CHECK_SLOTS, SCORE_CHECK_MUTEX,
+                SCORE_CHECK_MEMORY, SCORE_CHECK_CORES, SCORE_CHECK_EXCLUSIVE,
+                SCORE_CHECK_ZERO_CORES,
                 SCORE_CHECK_ONE_CARD, /* kept: one app container a pod has whole cards (D1.2) */
                 SCORE_CHECK_END,
             },
@@ -281,7 +284,8 @@ const struct vendor VENDOR_BUILTIN[] = {
         .pod_to_allocate = STR_INIT("hami.io/metax-gpu-devices-to-allocate"),
         .pod_allocated = STR_INIT("hami.io/metax-gpu-devices-allocated"),
         .inventory = VENDOR_INVENTORY_CAPACITY,
-        .made = { .infix = STR_INIT("-metax-"), .per_card = 1, .count = 1, .cores = 100, .mem_mib = 65536 },
+        .made = { .infix = STR_INIT("-metax-"), .per_card = 1, .count = 1, .cores = 100,
+                  .mem_mib = 65536 },
         .type_word = STR_INIT("Metax-GPU"),
         .mem_factor = 1,
         .default_cores_pct = 100,
@@ -290,9 +294,10 @@ const struct vendor VENDOR_BUILTIN[] = {
         .core = {
             .key = STR_INIT("Metax-SGPU"),
             .checks = {
-                SCORE_CHECK_TYPE, SCORE_CHECK_HEALTH, SCORE_CHECK_CLASS, SCORE_CHECK_QOS, SCORE_CHECK_UUID,
-                SCORE_CHECK_SLOTS, SCORE_CHECK_MUTEX, SCORE_CHECK_QUOTA, SCORE_CHECK_MEMORY, SCORE_CHECK_CORES,
-                SCORE_CHECK_EXCLUSIVE, SCORE_CHECK_ZERO_CORES, SCORE_CHECK_END,
+                SCORE_CHECK_TYPE, SCORE_CHECK_HEALTH, SCORE_CHECK_CLASS, SCORE_CHECK_QOS,
+                SCORE_CHECK_UUID, SCORE_CHECK_SLOTS, SCORE_CHECK_MUTEX, SCORE_CHECK_QUOTA,
+                SCORE_CHECK_MEMORY, SCORE_CHECK_CORES, SCORE_CHECK_EXCLUSIVE,
+                SCORE_CHECK_ZERO_CORES, SCORE_CHECK_END,
             },
             .reasons = { [SCORE_CHECK_HEALTH] = SCORE_CARD_UNHEALTHY },
             .select = SCORE_SELECT_ZONES_FIT,
@@ -328,23 +333,27 @@ const struct vendor VENDOR_BUILTIN[] = {
 
     { /* vendors-b.md 2, whole cards */
         .core = { .key = STR_INIT("GCU"),
-                  .checks = { SCORE_CHECK_HEALTH, SCORE_CHECK_TYPE, SCORE_CHECK_FREE, SCORE_CHECK_END } },
+                  .checks = { SCORE_CHECK_HEALTH, SCORE_CHECK_TYPE, SCORE_CHECK_FREE,
+                              SCORE_CHECK_END } },
         .section = STR_INIT("enflame"),
         .res_count = STR_INIT("enflame.com/gcu"),
         .pod_to_allocate = STR_INIT("hami.io/enflame-gcu-devices-to-allocate"),
         .pod_allocated = STR_INIT("hami.io/enflame-gcu-devices-allocated"),
         .inventory = VENDOR_INVENTORY_CAPACITY,
-        .made = { .infix = STR_INIT("-GCU-"), .per_card = 1, .count = 1, .cores = 100, .mem_mib = 100 },
+        .made = { .infix = STR_INIT("-GCU-"), .per_card = 1, .count = 1, .cores = 100,
+                  .mem_mib = 100 },
         .type_word = STR_INIT("GCU"),
         .mem_factor = 1,
         .default_cores_pct = 100,
     },
-    { /* vendors-b.md 2, slices of one card. That no profile will do is told as a mode that does not fit. */
+    /* vendors-b.md 2, slices of one card. That no profile will do is told as ModeNotFit. */
+    {
         .core = {
             .key = STR_INIT("Enflame"),
             .checks = {
-                SCORE_CHECK_PLACEMENT, SCORE_CHECK_HEALTH, SCORE_CHECK_TYPE, SCORE_CHECK_UUID, SCORE_CHECK_SLOTS,
-                SCORE_CHECK_MUTEX, SCORE_CHECK_QUOTA, SCORE_CHECK_MEMORY, SCORE_CHECK_CORES, SCORE_CHECK_END,
+                SCORE_CHECK_PLACEMENT, SCORE_CHECK_HEALTH, SCORE_CHECK_TYPE, SCORE_CHECK_UUID,
+                SCORE_CHECK_SLOTS, SCORE_CHECK_MUTEX, SCORE_CHECK_QUOTA, SCORE_CHECK_MEMORY,
+                SCORE_CHECK_CORES, SCORE_CHECK_END,
             },
             .reasons = { [SCORE_CHECK_PLACEMENT] = SCORE_MODE_NOT_FIT },
             .amount = SCORE_AMOUNT_PROFILE,
@@ -370,11 +379,14 @@ const struct vendor VENDOR_BUILTIN[] = {
         .extra = VENDOR_EXTRA_ASSIGNED,
     },
 
-    { /* vendors-b.md 3, whole cards. Whatever stands in the way but the lists is told as NumaNotFit. */
+    /* vendors-b.md 3, whole cards. All that is in the way but the lists is told as NumaNotFit. */
+    {
         .core = {
             .key = STR_INIT("kunlun"),
-            .checks = { SCORE_CHECK_TYPE, SCORE_CHECK_UUID, SCORE_CHECK_FREE, SCORE_CHECK_HEALTH, SCORE_CHECK_END },
-            .reasons = { [SCORE_CHECK_FREE] = SCORE_NUMA_NOT_FIT, [SCORE_CHECK_HEALTH] = SCORE_NUMA_NOT_FIT },
+            .checks = { SCORE_CHECK_TYPE, SCORE_CHECK_UUID, SCORE_CHECK_FREE, SCORE_CHECK_HEALTH,
+                        SCORE_CHECK_END },
+            .reasons = { [SCORE_CHECK_FREE] = SCORE_NUMA_NOT_FIT,
+                         [SCORE_CHECK_HEALTH] = SCORE_NUMA_NOT_FIT },
             .select_reason = SCORE_NUMA_NOT_FIT,
             .select = SCORE_SELECT_WINGS,
             .quality = SCORE_QUALITY_WINGS,
@@ -384,21 +396,23 @@ const struct vendor VENDOR_BUILTIN[] = {
         .pod_allocated = STR_INIT("hami.io/kunlun-allocated"),
         XPU_UUIDS,
         .inventory = VENDOR_INVENTORY_CAPACITY,
-        .made = { .infix = STR_INIT("-kunlun-"), .per_card = 1, .count = 100, .cores = 100, .mem_mib = 98304,
-                  .halves = true },
+        .made = { .infix = STR_INIT("-kunlun-"), .per_card = 1, .count = 100, .cores = 100,
+                  .mem_mib = 98304, .halves = true },
         .type_word = STR_INIT("kunlun"),
         .mem_factor = 1,
         .default_cores_pct = 100,
         .extra = VENDOR_EXTRA_IDX,
     },
-    { /* vendors-b.md 3, shares: a card is shared by slices of one size, however many (kept: D3.7) */
+    /* vendors-b.md 3, shares: a card is shared by slices of one size, however many (kept: D3.7) */
+    {
         .core = {
             .key = STR_INIT("XPU"),
             .checks = {
-                SCORE_CHECK_TYPE, SCORE_CHECK_UUID, SCORE_CHECK_MUTEX, SCORE_CHECK_HEALTH, SCORE_CHECK_QUOTA,
-                SCORE_CHECK_MEMORY, SCORE_CHECK_EQUAL, SCORE_CHECK_END,
+                SCORE_CHECK_TYPE, SCORE_CHECK_UUID, SCORE_CHECK_MUTEX, SCORE_CHECK_HEALTH,
+                SCORE_CHECK_QUOTA, SCORE_CHECK_MEMORY, SCORE_CHECK_EQUAL, SCORE_CHECK_END,
             },
-            .reasons = { [SCORE_CHECK_HEALTH] = SCORE_NUMA_NOT_FIT, [SCORE_CHECK_MEMORY] = SCORE_NUMA_NOT_FIT,
+            .reasons = { [SCORE_CHECK_HEALTH] = SCORE_NUMA_NOT_FIT,
+                         [SCORE_CHECK_MEMORY] = SCORE_NUMA_NOT_FIT,
                          [SCORE_CHECK_EQUAL] = SCORE_NUMA_NOT_FIT },
             .select_reason = SCORE_NUMA_NOT_FIT,
             .select = SCORE_SELECT_WINGS,
@@ -417,7 +431,8 @@ const struct vendor VENDOR_BUILTIN[] = {
         .type_word = STR_INIT("XPU"),
         .asking = VENDOR_ASKING_STEPS,
         .mem_factor = 1,
-        .mem_max = SCORE_AMOUNT_MAX, /* kept: all above the last step but one is a whole card, 24Gi too */
+        /* kept: all above the last step but one is a whole card, 24Gi too */
+        .mem_max = SCORE_AMOUNT_MAX,
         .mem_whole_mib = 98304,
         .templates = XPU_STEPS,
         .templates_n = N_OF(XPU_STEPS),
@@ -427,8 +442,8 @@ const struct vendor VENDOR_BUILTIN[] = {
         .core = {
             .key = STR_INIT("AWSNeuron"),
             .checks = {
-                SCORE_CHECK_HEALTH, SCORE_CHECK_TYPE, SCORE_CHECK_UUID, SCORE_CHECK_SLOTS, SCORE_CHECK_MUTEX,
-                SCORE_CHECK_QUOTA, SCORE_CHECK_CORES, SCORE_CHECK_END,
+                SCORE_CHECK_HEALTH, SCORE_CHECK_TYPE, SCORE_CHECK_UUID, SCORE_CHECK_SLOTS,
+                SCORE_CHECK_MUTEX, SCORE_CHECK_QUOTA, SCORE_CHECK_CORES, SCORE_CHECK_END,
             },
             .select_reason = SCORE_NUMA_NOT_FIT,
             .amount = SCORE_AMOUNT_BITS,
@@ -447,7 +462,8 @@ const struct vendor VENDOR_BUILTIN[] = {
         .type_word = STR_INIT("AWSNeuron"),
         .asking = VENDOR_ASKING_CORES,
         .mem_factor = 1,
-        .cores_unit = 2, /* of a device, of which the node may have more: asks come before nodes (D4.1) */
+        /* of a device, of which the node may have more: asks come before nodes (D4.1) */
+        .cores_unit = 2,
         .extra = VENDOR_EXTRA_CORE_IDS,
     },
 
@@ -455,8 +471,9 @@ const struct vendor VENDOR_BUILTIN[] = {
         .core = {
             .key = STR_INIT("AMD"),
             .checks = {
-                SCORE_CHECK_HEALTH, SCORE_CHECK_TYPE, SCORE_CHECK_UUID, SCORE_CHECK_SLOTS, SCORE_CHECK_MUTEX,
-                SCORE_CHECK_QUOTA, SCORE_CHECK_MEMORY, SCORE_CHECK_CORES, SCORE_CHECK_END,
+                SCORE_CHECK_HEALTH, SCORE_CHECK_TYPE, SCORE_CHECK_UUID, SCORE_CHECK_SLOTS,
+                SCORE_CHECK_MUTEX, SCORE_CHECK_QUOTA, SCORE_CHECK_MEMORY, SCORE_CHECK_CORES,
+                SCORE_CHECK_END,
             },
             .amount = SCORE_AMOUNT_UNITS,
         },

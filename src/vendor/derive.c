@@ -73,8 +73,8 @@ MUST_USE static enum err_code read_amount(const struct vendor *v, const struct v
                                           struct vendor_amount *ret, struct err *err)
 {
     struct str text = value_of(v, wish, what);
-    struct quantity q;
-    int64_t n;
+    struct quantity q = {0};
+    int64_t n = 0;
     *ret = (struct vendor_amount){0};
     if (!text.p)
         return ERR_OK;
@@ -96,8 +96,8 @@ MUST_USE static enum err_code read_bytes(const struct vendor *v, const struct ve
                                          struct err *err)
 {
     struct str text = value_of(v, wish, VENDOR_RES_MEM);
-    struct quantity q;
-    int64_t n;
+    struct quantity q = {0};
+    int64_t n = 0;
     *ret = (struct vendor_amount){0};
     if (!text.p)
         return ERR_OK;
@@ -214,6 +214,7 @@ MUST_USE static enum err_code round_ask(const struct vendor *v, struct score_ask
 /* vendors-b.md 3e: one of the steps, and its share of the cores; no memory is the last step. */
 static void step_ask(const struct vendor *v, struct score_ask *ask)
 {
+    assert(v->templates);
     assert(v->templates_n > 0);
     const struct vendor_template *last = &v->templates[v->templates_n - 1];
     const struct vendor_template *step =

@@ -340,8 +340,8 @@ enum err_code vendor_table_parse(struct str yaml, const char *path,
                                  struct vendor_table **ret, struct err *err)
 {
     struct arena *arena CLEANUP(arena_free_p) = arena_new(VENDOR_ARENA_MAX);
-    struct vendor *rows CLEANUP(free_p) = calloc(SCORE_VENDORS_MAX, sizeof(*rows));
-    if (!arena || !rows)
+    struct vendor *rows = arena ? arena_array(arena, SCORE_VENDORS_MAX, sizeof(*rows)) : NULL;
+    if (!rows)
         return err_set(err, ERR_NO_MEMORY, "%s", path);
     struct reader r = {.path = path, .handler = handler, .arena = arena, .err = err};
     struct node *root = NULL;

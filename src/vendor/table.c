@@ -170,7 +170,7 @@ enum err_code vendor_table_builtin(struct vendor_table **ret, struct err *err)
 enum err_code vendor_table_leave_out(struct vendor_table **t, struct str section, struct err *err)
 {
     struct vendor_table *old = *t, *made = NULL;
-    struct vendor *rows CLEANUP(free_p) = calloc(old->n ? old->n : 1u, sizeof(*rows));
+    struct vendor *rows = arena_array(old->arena, old->n ? old->n : 1u, sizeof(*rows));
     uint16_t n = 0;
     if (!rows)
         return err_set(err, ERR_NO_MEMORY, "vendor table");
