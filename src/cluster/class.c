@@ -272,12 +272,13 @@ void cluster_class_check(struct cluster_class *c, const struct score_prepared *p
     atomic_store_explicit(&memo[node->slot], pack(generation, ret), memory_order_relaxed);
 }
 
-/* What score_node_check() will read of a node: groups and devices stand behind it in one block. */
+/* What score_node_check() will read of a node: groups, devices and traits stand behind it in one
+ * block. */
 static void prefetch_node(const struct cluster_node *node)
 {
-    enum { LINES_MAX = 12 }; /* eight cards; more are met by the processor's own prefetching */
+    enum { LINES_MAX = 16 }; /* eight cards; more are met by the processor's own prefetching */
     const char *at = (const char *)node->score.groups;
-    const char *end = (const char *)(node->score.devices + node->score.devices_n);
+    const char *end = at + node->near;
     for (int i = 0; i < LINES_MAX && at < end; i++, at += 64)
         __builtin_prefetch(at);
 }

@@ -164,6 +164,7 @@ struct cluster_node { /* as a snapshot shows it; lives as long as the snapshot *
     uint32_t slot;       /* stable while the node exists; < cluster_snapshot_slots() */
     struct str uid, lock;
     uint32_t pods; /* pods charged here */
+    uint32_t near; /* bytes from score.groups on that score_node_check() reads: groups, devices, traits; 0: not in one block */
     uint16_t broken_n; /* registrations that could not be read */
     uint16_t faults_n;
     const struct cluster_fault *faults; /* why, and what is wrong with those that could */

@@ -46,6 +46,7 @@ static void snode_point(struct snode *s, const struct snode_parts *at)
         s->traits = (struct score_trait *)(void *)((char *)s + at->traits);
     s->pub.score.groups = s->groups;
     s->pub.score.devices = s->devices;
+    s->pub.near = (uint32_t)(at->end - sizeof(*s));
     for (uint16_t g = 0; g < s->pub.score.groups_n; g++)
         if (s->groups[g].traits)
             s->groups[g].traits = s->traits + s->groups[g].first;
