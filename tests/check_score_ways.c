@@ -1320,6 +1320,26 @@ START_TEST(quality_values)
 }
 END_TEST
 
+START_TEST(metax_defect_d1_6_a_card_counts_once)
+{
+    /* An init step on the app's cards changes nothing of how good they are together. */
+    static const struct set_row row = {
+        "", V_CLASS, 4, "", {1, 1, 1, 2}, .has_zones = true, .asks = {{2, 100}, {2, 100}}};
+    struct cluster c;
+    struct pod p;
+    struct result both, alone;
+    set_scene(&row, &c, &p);
+    p.selection.links = true;
+    p.steps[0] = INIT;
+    decide(&p, &c, NULL, &both);
+    wants("init and app", &both, "0 1 0 1", 0);
+    p.asks[0] = p.asks[1];
+    p.req.asks_n = 1;
+    decide(&p, &c, NULL, &alone);
+    ck_assert_int_eq(both.v.score, alone.v.score);
+}
+END_TEST
+
 START_TEST(reasons_by_row)
 {
     /* A row may name its own code, per check and for sets that don't go together. */
@@ -1381,6 +1401,7 @@ Suite *suite_ways(void)
     tcase_add_test(tc, foreign_cards);
     tcase_add_test(tc, quality_is_policy_neutral);
     tcase_add_test(tc, quality_values);
+    tcase_add_test(tc, metax_defect_d1_6_a_card_counts_once);
     tcase_add_test(tc, reasons_by_row);
     suite_add_tcase(suite, tc);
     return suite;

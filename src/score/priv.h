@@ -82,7 +82,7 @@ struct score_plan { /* what a request wants of one vendor */
     bool numa_bind;
     enum score_class app_class; /* where the row looks at it */
     uint8_t qos;
-    bool plain; /* nothing but amounts of a card as they are, one by one */
+    bool plain;  /* nothing but amounts of a card as they are, one by one */
     bool single; /* the same, or one by one by the values of pairs */
 };
 

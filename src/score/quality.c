@@ -5,6 +5,8 @@
 #include "score/select.h"
 #include "score/walk.h"
 
+#include <assert.h>
+
 /* Half of what is to be had, in the measure's own unit: above it, more of the same counts less. */
 static const struct {
     int64_t pair;  /* mean value of a pair: one link of nvidia.md 7.1 */
@@ -42,6 +44,7 @@ static int64_t by_pairs(const struct walk *w)
 
 static int64_t by_zones(const struct walk *w)
 {
+    assert(w->plan->asks_n > 0);
     int64_t sum = 0;
     for (uint16_t k = 0; k < w->plan->asks_n; k++) {
         uint8_t set[SCORE_DEVICES_MAX];
