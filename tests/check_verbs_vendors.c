@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* Rows say what matters to them and leave out the rest. */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
@@ -401,6 +402,28 @@ static void take_lock_away(struct fx *fx, const char *key)
     fx_patch(fx, "nodes/n1", body);
 }
 
+/* What its plugin leaves of the pod's lists. */
+static void serve(struct fx *fx, const char *pod, const char *left, const char *phase)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "pods/ml/%s", pod);
+    json_t *object = fx_object(fx, path), *value;
+    json_t *notes = json_pack("{s:s}", "hami.io/bind-phase", phase);
+    const char *key;
+    json_object_foreach(json_object_get(json_object_get(object, "metadata"), "annotations"), key,
+                        value)
+    {
+        if (strstr(key, "-devices-to-allocate"))
+            json_object_set_new(notes, key, json_string(left));
+    }
+    json_t *patch = json_pack("{s:{s:o}}", "metadata", "annotations", notes);
+    char *body = json_dumps(patch, 0);
+    fx_patch(fx, path, body);
+    free(body);
+    json_decref(patch);
+    json_decref(object);
+}
+
 START_TEST(a_maker_through_the_verbs)
 {
     const struct story *s = &STORIES[_i];
@@ -423,11 +446,7 @@ START_TEST(a_maker_through_the_verbs)
             ck_assert_msg(fx_wait_used(&fx, "n1", s->card, s->shares, s->mem_mib), "%s: use",
                           s->name);
         }
-        /* the plugin serves it */
-        char path[64];
-        snprintf(path, sizeof(path), "pods/ml/%s", pod);
-        fx_patch(&fx, path,
-                 "{\"metadata\":{\"annotations\":{\"hami.io/bind-phase\":\"success\"}}}");
+        serve(&fx, pod, ";;", "success");
         if (s->lock)
             take_lock_away(&fx, s->lock);
     }
@@ -525,6 +544,50 @@ START_TEST(a_bare_time_of_unknown_outcome_is_given_back)
 }
 END_TEST
 
+/* ---- a plugin that unlocks too early ---- */
+
+#define NPU_LIMITS "\"huawei.com/Ascend910B3\":\"1\",\"huawei.com/Ascend910B3-memory\":\"16384\""
+#define EARLY                                                                                      \
+    CUT POD("p-0", "", "\"containers\":[" WITH("a", NPU_LIMITS) "," WITH("b", NPU_LIMITS) "]")     \
+        POD("p-1", "", APP(NPU_LIMITS))
+
+static const struct {
+    const char *name, *left, *phase, *status; /* what ends the turn */
+} TURNS[] = {
+    {"the second container is served", ";;;;", "success", NULL},
+    {"its containers have begun", NULL, NULL,
+     "{\"status\":{\"phase\":\"Pending\",\"containerStatuses\":[{\"name\":\"a\",\"state\":{"
+     "\"waiting\":{\"reason\":\"ContainerCreating\"}}}]}}"},
+    {"its plugin failed", ";A0,Ascend910B3,16384,0:;;", "failed", NULL},
+    {"it failed", NULL, NULL, "{\"status\":{\"phase\":\"Failed\"}}"},
+};
+
+/* node-side.md 7: after the first container it unlocks and looks for the pod of the next call by a
+ * search, which a lock goes before. */
+START_TEST(nobody_locks_while_a_bound_pod_waits_for_its_cards)
+{
+    struct fx fx;
+    const struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = 1200};
+    const char *name = TURNS[_i].name;
+    fx_open(&fx, EARLY, &opt);
+    want_bind(&fx, name, "p-0", "");
+    serve(&fx, "p-0", ";A0,Ascend910B3,16384,0:;;", "success");
+    take_lock_away(&fx, SHARED);
+    want_bind(&fx, name, "p-1", "node lock contention");
+    want_lock(&fx, name, NULL, NULL);
+    ck_assert_msg(fx_wait_used(&fx, "n1", "A0", 2, 32768), "%s: use", name);
+    if (TURNS[_i].left)
+        serve(&fx, "p-0", TURNS[_i].left, TURNS[_i].phase);
+    if (TURNS[_i].status)
+        fx_patch(&fx, "pods/ml/p-0", TURNS[_i].status);
+    for (int i = 0; i < 2500 && cluster_node_serving(fx.app.store, STR("n1"), STR("uid-p-1")); i++)
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL); /* until our watch has seen it */
+    want_bind(&fx, name, "p-1", "");
+    want_lock(&fx, name, SHARED, "2026-09-21T14:13:20Z,ml,p-1");
+    fx_close(&fx);
+}
+END_TEST
+
 /* ---- more than an object holds ---- */
 
 START_TEST(more_annotations_than_an_object_holds)
@@ -577,6 +640,7 @@ int main(void)
     tcase_add_test(tc, a_refused_binding_gives_the_bare_time_back);
     tcase_add_test(tc, the_first_of_two_locks_is_given_back);
     tcase_add_test(tc, a_bare_time_of_unknown_outcome_is_given_back);
+    tcase_add_loop_test(tc, nobody_locks_while_a_bound_pod_waits_for_its_cards, 0, COUNT(TURNS));
     tcase_add_test(tc, more_annotations_than_an_object_holds);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);

@@ -68,7 +68,7 @@ struct cluster_pod { /* strings point into the text, the arena, or (clones) the 
     const struct cluster_share *shares; /* decoded `-allocated` lists of all vendors */
     uint16_t shares_n;
     bool shares_broken; /* a list is there that can't be decoded, contradicts or is negative: charge fail-closed */
-    bool to_allocate_left; /* a `-to-allocate` list still has something */
+    bool to_allocate_left; /* a `-to-allocate` list of a row that needs the node's lock still has something */
 
     /* Sets of vendors, bit n: row n of the table. */
     uint64_t vendors_asked;         /* some container asks for it, or names amounts of it that can't be read */
@@ -221,6 +221,11 @@ struct cluster_pod *cluster_pod_find(struct cluster_store *st, struct str ns, st
 /* The shares that the ledger charges for the pod, for joins ("already bound to this node by us"). */
 enum cluster_state { CLUSTER_STATE_UNKNOWN, CLUSTER_STATE_WAITING, CLUSTER_STATE_ASSUMED, CLUSTER_STATE_BOUND };
 enum cluster_state cluster_pod_state(struct cluster_store *st, struct str uid, char *ret_node, size_t node_max);
+
+/* Whether another pod that is bound to the node still waits for its cards: lists that its plugin serves under the node's
+ * lock are left, and no container has begun. Some plugins unlock after the first container (node-side.md 7): who takes the
+ * lock then gets the next one's call. */
+bool cluster_node_serving(struct cluster_store *st, struct str node, struct str except_uid);
 
 /* ---- holds (architecture 3): in memory, beside the snapshots ---- */
 #define CLUSTER_HOLD_NODES_MAX 16

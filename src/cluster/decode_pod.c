@@ -808,7 +808,8 @@ MUST_USE static enum err_code judge_lists(struct raw_pod *r, struct err *err)
         /* A Binding of ours writes the lists of the vendors that are asked for, and no others. */
         if (note->what == VENDOR_KEY_POD_MIG || (list && !asks_for(pod, note->vendor)))
             pod->reserved_keys = true;
-        if (note->what == VENDOR_KEY_POD_TO_ALLOCATE && vendor_alloc_left(note->value))
+        if (note->what == VENDOR_KEY_POD_TO_ALLOCATE && vendor_alloc_left(note->value) &&
+            vendor_serves_locked(vendor_at(r->d.cfg->vendors, note->vendor)))
             pod->to_allocate_left = true;
     }
     return ERR_OK;

@@ -701,7 +701,7 @@ void ledger_uncharge(struct cluster_store *st, struct record *r)
     r->space->refs++; /* it still belongs there */
     r->slot = NO_SLOT;
     r->state = REC_WAITING;
-    r->flags &= (uint8_t) ~(REC_OURS | REC_TAMPERED | REC_FRESH | REC_VAGUE);
+    r->flags &= (uint8_t) ~(REC_OURS | REC_TAMPERED | REC_FRESH | REC_VAGUE | REC_SERVING);
     r->shares_n = r->uses_n = 0;
     r->rare = NULL;
     r->closed = 0;

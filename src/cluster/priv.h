@@ -188,6 +188,7 @@ enum record_flag {
     REC_FRESH = 1 << 3,    /* assumed or confirmed since the last relist began */
     REC_DELETING = 1 << 4,
     REC_VAGUE = 1 << 5, /* a card is taken whole: nobody can tell which bits of it are the pod's */
+    REC_SERVING = 1 << 6, /* waits for cards under the node's lock, as far as its object says */
 };
 struct record { /* a pod that asks for cards; one block */
     uint32_t hash;

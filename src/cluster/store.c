@@ -5,6 +5,7 @@
 #include "cluster/priv.h"
 
 #include "cluster/decode.h"
+#include "vendor/keys.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -237,6 +238,14 @@ static bool is_charged_on(const struct cluster_store *st, const struct record *r
     return r && r->slot != NO_SLOT && str_eq(entry_name(st->entries[r->slot]), node);
 }
 
+/* Its plugin is not done with it (node-side.md 5, 7): after "failed" nothing more is served. */
+static uint8_t serving_flag(const struct cluster_pod *pod)
+{
+    bool serving = pod->to_allocate_left && !pod->started &&
+                   !str_eq(pod->bind_phase, STR(KEY_PHASE_FAILED));
+    return serving ? REC_SERVING : 0;
+}
+
 /* Bound where the record says: the charge stands as it is, whatever the annotations have become. */
 static enum err_code apply_known(struct cluster_store *st, struct record *r,
                                  const struct cluster_pod *pod, struct err *err)
@@ -244,7 +253,7 @@ static enum err_code apply_known(struct cluster_store *st, struct record *r,
     bool was_bound = r->state == REC_BOUND;
     struct draft draft;
     r->state = REC_BOUND;
-    r->flags |= REC_SEEN;
+    r->flags = (uint8_t)((r->flags & ~REC_SERVING) | REC_SEEN | serving_flag(pod));
     if (pod->deleting)
         r->flags |= REC_DELETING;
     free(r->clone);
@@ -292,7 +301,7 @@ static enum err_code apply_bound(struct cluster_store *st, const struct cluster_
     bool moved = r && r->state == REC_BOUND;
     struct draft draft;
     ledger_read_truth(st, pod, true, &draft);
-    draft.flags |= REC_SEEN;
+    draft.flags |= REC_SEEN | serving_flag(pod);
     enum err_code rc = ledger_put(st, r, &draft, err);
     if (!rc)
         st->counts.repairs += moved;
@@ -599,6 +608,8 @@ static void draft_decision(struct cluster_store *st, const struct cluster_decisi
         assert(part->device < d->node->score.devices_n);
         const struct score_ask *ask = &pod->request.asks[part->ask];
         const uint16_t card_shares = part->shares ? part->shares : 1;
+        if (vendor_serves_locked(vendor_at(st->cfg.vendors, ask->vendor)))
+            draft->flags |= REC_SERVING; /* from the Binding's answer until the watch says more */
         const bool named = pod->container_names && ask->container < pod->containers_n;
         shares[i] = (struct draft_share){.uuid = d->node->score.devices[part->device].uuid,
                                          .container_name =
@@ -723,6 +734,20 @@ void cluster_confirm(struct cluster_store *st, struct str uid)
     }
     ledger_check(st);
     pthread_mutex_unlock(&st->lock);
+}
+
+bool cluster_node_serving(struct cluster_store *st, struct str node, struct str except_uid)
+{
+    bool serving = false;
+    pthread_mutex_lock(&st->lock);
+    const struct entry *e = ledger_entry_find(st, node);
+    for (uint32_t i = 0; e && i < e->pods_n && !serving; i++) {
+        const struct record *r = e->pods[i];
+        serving = (r->state == REC_CONFIRMED || r->state == REC_BOUND) && r->flags & REC_SERVING &&
+                  !str_eq(record_uid(r), except_uid);
+    }
+    pthread_mutex_unlock(&st->lock);
+    return serving;
 }
 
 enum err_code cluster_adopt(struct cluster_store *st, const struct cluster_pod *pod,

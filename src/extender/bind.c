@@ -298,6 +298,19 @@ static enum err_code list_locks(struct bind *b, size_t *ret_n, struct err *err)
     return ERR_OK;
 }
 
+/* Some plugins unlock after the first container and find the pod of the next call by a search,
+ * which a lock goes before (node-side.md 7): nobody locks the node before that pod's lists are
+ * served. */
+static enum err_code is_served(const struct bind *b, const struct ext_lock *lock, struct err *err)
+{
+    if (lock->time_only || !cluster_node_serving(b->app->store, b->args.node, b->args.uid))
+        return ERR_OK;
+    return err_set(err, ERR_BUSY,
+                   "node " STR_FMT " hands out the cards of a pod that was bound before: node lock "
+                   "contention",
+                   STR_ARG(b->args.node));
+}
+
 /* What was taken is in b->undo. */
 static enum err_code take_locks(struct bind *b, struct err *err)
 {
@@ -306,14 +319,19 @@ static enum err_code take_locks(struct bind *b, struct err *err)
     for (size_t i = 0; !rc && i < n; i++) {
         struct ext_lock *lock = &b->undo.locks[i];
         do {
-            struct lease_lock_args args = lock_args(b, lock);
-            rc = lease_lock_take(&args, lock->value, err);
-            ext_wrote(b->app, &b->term);
+            rc = is_served(b, lock, err);
+            if (!rc) {
+                struct lease_lock_args args = lock_args(b, lock);
+                rc = lease_lock_take(&args, lock->value, err);
+                ext_wrote(b->app, &b->term);
+            }
         } while (rc == ERR_BUSY && wait_for_lock(b, lock));
         if (!rc || rc == ERR_UNKNOWN) /* perhaps ours, now or later: to be released */
             b->undo.locks_n = i + 1;
         if (rc == ERR_UNKNOWN && !lock->time_only)
             lock->value[0] = '\0'; /* by owner */
+        if (!rc)
+            rc = is_served(b, lock, err); /* it may have come and unlocked while we asked */
     }
     return rc;
 }

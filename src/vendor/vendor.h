@@ -170,6 +170,9 @@ uint16_t vendor_count(const struct vendor_table *t);
 const struct vendor *vendor_at(const struct vendor_table *t, uint16_t i);
 const struct score_vendor *vendor_cores(const struct vendor_table *t); /* contiguous: score_request.vendors */
 
+/* Whether the row's plugin serves to-allocate lists under the node lock that names its owner. */
+bool vendor_serves_locked(const struct vendor *v);
+
 /* ---- what a name means: one hash look-up for names that arrive by the thousand ---- */
 enum vendor_resource {
     VENDOR_RES_COUNT, VENDOR_RES_MEM, VENDOR_RES_MEM_PCT, VENDOR_RES_CORES, VENDOR_RES_PRIORITY, VENDOR_RES_SLICES,
