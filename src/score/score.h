@@ -87,7 +87,9 @@ struct score_trait {
     uint64_t bits_total; /* slices or cores that are given out one by one, bit n: number n; 0: none */
     uint64_t bits_used;
     int32_t zone;        /* cards of one zone are near each other; SCORE_ZONE_NONE: of none */
-    uint16_t profile, profiles_n; /* what can be cut out of the card: score_node.profiles [profile, +profiles_n) */
+    /* What can be cut out of the card: score_node.profiles [profile, +profiles_n), in the order in which they are to be
+     * tried: with placements by memory, then slices (nvidia.md 8.2), without by slices, then memory (vendors-b.md 2g). */
+    uint16_t profile, profiles_n;
     uint16_t online, offline;     /* pods of these classes that use the card (enum score_class) */
     uint8_t qos; /* policy of the pods that use it (score_selection.qos); 0: none, or nobody uses it */
 };

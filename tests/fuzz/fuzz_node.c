@@ -24,6 +24,25 @@ static void check_cards(const struct cluster_node_object *o)
     assert(o->cpu_alloc_milli >= 0 && o->memory_alloc_mib >= 0);
 }
 
+/* What only some cards have is the same in the store and beside it. */
+static void check_groups(const struct score_node *a, const struct score_node *b)
+{
+    for (uint16_t g = 0; g < a->groups_n; g++) {
+        const struct score_group *x = &a->groups[g], *y = &b->groups[g];
+        assert(x->vendor == y->vendor && x->first == y->first && x->n == y->n);
+        assert(!x->traits == !y->traits && !x->topology == !y->topology);
+        assert(!x->topology || x->topology->n == x->n);
+        for (uint16_t i = 0; x->traits && i < x->n; i++) {
+            const struct score_trait *s = &x->traits[i], *t = &y->traits[i];
+            assert(s->bits_total == t->bits_total && s->zone == t->zone && !s->bits_used);
+            assert(s->profile == t->profile && s->profiles_n == t->profiles_n);
+            assert(s->profile + s->profiles_n <= a->profiles_n);
+            for (uint16_t k = s->profile; k < s->profile + s->profiles_n; k++)
+                assert(str_eq(a->profiles[k].name, b->profiles[k].name));
+        }
+    }
+}
+
 static void check_store(const struct cluster_config *cfg, const struct cluster_node_object *o,
                         struct arena *arena)
 {
@@ -40,6 +59,10 @@ static void check_store(const struct cluster_config *cfg, const struct cluster_n
     assert(cluster_snapshot_simulate(b, cfg, o, arena, &sim, NULL) == ERR_OK);
     assert(!n ||
            (n->score.devices_n == sim.score.devices_n && n->score.groups_n == sim.score.groups_n));
+    if (n) {
+        check_groups(&n->score, &sim.score);
+        assert(n->faults_n == sim.faults_n && n->broken_n >= sim.broken_n);
+    }
     for (uint16_t i = 0; n && i < n->score.devices_n; i++) {
         const struct score_device *x = &n->score.devices[i], *y = &sim.score.devices[i];
         assert(str_eq(x->uuid, y->uuid) && x->flags == y->flags && x->type < n->score.types_n);
