@@ -558,6 +558,7 @@ static const struct {
     {"its containers have begun", NULL, NULL,
      "{\"status\":{\"phase\":\"Pending\",\"containerStatuses\":[{\"name\":\"a\",\"state\":{"
      "\"waiting\":{\"reason\":\"ContainerCreating\"}}}]}}"},
+    {"it runs", NULL, NULL, "{\"status\":{\"phase\":\"Running\"}}"},
     {"its plugin failed", ";A0,Ascend910B3,16384,0:;;", "failed", NULL},
     {"it failed", NULL, NULL, "{\"status\":{\"phase\":\"Failed\"}}"},
 };

@@ -241,8 +241,9 @@ static bool is_charged_on(const struct cluster_store *st, const struct record *r
 /* Its plugin is not done with it (node-side.md 5, 7): after "failed" nothing more is served. */
 static uint8_t serving_flag(const struct cluster_pod *pod)
 {
-    bool serving = pod->to_allocate_left && !pod->started &&
-                   !str_eq(pod->bind_phase, STR(KEY_PHASE_FAILED));
+    bool begun = pod->started || pod->phase != CLUSTER_PENDING;
+    bool serving =
+        pod->to_allocate_left && !begun && !str_eq(pod->bind_phase, STR(KEY_PHASE_FAILED));
     return serving ? REC_SERVING : 0;
 }
 
