@@ -218,7 +218,7 @@ START_TEST(asks_are_sound)
     uint64_t seed = prop_seed(), state = seed;
     int asked = 0;
     for (int i = 0; i < 20000; i++) {
-        struct vendor_wish wish;
+        struct vendor_wish wish = {.limits = ~UINT32_C(0)};
         struct score_ask ask = {0};
         bool asks = false;
         for (int w = 0; w < VENDOR_RES_COUNT_; w++)

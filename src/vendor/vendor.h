@@ -138,8 +138,10 @@ struct vendor_table;
 MUST_USE enum err_code vendor_table_builtin(struct vendor_table **ret, struct err *err);
 /* HAMi's device-config.yaml over the built-in rows, as it is (contract/core.md 15, nvidia.md 2; node-level keys such as
  * deviceSplitCount are the plugin's and are accepted). A vendor section that is absent or empty switches that vendor
- * off. Within a section HAMi's rule holds: a key that is absent means "", 0 or false, not the chart's default; names of
- * annotations are the built-in row's. Files of more than 1 MiB, aliases, tags, duplicate keys: ERR_BAD_REQUEST.
+ * off, and so does a row of a section that has no name to be counted by. Within a section HAMi's rule holds: a key that
+ * is absent means "", 0 or false, not the chart's default, but for the names of slices (vendors-b.md 2b); names of
+ * annotations are the built-in row's, those of a chip are made of its commonWord. Files of more than 1 MiB, aliases,
+ * tags, duplicate keys, a name of two rows: ERR_BAD_REQUEST.
  *   on_unknown  called for each unknown key with "line:column: text"; NULL: an unknown key is an error
  * ERR_BAD_REQUEST "file:line:column: what is wrong". */
 struct vendor_load_handler {
@@ -230,11 +232,13 @@ const struct vendor_template *vendor_template_for(const struct vendor *v, int64_
 bool vendor_round(const struct vendor *v, int64_t mem_mib, int64_t *ret_mib);
 /* Derives the ask; ret->container and ret->vendor are the caller's to set.
  * *ret_asks false: asks for nothing. That is: count absent (admitted: and no amount either), or count 0 whatever
- * amounts stand beside it, for amounts are per card (N 8).
- * `admitted`: count and cores as admission would have set them where they are absent (file mode, by-passed webhook).
+ * amounts stand beside it, for amounts are per card (N 8). Where rows are asked for by slices or cores, those ask.
+ * `admitted`: the amounts as admission would have changed them (file mode, by-passed webhook): vendor_defaults().
  * ERR_INVALID with resource and value in the text: the reference would silently drop it (errata E-13), we refuse:
- * fractions, negative amounts, counts above SCORE_PARTS_MAX, memory above 2^31-1 MiB. Quantities are compared by value
- * ("2000m" is 2). As in the reference a percentage above 100 is 100, of 0 or less not given; cores above 100 are 100. */
+ * fractions, negative amounts, counts above SCORE_PARTS_MAX, memory above 2^31-1 MiB, cores out of the row's range.
+ * Quantities are compared by value ("2000m" is 2). As in the reference a percentage above 100 is 100, of 0 or less not
+ * given; cores above a whole card's are a whole card's. Memory that cards are cut to by templates is the template's,
+ * admitted or not: no less than the plugin cuts is charged. */
 MUST_USE enum err_code vendor_derive(const struct vendor *v, const struct vendor_wish *wish, bool admitted,
                                      struct score_ask *ret, bool *ret_asks, struct err *err);
 
