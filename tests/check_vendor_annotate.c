@@ -366,6 +366,18 @@ static const struct {
      "NEURON_ALLOC_TIME=" NS "\n"
      "NEURON_ALLOCATED=false\n"
      "aws.amazon.com/predicate-node=node1\n"},
+    {"vendors-b.md 4j: whole devices that were asked for by their cores",
+     "AWSNeuron",
+     1,
+     {{.uuid = S("d4"), .index = 4, .cores_pct = 2, .bits = 3, .bits_total = 3},
+      {.uuid = S("d5"), .index = 5, .cores_pct = 2, .bits = 3, .bits_total = 3}},
+     {{.count = 2, .by_cores = true}},
+     "hami.io/aws-neuron-devices-allocated=d4,AWSNeuron,0,3:d5,AWSNeuron,0,3:;\n"
+     "AWS_NEURON_IDS=8,9,10,11\n"
+     "NEURON_RESOURCE_TYPE=aws.amazon.com/neuroncore\n"
+     "NEURON_ALLOC_TIME=" NS "\n"
+     "NEURON_ALLOCATED=false\n"
+     "aws.amazon.com/predicate-node=node1\n"},
     {"vendors-b.md 4k D4.2: every core of a device with four has its id",
      "AWSNeuron",
      1,

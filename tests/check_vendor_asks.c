@@ -204,13 +204,13 @@ static const struct row DERIVE[] = {
     {"neuroncore 2", "AWSNeuron", NULL, NULL, "2", .want = ASK(1, 0, 0, 2)},
     {"neuroncore 3", "AWSNeuron", NULL, NULL, "3",
      .text = "aws.amazon.com/neuroncore must be 1 or a multiple of 2, got 3"},
-    {"neuroncore 4", "AWSNeuron", NULL, NULL, "4", .want = ASK(2, 0, 0, 0)},
-    {"neuroncore 6", "AWSNeuron", NULL, NULL, "6", .want = ASK(3, 0, 0, 0)},
+    {"neuroncore 4", "AWSNeuron", NULL, NULL, "4", .want = {.count = 2, .by_cores = true}},
+    {"neuroncore 6", "AWSNeuron", NULL, NULL, "6", .want = {.count = 3, .by_cores = true}},
     {"devices before cores", "AWSNeuron", "2", NULL, "junk", .want = ASK(2, 0, 0, 0)},
     {"neuroncore 0", "AWSNeuron", NULL, NULL, "0"},
     {"neuroncore of requests", "AWSNeuron", NULL, NULL, "2", .how = REQUEST,
      .want = ASK(1, 0, 0, 2)},
-    {"most cores", "AWSNeuron", NULL, NULL, "2048", .want = ASK(1024, 0, 0, 0)},
+    {"most cores", "AWSNeuron", NULL, NULL, "2048", .want = {.count = 1024, .by_cores = true}},
     {"more cores", "AWSNeuron", NULL, NULL, "2050",
      .text = "aws.amazon.com/neuroncore value \"2050\""},
     {"neuron fraction", "AWSNeuron", "0.5", .text = "aws.amazon.com/neuron value \"0.5\""},
@@ -324,8 +324,9 @@ static void run(const struct row *r, bool admitted)
                   "%s: got (%d, %lld, %d, %d)", r->name, got.count, (long long)got.mem_mib,
                   got.mem_pct, got.cores_pct);
     ck_assert_msg(got.slices == r->want.slices && got.soft == r->want.soft &&
-                      got.mem_guess == r->want.mem_guess,
-                  "%s: slices %d, soft %d, guess %d", r->name, got.slices, got.soft, got.mem_guess);
+                      got.mem_guess == r->want.mem_guess && got.by_cores == r->want.by_cores,
+                  "%s: slices %d, soft %d, guess %d, by cores %d", r->name, got.slices, got.soft,
+                  got.mem_guess, got.by_cores);
 }
 
 START_TEST(asks_as_they_stand) { run(&DERIVE[_i], false); }

@@ -240,6 +240,8 @@ struct score_ask { /* one container, one vendor; amounts per card */
     bool soft;         /* a card split in software: SCORE_CHECK_SOFT; its cores are 100 then, whatever is registered */
     bool mem_guess;    /* SCORE_AMOUNT_PROFILE: mem_mib as the user wrote it, GiB if it is at most twice the GiB of the
                         * node's last profile, else MiB (vendors-b.md 2g) */
+    bool by_cores;     /* whole cards, asked for by their cores; the core does not read it, what is written of the
+                        * decision names cores then (vendors-b.md 4j) */
 };
 
 enum score_step { SCORE_STEP_INIT, SCORE_STEP_SIDECAR, SCORE_STEP_APP };

@@ -368,12 +368,12 @@ static void put_assigned(struct writer *o)
 
 /* ---- vendors-b.md 4j ---- */
 
-/* By what the container asks for, wherever that stands (D4.6): no cores means whole devices. */
+/* By what the container asks for, wherever that stands (D4.6). */
 static bool by_core(const struct vendor_write *w, uint16_t container)
 {
     for (uint16_t i = 0; i < w->asks_n; i++)
         if (w->asks[i].container == container)
-            return w->asks[i].cores_pct > 0;
+            return w->asks[i].cores_pct > 0 || w->asks[i].by_cores;
     return false;
 }
 

@@ -252,6 +252,7 @@ MUST_USE static enum err_code cores_ask(const struct vendor *v, const struct ven
                        STR_ARG(v->res_cores), (long long)unit, (long long)cores);
     ret->count = cores > unit ? (int32_t)(cores / unit) : 1;
     ret->cores_pct = cores > unit ? 0 : (int32_t)cores;
+    ret->by_cores = cores > unit;
     return ERR_OK;
 }
 
