@@ -89,8 +89,8 @@ def from_json(key, zone=None, cores=None):
             for mask, _ in slices:
                 bits |= mask
             total = most_cores(slices, bits, d.get("devcore", 0) if cores is None else cores)
-            out[d["id"]] = known(row, d.get("count", 0), d.get("devmem", 0), total, bits, d.get("index", 0), d.get("type", ""), (d.get("custominfo") or {}).get(zone),
-                                 d.get("mode", ""), profiles)
+            out[d["id"]] = known(row, d.get("count", 0), d.get("devmem", 0), total, bits, d.get("index", 0), d.get("type", ""),
+                                 (d.get("custominfo") or {}).get(zone), d.get("mode", ""), profiles)
         return out
     return cards
 

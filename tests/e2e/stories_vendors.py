@@ -17,7 +17,7 @@ import makers
 import reader
 import rows
 import stories_load as load
-from fakeplugin import Card, Node
+from fakeplugin import RUN_SECONDS, Card, Node
 from harness import NAMESPACE, Failure, World, expect, pod_object
 
 LABEL = "e2e.cardinal/kind"
@@ -345,12 +345,14 @@ def cases():
              {"enflame.com/gcu": 1}, r"enflame-GCU-\d,GCU,100,100:;", {"enflame.com/gcu": 2}, sick=None),
         Case("enflame-slices", [("Enflame", cards("enflame-slices-enflame-drs", 1, model="Enflame", memory=36864, slots=6, profiles=DRS_PROFILES))],
              {"enflame.com/drs-gcu": 4}, r"enflame-slices-enflame-drs-0,Enflame,24576,67:;", {"enflame.com/drs-gcu": 6},
-             says={"assigned-containers": r'\{"main":\{"allocated":false,"request":4,"profileID":"9","profileName":"4g.24gb"\}\}'}, more=all_slices, sick=None),
+             says={"assigned-containers": r'\{"main":\{"allocated":false,"request":4,"profileID":"9","profileName":"4g.24gb"\}\}'},
+             more=all_slices, sick=None),
         Case("kunlun", [("kunlun", cards("kunlun-kunlun", 8, model="kunlun", memory=98304, slots=1))],
              {"kunlunxin.com/xpu": 4}, r"(kunlun-kunlun-\d,kunlun,98304,100:){4};", {"kunlunxin.com/xpu": 8}, groups=one_group(4),
              says={"BAIDU_COM_DEVICE_IDX": r"\d,\d,\d,\d"}, sick=None),
         Case("kunlun-shared", [("XPU", cards("xpu", 2, model="XPU", memory=98304, slots=4))],
-             {"kunlunxin.com/vxpu": 1, "kunlunxin.com/vxpu-memory": 26000}, r"xpu-\d,XPU,49152,50:;", {"kunlunxin.com/vxpu": 2}, sick="NumaNotFit", more=equal_shares),
+             {"kunlunxin.com/vxpu": 1, "kunlunxin.com/vxpu-memory": 26000}, r"xpu-\d,XPU,49152,50:;", {"kunlunxin.com/vxpu": 2},
+             sick="NumaNotFit", more=equal_shares),
         Case("neuron", [("AWSNeuron", cards("neuron-AWSNeuron", 4, model="AWSNeuron", memory=0, cores=3, slots=2, units=2))],
              {"aws.amazon.com/neuroncore": 1}, r"neuron-AWSNeuron-\d,AWSNeuron,0,1:;", {"aws.amazon.com/neuron": 4},
              labels={"node.kubernetes.io/instance-type": "inf2.24xlarge"}, says={"NEURON_RESOURCE_TYPE": "aws.amazon.com/neuroncore"}, more=both_cores,
@@ -604,7 +606,8 @@ def fills():
         Fill("metax", "Metax-GPU", 4, single({"metax-tech.com/gpu": 1}), (1, 0, 1), "-metax", memory=65536),
         Fill("sgpu", "Metax-SGPU", 2, shared, (65536, 100, 16), model="MXC500", memory=65536, slots=16),
         Fill("gcu", "GCU", 4, single({"enflame.com/gcu": 1}), (1, 0, 1), "-GCU", memory=100),
-        Fill("drs", "Enflame", 2, [(gb * 1024, -(-100 * n // 6), {"enflame.com/drs-gcu": n}) for n, gb in ((1, 5), (2, 12), (4, 24))], (36864, 102, 6), "-enflame-drs", memory=36864, slots=6, profiles=DRS_PROFILES),
+        Fill("drs", "Enflame", 2, [(gb * 1024, -(-100 * n // 6), {"enflame.com/drs-gcu": n}) for n, gb in ((1, 5), (2, 12), (4, 24))],
+             (36864, 102, 6), "-enflame-drs", memory=36864, slots=6, profiles=DRS_PROFILES),
         Fill("kunlun", "kunlun", 8, single({"kunlunxin.com/xpu": 1}), (1, 0, 1), "-kunlun", memory=98304),
         Fill("xpu", "XPU", 2, single({"kunlunxin.com/vxpu": 1, "kunlunxin.com/vxpu-memory": 24576}), (4, 0, 4), model="XPU", memory=98304, slots=4),
         Fill("neuron", "AWSNeuron", 4, single({"aws.amazon.com/neuroncore": 1}), (2, 0, 2), "-AWSNeuron", memory=0, cores=3, units=2),
@@ -697,3 +700,111 @@ def waiting(w, sizes):
                            for c in ledger[f.name].values() for u, t in [(c["used"], c["total"])]):
             out.append(pod["metadata"]["name"])
     return out
+
+
+# -- coming and going --------------------------------------------------------------------------------------------
+
+
+class Crowd:
+    """Cards of one kind, and what pods may ask of an empty node of it.
+
+    asks    function(rng) → [limits], one for each container
+    extra   an init container or a sidecar may come along, and ask for the smallest
+    """
+
+    def __init__(self, name, maker, known, asks, extra=None, labels=None, notes=None):
+        self.name, self.maker, self.cards, self.asks = name, maker, known, asks
+        self.extra, self.labels, self.notes = extra, labels or {}, notes or {}
+
+    def node(self):
+        return Node(self.name, [], sets=[(self.maker, self.cards)], labels={LABEL: self.name, **self.labels})
+
+    def pod(self, name, rng):
+        containers = [container("c%d" % i, limits) for i, limits in enumerate(self.asks(rng))]
+        init = []
+        if self.extra and rng.random() < 0.4:
+            init = [container("first", self.extra, restart=rng.choice((None, "Always")))]
+        if rng.random() < 0.3:
+            containers.insert(rng.randrange(len(containers) + 1), container("idle"))
+        notes = {RUN_SECONDS: "%.1f" % rng.uniform(0.2, 1.5), **self.notes}
+        return pod_object(name, *containers, init=init, notes=notes, scheduler=None, spec={"nodeSelector": {LABEL: self.name}})
+
+
+def crowds():
+    by_name = {f.name: f for f in fills()}
+
+    def shares(name, count=None, extra=True, most=2):
+        """One or two containers of the smallest sizes, or one that asks for several cards."""
+        f = by_name[name]
+        sizes = [limits for _, _, limits in f.sizes]
+
+        def asks(rng):
+            if count and rng.random() < 0.3:
+                return [{**sizes[0], count: rng.randint(1, f.count)}]
+            return [rng.choice(sizes[:2])] if rng.random() < 0.5 else [sizes[0]] * rng.randint(1, most)
+        return Crowd(name, f.maker, f.cards, asks, sizes[0] if extra else None)
+
+    def counts(name, count, several, known=None, maker=None, **more):
+        f = by_name.get(name)
+        return Crowd(name, maker or f.maker, known or f.cards, lambda rng: [{count: rng.choice(several)}], **more)
+
+    def neuron(rng):
+        return [rng.choice(({"aws.amazon.com/neuroncore": 1}, {"aws.amazon.com/neuroncore": 2}, {"aws.amazon.com/neuroncore": 4},
+                            {"aws.amazon.com/neuron": 1}, {"aws.amazon.com/neuron": 3}))]
+
+    def vxpu(rng):
+        return [rng.choice(({"kunlunxin.com/vxpu": 1}, {"kunlunxin.com/vxpu": 1, "kunlunxin.com/vxpu-memory": 20000},
+                            {"kunlunxin.com/vxpu": 2, "kunlunxin.com/vxpu-memory": 40000}))]
+    pairs = next(c for c in cases() if c.name == "pairs")
+    return [
+        shares("nvidia", "nvidia.com/gpu"), shares("mig"), shares("b3"), shares("p3"),
+        shares("mlu", "cambricon.com/vmlu", extra=False, most=1), shares("dcu", "hygon.com/dcunum"), shares("moore"),
+        shares("bi", "iluvatar.ai/BI-V150-vgpu"), shares("sgpu", "metax-tech.com/sgpu"), shares("drs"), shares("amd", "amd.com/gpu"),
+        counts("pairs", "nvidia.com/gpu", (1, 2, 3, 4), known=pairs.sets[0][1], maker="NVIDIA", notes=pairs.notes),
+        counts("c", "huawei.com/Ascend910C", (1, 2, 4), maker="Ascend910C",
+               known=cards("c", 6, model="Ascend910C", memory=65536, cores=20, slots=1, custominfo=lambda i: {"NetworkID": 0})),
+        counts("metax", "metax-tech.com/gpu", (1, 2, 3, 4)), counts("gcu", "enflame.com/gcu", (1, 2, 4)),
+        counts("kunlun", "kunlunxin.com/xpu", (1, 1, 2, 2, 4, 8)), counts("va", "vastaitech.com/va", (1, 2, 3, 5, 8)),
+        counts("biren", "birentech.com/gpu", (1, 2, 4)),
+        counts("rings", "aws.amazon.com/neuron", (1, 1, 4, 4, 8, 16), maker="AWSNeuron",
+               known=cards("rings-AWSNeuron", 16, model="AWSNeuron", memory=0, cores=3, slots=2, units=2),
+               labels={"node.kubernetes.io/instance-type": "trn1.32xlarge"}),
+        Crowd("neuron", "AWSNeuron", by_name["neuron"].cards, neuron, labels={"node.kubernetes.io/instance-type": "inf2.24xlarge"}),
+        Crowd("xpu", "XPU", by_name["xpu"].cards, vxpu),
+    ]
+
+
+def vendors_churn(options):
+    """Pods of every maker come, run and end by themselves through two kills: each runs in its turn, none is forgotten."""
+    seed = int(os.environ.get("E2E_SEED", random.SystemRandom().randrange(1 << 20)))
+    options.notes.append("E2E_SEED=%d" % seed)
+    rng = random.Random(seed)
+    with world(options, "vendors-churn") as w:
+        kinds = crowds()
+        w.nodes(*[k.node() for k in kinds])
+        flags = ("--node-scheduler-policy=binpack", "--gpu-scheduler-policy=" + rng.choice(("binpack", "spread", "numa")), *FLAGS)
+        w.start(*flags)
+        w.install_webhook()
+        pods = [k.pod("%s-%02d" % (k.name, i), rng) for k in kinds for i in range(CROWD)]
+        rng.shuffle(pods)
+        began = time.monotonic()
+
+        def over():
+            return sum(1 for p in w.pods() if p["status"].get("phase") == "Succeeded")
+        w.create_all(pods)
+        for share in (4, 2):
+            w.wait(lambda share=share: over() >= len(pods) // share, 90, lambda: "%d pods over (seed %d)" % (over(), seed))
+            w.plane.cardinald.kill()
+            time.sleep(0.3)
+            w.plane.start_cardinald(*flags)
+
+        def left():
+            return ", ".join(sorted("%s (%s)" % (p["metadata"]["name"], p["status"].get("phase")) for p in w.pods()
+                                    if p["status"].get("phase") != "Succeeded")[:8])
+        w.wait(lambda: over() == len(pods), 150, lambda: "%d pods over, there are %d (seed %d): %s" % (len(pods), over(), seed, left()))
+        w.notes.append("%d pods in %.1f s" % (len(pods), time.monotonic() - began))
+        used = [u for d in w.inventory().values() for u, c in d.items() if any(c[k]["used"] for k in ("shares", "memoryMiB", "coresPercent"))]
+        expect(not used, "seed %d: in use though all is over: %s", seed, used)
+
+
+CROWD = 10
