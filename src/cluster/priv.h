@@ -393,7 +393,7 @@ struct snode *snode_from_object(struct cluster_store *st, const struct cluster_n
 /* The one that says the same, referenced; NULL: no memory. */
 struct topology *topology_get(struct cluster_store *st, const struct score_topology *like);
 void topology_unref(struct topology *t); /* any thread */
-void topologies_done(struct topologies *t);
+void topologies_done(struct topologies *all);
 
 /* ---- hold.c, class.c ---- */
 struct holds *holds_new(uint32_t slots_max);

@@ -79,7 +79,7 @@ enum err_code register_read_made(struct register_list *l, struct err *err)
     const enum vendor_resource what = made->per_cores ? VENDOR_RES_CORES : VENDOR_RES_COUNT;
     const int64_t per_card = made->per_card > 1 ? made->per_card : 1;
     struct register_card card = register_card_new();
-    int64_t units;
+    int64_t units = 0;
     enum err_code rc = read_capacity(l, what, &units, err);
     if (rc || units == 0)
         return rc;
@@ -100,7 +100,7 @@ enum err_code register_read_made(struct register_list *l, struct err *err)
 enum err_code register_read_cores(struct register_list *l, struct err *err)
 {
     struct register_card card = register_card_new();
-    int64_t devices, cores;
+    int64_t devices = 0, cores = 0;
     enum err_code rc = read_capacity(l, VENDOR_RES_COUNT, &devices, err);
     if (rc || devices == 0)
         return rc;

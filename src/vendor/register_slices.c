@@ -2,6 +2,7 @@
  */
 #include "vendor/register.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum {
@@ -88,6 +89,7 @@ static void order_profiles(struct register_list *l, int64_t slices)
     for (size_t i = 0; i < l->profiles_n; i++) {
         struct score_profile *p = &l->profiles[i];
         size_t j = 0;
+        assert(slices >= p->slices && p->slices > 0);
         p->cores_pct = (int32_t)((100 * (int64_t)p->slices + slices - 1) / slices);
         while (j < kept && !str_eq(l->profiles[j].name, p->name))
             j++;
