@@ -45,13 +45,15 @@ def holds(key, card, limits):
     return {"pod-annotations": {key: card + ":;"}, "pod-limits": limits}
 
 
-# name → nvidia: stub_api makes the cards and half-fills them; shape; pods a node; asks: (what, limits, annotations)
+# name → nvidia: stub_api makes the cards and half-fills them; shape; pods a node; asks: (what, limits, annotations, and
+# which of those before it is its measure, if any)
 KINDS = {
     "pairs": {
         "nvidia": True, "pods": 2,
         "shape": {"annotations": {"hami.io/node-nvidia-score": scores(420, 10)}},
-        "asks": [("one, plain", gpu("1#s#", "#t"), None), ("one, topology-aware", gpu("1#s#", "#t"), AWARE),
-                 ("four, plain", gpu("1#s#", "#t", "4"), None), ("four, topology-aware", gpu("1#s#", "#t", "4"), AWARE)]},
+        "asks": [("one, plain", gpu("1#s#", "#t"), None), ("one, topology-aware", gpu("1#s#", "#t"), AWARE, "one, plain"),
+                 ("four, plain", gpu("1#s#", "#t", "4"), None), ("four, topology-aware", gpu("1#s#", "#t", "4"), AWARE,
+                                                              "four, plain")]},
     "slices beside shares": {
         "pods": 2,
         "shape": {"annotations": {"hami.io/node-nvidia-register": register(
@@ -65,8 +67,8 @@ KINDS = {
                           "placement": {"start": 0, "size": 2}}])},
                   "pod-limits": {"nvidia.com/gpu": "1", "nvidia.com/gpumem": "15000"}},
         "asks": [("a share", gpu("1#s#", "#t"), {"nvidia.com/vgpu-mode": "hami-core"}),
-                 ("a slice", gpu("1#s#", "#t"), {"nvidia.com/vgpu-mode": "mig"}),
-                 ("either", gpu("1#s#", "#t"), None)]},
+                 ("a slice", gpu("1#s#", "#t"), {"nvidia.com/vgpu-mode": "mig"}, "a share"),
+                 ("either", gpu("1#s#", "#t"), None, "a share")]},
     "capacity": {
         "pods": 4,
         "shape": {"resources": {"cambricon.com/mlu.smlu.vcore": "800", "cambricon.com/mlu.smlu.vmemory": "2560"},
