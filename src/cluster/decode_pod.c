@@ -708,8 +708,8 @@ MUST_USE static enum err_code judge_wishes(struct raw_pod *r, struct err *err)
     pod->request.selections = list;
     struct err why;
     pod->request.policy = SCORE_POLICY_DEFAULT;
-    enum err_code rc = vendor_policy(node_policy, card_policy, r->weights, numa,
-                                     &pod->request.policy, &why);
+    enum err_code rc =
+        vendor_policy(node_policy, card_policy, r->weights, numa, &pod->request.policy, &why);
     if (rc)
         refuse(r, SCORE_REQUEST_INVALID, str_z(why.text));
     if (pod->request.asks_n > 0 && score_request_check(&pod->request, &why)) {
