@@ -39,7 +39,8 @@ static void descend(struct search *s, uint8_t depth, uint8_t from, int64_t sum)
     for (uint8_t i = from; i + (s->want - depth) <= s->n; i++) {
         int64_t with = sum;
         for (uint8_t k = 0; k < depth; k++)
-            with += s->pair[s->set[k]][i];
+            /* search_exact() sets pairs [0, n) but a card's with itself, which no set has */
+            with += s->pair[s->set[k]][i]; /* NOLINT(clang-analyzer-core.uninitialized.Assign) */
         s->steps++;
         if (with + pairs_left * s->most <= s->floor)
             continue;

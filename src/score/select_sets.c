@@ -139,7 +139,7 @@ static unsigned wings_take(unsigned free, uint16_t want)
 bool select_wings(const int32_t *index, const uint8_t *at, uint16_t n, uint16_t want, uint8_t *ret)
 {
     assert(want >= 1);
-    uint8_t position[2 * WING];
+    uint8_t position[2 * WING] = {0};
     unsigned seen = 0, repeated = 0;
     for (uint16_t i = 0; i < n; i++) {
         if (index[at[i]] < 0 || index[at[i]] >= 2 * WING)
@@ -180,7 +180,7 @@ bool select_blocks(const int32_t *index, bool aligned, const uint8_t *at, uint16
     if (n < want || (aligned && want != 1 && want != 4 && want != 8 && want != 16))
         return false;
     const struct members free = members_of(at, n);
-    uint8_t run[CARDS_MAX];
+    uint8_t run[CARDS_MAX] = {0};
     uint16_t taken = 0;
     for (int here = 0; here < CARDS_MAX && taken < want; here++) { /* by index, as cards stand */
         if (!has(&free, here) || index[here] < 0)
