@@ -709,21 +709,24 @@ class Crowd:
     """Cards of one kind, and what pods may ask of an empty node of it.
 
     asks    function(rng) → [limits], one for each container
+    count   the resource that says how many cards: several of some makers are whole ones, and leave a sidecar no room
     extra   an init container or a sidecar may come along, and ask for the smallest
     """
 
-    def __init__(self, name, maker, known, asks, extra=None, labels=None, notes=None):
-        self.name, self.maker, self.cards, self.asks = name, maker, known, asks
+    def __init__(self, name, maker, known, asks, extra=None, count=None, labels=None, notes=None):
+        self.name, self.maker, self.cards, self.asks, self.count = name, maker, known, asks, count
         self.extra, self.labels, self.notes = extra, labels or {}, notes or {}
 
     def node(self):
         return Node(self.name, [], sets=[(self.maker, self.cards)], labels={LABEL: self.name, **self.labels})
 
     def pod(self, name, rng):
-        containers = [container("c%d" % i, limits) for i, limits in enumerate(self.asks(rng))]
+        asked = self.asks(rng)
+        containers = [container("c%d" % i, limits) for i, limits in enumerate(asked)]
+        several = any(limits.get(self.count, 1) > 1 for limits in asked)
         init = []
         if self.extra and rng.random() < 0.4:
-            init = [container("first", self.extra, restart=rng.choice((None, "Always")))]
+            init = [container("first", self.extra, restart=None if several else rng.choice((None, "Always")))]
         if rng.random() < 0.3:
             containers.insert(rng.randrange(len(containers) + 1), container("idle"))
         notes = {RUN_SECONDS: "%.1f" % rng.uniform(0.2, 1.5), **self.notes}
@@ -742,7 +745,7 @@ def crowds():
             if count and rng.random() < 0.3:
                 return [{**sizes[0], count: rng.randint(1, f.count)}]
             return [rng.choice(sizes[:2])] if rng.random() < 0.5 else [sizes[0]] * rng.randint(1, most)
-        return Crowd(name, f.maker, f.cards, asks, sizes[0] if extra else None)
+        return Crowd(name, f.maker, f.cards, asks, sizes[0] if extra else None, count)
 
     def counts(name, count, several, known=None, maker=None, **more):
         f = by_name.get(name)
