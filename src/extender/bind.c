@@ -548,7 +548,7 @@ static enum err_code clean_reserved(struct bind *b, struct err *err)
     ext_wrote(b->app, &b->term);
     if (!rc) {
         struct str text = arena_str(b->r->arena, (struct str){resp.body, resp.body_n});
-        struct cluster_pod now;
+        struct cluster_pod now = {0};
         rc = arena_failed(b->r->arena)
                  ? err_set(err, ERR_NO_MEMORY, "bind: out of request memory")
                  : cluster_pod_decode(&b->app->cluster, text, false, b->r->arena, &now, err);

@@ -240,6 +240,13 @@ static const char *slice_fault(const struct slice *e)
     return NULL;
 }
 
+/* Bits [start, start + size), of a place that was checked. */
+static uint64_t run_of(int64_t start, int64_t size)
+{
+    assert(size >= 1 && size <= 64 && start >= 0 && start + size <= 64);
+    return (UINT64_MAX >> (64 - size)) << start;
+}
+
 /* The first share of the card that has no slice yet. The reference matches them by card and order,
  * too (nvidia.md 8.4), so lists that it shifted are read right. *ret_known: the list has the card.
  */
@@ -288,7 +295,7 @@ MUST_USE static enum err_code read_slices(const struct vendor *v, struct str tex
         bool known;
         struct vendor_alloc *share = share_of(a, n, e->uuid, &known);
         if (share)
-            share->bits = (UINT64_MAX >> (64 - e->size)) << e->start;
+            share->bits = run_of(e->start, e->size);
         else if (known)
             return err_set(err, ERR_INVALID,
                            STR_FMT ": more slices of card " STR_FMT " than the list has shares",

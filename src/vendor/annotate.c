@@ -346,7 +346,7 @@ static void put_assigned(struct writer *o)
     for (uint16_t i = 0; named && i < w->shares_n; i++)
         if (i == 0 || w->shares[i - 1].container != w->shares[i].container)
             named[n++] = (struct named){name_of(&w->shares[i], o->arena), &w->shares[i]};
-    if (arena_failed(o->arena))
+    if (!named || arena_failed(o->arena))
         return; /* vendor_annotate() looks */
     qsort(named, n, sizeof(*named), by_name);
     buf_char(&o->text, '{');

@@ -282,9 +282,9 @@ static void print_list(struct buf *out, unsigned depth, const struct key *k, con
             buf_add(out, STR(": "));
             buf_add(out, str_z(k->values[of[i]]));
         } else if (k->type == T_STRS) {
-            buf_json(out, ((const struct str *)list)[i]);
+            buf_json(out, ((const struct str *)list)[i]); /* NOLINT: so has T_STRS */
         } else if (k->type == T_INTS) {
-            buf_int(out, ((const int32_t *)list)[i]);
+            buf_int(out, ((const int32_t *)list)[i]); /* NOLINT: T_INTS has a count and a list */
         } else {
             print_map(out, depth, k->sub, (const char *)list + i * k->size, true);
         }

@@ -55,8 +55,8 @@ MUST_USE static enum err_code add_child(struct reader *r, struct node *to, struc
 MUST_USE static enum err_code check_key(struct reader *r, const struct node *map,
                                         const struct node *key)
 {
-    if (key->kind != SCALAR)
-        return fail_node(r, key, "a key must be a text");
+    if (!key || key->kind != SCALAR)
+        return fail_node(r, key ? key : map, "a key must be a text");
     for (size_t i = 0; i + 1 < map->n; i += 2)
         if (str_eq(map->child[i]->text, key->text))
             return fail_node(r, key, "key \"%.*s\" stands twice (first in line %zu)",
