@@ -13,7 +13,7 @@
  *                                               "none": true: the node has no cards; "alive": true: none is unhealthy
  *   {"best": POD, "node": NODE}                 of all nodes, prioritize likes this one best, and no other as much
  *   {"capacity": NODE, "is": {RESOURCE: TEXT or null…}}   of its status, and allocatable
- *   {"plugin": NODE, "pod": POD}                the plugin has done its part: locks gone, phase success
+ *   {"plugin": NODE, "pod": POD}                the plugin has done its part: lists empty, phase success, locks gone
  *   {"annotate": "pods/NS/NAME" or "nodes/NAME", "with": {KEY: VALUE…}}
  *   {"finish": POD}, {"restart": true}, {"wait": SECONDS}   on the monotonic clock: holds end
  *
@@ -372,8 +372,14 @@ static void plugin(const json_t *step)
     annotate(path, gone);
     json_decref(gone);
     (void)snprintf(path, sizeof(path), "pods/default/%s", text_of(step, "pod"));
-    json_t *done = json_pack("{s:s}", "hami.io/bind-phase", "success");
+    json_t *done = json_pack("{s:s}", "hami.io/bind-phase", "success"), *notes = annotations_of(path);
+    for (uint16_t v = 0; v < vendor_count(fx.app.vendors); v++) {
+        struct str list = vendor_at(fx.app.vendors, v)->pod_to_allocate;
+        if (list.n > 0 && json_object_getn(notes, list.p, list.n))
+            json_object_setn_new(done, list.p, list.n, json_string(";")); /* all handed out */
+    }
     annotate(path, done);
+    json_decref(notes);
     json_decref(done);
 }
 
