@@ -9,7 +9,6 @@ intervals of pods and changes of nodes have an exact order.
 
 import collections
 import json
-import re
 import threading
 import time
 
