@@ -561,6 +561,7 @@ int main(void)
 {
     Suite *suite = suite_create("admission_vendors");
     TCase *tc = tcase_create("golden");
+    tcase_set_timeout(tc, 60); /* a busy machine */
     find_cases();
     tcase_add_loop_test(tc, golden, 0, cases_n);
     tcase_add_test(tc, every_maker);
@@ -568,6 +569,7 @@ int main(void)
     tcase_add_loop_test(tc, quota, 0, COUNT(QUOTAS));
     suite_add_tcase(suite, tc);
     tc = tcase_create("random");
+    tcase_set_timeout(tc, 60); /* a busy machine */
     tcase_add_loop_test(tc, random_pods, 0, 2);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);

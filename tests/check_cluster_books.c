@@ -1132,6 +1132,7 @@ END_TEST
 void check_cluster_books(Suite *suite)
 {
     TCase *tc = tcase_create("books");
+    tcase_set_timeout(tc, 60); /* a busy machine */
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_slice_is_charged_confirmed_and_given_back);
     tcase_add_test(tc, a_forgotten_slice_is_free);

@@ -790,6 +790,7 @@ END_TEST
 void check_vendor_annotate(Suite *suite)
 {
     TCase *tc = tcase_create("annotate");
+    tcase_set_timeout(tc, 60); /* a busy machine */
     tcase_add_loop_test(tc, examples, 0, COUNT(EXAMPLES));
     tcase_add_test(tc, every_kind_has_an_example);
     tcase_add_loop_test(tc, what_does_not_go_into_a_list_is_refused, 0, COUNT(REFUSED));

@@ -474,6 +474,7 @@ END_TEST
 void check_vendor_asks(Suite *suite)
 {
     TCase *tc = tcase_create("asks");
+    tcase_set_timeout(tc, 60); /* a busy machine */
     tcase_add_loop_test(tc, asks_as_they_stand, 0, COUNT(DERIVE));
     tcase_add_loop_test(tc, asks_admitted, 0, COUNT(ADMITTED));
     tcase_add_loop_test(tc, rounding, 0, COUNT(ROUNDING));

@@ -755,6 +755,7 @@ END_TEST
 void check_vendor_cards(Suite *suite)
 {
     TCase *tc = tcase_create("cards");
+    tcase_set_timeout(tc, 60); /* a busy machine */
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, sliced, 0, COUNT(SLICED));
     tcase_add_loop_test(tc, paired, 0, COUNT(PAIRED));

@@ -674,6 +674,7 @@ END_TEST
 void check_vendor_load(Suite *suite)
 {
     TCase *tc = tcase_create("load");
+    tcase_set_timeout(tc, 60); /* a busy machine */
     tcase_add_test(tc, hamis_file);
     tcase_add_test(tc, core_defect_c37_names_of_the_file_are_the_names);
     tcase_add_test(tc, an_ascend_entry);

@@ -311,6 +311,7 @@ END_TEST
 void check_vendor_places(Suite *suite)
 {
     TCase *tc = tcase_create("places");
+    tcase_set_timeout(tc, 60); /* a busy machine */
     tcase_add_loop_test(tc, stories, 0, COUNT(STORIES));
     suite_add_tcase(suite, tc);
 }

@@ -325,6 +325,7 @@ END_TEST
 void check_vendor_rows(Suite *suite)
 {
     TCase *tc = tcase_create("rows");
+    tcase_set_timeout(tc, 60); /* a busy machine */
     tcase_add_test(tc, a_maker_from_a_file);
     tcase_add_test(tc, printed_rows_are_the_rows);
     tcase_add_loop_test(tc, what_is_wrong_is_told_with_its_place, 0, COUNT(WRONG));
