@@ -168,7 +168,7 @@ MUST_USE static enum err_code read_bits(struct reader *r, const struct node *lis
 {
     uint32_t bits = 0;
     for (size_t i = 0; i < list->n; i++) {
-        unsigned bit;
+        unsigned bit = 0;
         enum err_code rc = read_name(r, list->child[i], k, k->names, k->names_n, &bit);
         if (rc)
             return rc;
@@ -201,7 +201,7 @@ MUST_USE static enum err_code read_by_name(struct reader *r, const struct node *
 {
     unsigned *to = field_at(row, k->field);
     for (size_t i = 0; i + 1 < map->n; i += 2) {
-        unsigned at, value;
+        unsigned at = 0, value = 0;
         enum err_code rc = read_name(r, map->child[i], k, k->names, k->names_n, &at);
         if (!rc)
             rc = read_name(r, map->child[i + 1], k, k->values, k->values_n, &value);
@@ -245,7 +245,7 @@ MUST_USE static enum err_code read_array(struct reader *r, const struct node *li
 MUST_USE static enum err_code read_choice(struct reader *r, const struct node *value,
                                           const struct key *k, const char *section, void *row)
 {
-    unsigned at;
+    unsigned at = 0;
     enum err_code rc;
     switch (k->type) {
     case T_ENUM:
