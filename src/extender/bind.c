@@ -21,6 +21,7 @@
 #define CONFLICT_TRIES  3   /* kube-scheduler itself may have moved the pod */
 #define FENCE_TRIES     3   /* while kube-scheduler waits; then the settling thread goes on */
 #define LOCK_LOOK_MS    10  /* how often our own books are asked whether a lock is gone */
+#define SERVED_MS       60  /* how long a bind waits for the plugin of a pod before it, in any case */
 #define LOCK_RETRY_MS   250 /* how often the API server is, when they say that it is not */
 #define NOTES_MAX_BYTES (256 << 10) /* Kubernetes' limit of an object's annotations together */
 
@@ -303,8 +304,13 @@ static enum err_code list_locks(struct bind *b, size_t *ret_n, struct err *err)
  * served. */
 static enum err_code is_served(const struct bind *b, const struct ext_lock *lock, struct err *err)
 {
-    if (lock->time_only || !cluster_node_serving(b->app->store, b->args.node, b->args.uid))
-        return ERR_OK;
+    /* As long as asking the API server for the lock would take, whoever else waits: most plugins
+     * are done by then, and a bind that is sent away waits for kube-scheduler's back-off. */
+    for (int waited = 0; waited <= SERVED_MS; waited += LOCK_LOOK_MS) {
+        if (lock->time_only || !cluster_node_serving(b->app->store, b->args.node, b->args.uid))
+            return ERR_OK;
+        sleep_ms(LOCK_LOOK_MS);
+    }
     return err_set(err, ERR_BUSY,
                    "node " STR_FMT " hands out the cards of a pod that was bound before: node lock "
                    "contention",
