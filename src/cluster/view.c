@@ -242,7 +242,7 @@ enum err_code cluster_list_quotas(struct cluster_store *st, size_t limit, struct
                 else
                     all++;
             }
-        if (!pass)
+        if (!views)
             continue;
         qsort(views, n, sizeof(*views), quota_cmp);
         n = n > limit ? limit : n;

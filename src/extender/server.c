@@ -477,12 +477,6 @@ static bool bodies_take(struct slot *sl, size_t more)
     return true;
 }
 
-/* gcc 12's analyzer loses sight of what realloc() gives when it is stored through libmicrohttpd's void
- * pointer; the slot's end frees the body. */
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
-#endif
 static bool body_reserve(struct slot *sl, size_t need)
 {
     if (need > sl->counted && !bodies_take(sl, need - sl->counted))
@@ -496,9 +490,6 @@ static bool body_reserve(struct slot *sl, size_t need)
     sl->body_cap = need;
     return true;
 }
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
 
 /* Fills sl->answer where the request is refused for what its header says; false: it goes on. */
 static bool refuse(struct slot *sl, int in_flight, size_t declared, const char **allow)

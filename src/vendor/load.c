@@ -222,8 +222,11 @@ MUST_USE static enum err_code read_makers(struct reader *r, const struct section
 {
     struct said said = {.paired = false}, all = {.paired = false};
     enum err_code rc = read_value(r, value, &s->key, s->key.name, &said);
-    for (size_t i = 0; i < ROWS_OF_SECTION && s->rows[i]; i++)
-        all.row[i] = *built_in(s->key.name, str_z(s->rows[i]));
+    for (size_t i = 0; i < ROWS_OF_SECTION && s->rows[i]; i++) {
+        const struct vendor *built = built_in(s->key.name, str_z(s->rows[i]));
+        assert(built); /* the table of sections names built-in rows */
+        all.row[i] = *built;
+    }
     if (!rc)
         take_said(&all, &said, s->key.sub);
     for (size_t i = 0; !rc && i < ROWS_OF_SECTION && s->rows[i]; i++) {

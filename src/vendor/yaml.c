@@ -55,8 +55,8 @@ MUST_USE static enum err_code add_child(struct reader *r, struct node *to, struc
 MUST_USE static enum err_code check_key(struct reader *r, const struct node *map,
                                         const struct node *key)
 {
-    if (!key || key->kind != SCALAR)
-        return fail_node(r, key ? key : map, "a key must be a text");
+    if (key->kind != SCALAR)
+        return fail_node(r, key, "a key must be a text");
     for (size_t i = 0; i + 1 < map->n; i += 2)
         if (str_eq(map->child[i]->text, key->text))
             return fail_node(r, key, "key \"%.*s\" stands twice (first in line %zu)",
@@ -77,7 +77,9 @@ MUST_USE static enum err_code read_children(struct reader *r, struct node *to, u
             return ERR_OK;
         struct node *child = NULL;
         rc = read_node(r, &e, depth + 1, &child);
-        if (!rc && to->kind == MAP && to->n % 2 == 0)
+        if (rc || !child)
+            return rc;
+        if (to->kind == MAP && to->n % 2 == 0)
             rc = check_key(r, to, child);
         if (!rc)
             rc = add_child(r, to, child);
