@@ -371,7 +371,8 @@ static struct hold_use hold_use_of(const struct cluster_store *st, const struct 
                              .mem_mib = use->mem_mib,
                              .cores_pct = use->cores_pct,
                              .device = use->device,
-                             .shares = (uint16_t)use->shares,
+                             .shares =
+                                 use->shares > UINT16_MAX ? UINT16_MAX : (uint16_t)use->shares,
                              .app_class = as.app_class,
                              .qos = as.qos};
 }

@@ -406,7 +406,12 @@ static uint16_t effective_use(struct cluster_store *st, const struct entry *e,
         s->steps[sh->container] = (enum score_step)sh->step;
         s->asks[i] = (struct score_ask){.container = sh->container, .vendor = sh->vendor};
     }
-    return r->shares_n ? score_effective_use(s->steps, s->asks, s->parts, r->shares_n, ret) : 0;
+    if (r->shares_n == 0)
+        return 0;
+    const uint16_t n = score_effective_use(s->steps, s->asks, s->parts, r->shares_n, ret);
+    for (uint16_t i = 0; i < n; i++) /* sizes that annotations claim: a card has no more, so full */
+        ret[i].shares = ret[i].shares > UINT16_MAX ? UINT16_MAX : ret[i].shares;
+    return n;
 }
 
 /* The pod's class and policy on the card: a pod has one of each for a maker's cards, but a share of
