@@ -214,7 +214,7 @@ enum score_quality {
     SCORE_QUALITY_WINGS, /* wings kept whole */
 };
 struct score_vendor {
-    struct str key; /* request type and allocation type: "NVIDIA" */
+    struct str key; /* of requests and allocations, as its row spells it */
     enum score_check checks[SCORE_CHECK_COUNT_]; /* ended by SCORE_CHECK_END */
     /* The code of a failing check where it is not the usual one (fit.c's table), by check; SCORE_FITS: the usual one. */
     enum score_reason reasons[SCORE_CHECK_COUNT_];
