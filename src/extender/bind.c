@@ -301,8 +301,8 @@ static enum err_code list_locks(struct bind *b, size_t *ret_n, struct err *err)
 
 /* Some plugins unlock after the first container and find the pod of the next call by a search,
  * which a lock goes before (node-side.md 7): nobody locks the node before that pod's lists are
- * served. */
-static enum err_code is_served(const struct bind *b, const struct ext_lock *lock, struct err *err)
+ * served, which this waits a moment for. */
+static enum err_code await_served(const struct bind *b, const struct ext_lock *lock, struct err *err)
 {
     /* As long as asking the API server for the lock would take, whoever else waits: most plugins
      * are done by then, and a bind that is sent away waits for kube-scheduler's back-off. */
@@ -325,7 +325,7 @@ static enum err_code take_locks(struct bind *b, struct err *err)
     for (size_t i = 0; !rc && i < n; i++) {
         struct ext_lock *lock = &b->undo.locks[i];
         do {
-            rc = is_served(b, lock, err);
+            rc = await_served(b, lock, err);
             if (!rc) {
                 struct lease_lock_args args = lock_args(b, lock);
                 rc = lease_lock_take(&args, lock->value, err);
@@ -337,7 +337,7 @@ static enum err_code take_locks(struct bind *b, struct err *err)
         if (rc == ERR_UNKNOWN && !lock->time_only)
             lock->value[0] = '\0'; /* by owner */
         if (!rc)
-            rc = is_served(b, lock, err); /* it may have come and unlocked while we asked */
+            rc = await_served(b, lock, err); /* it may have come and unlocked while we asked */
     }
     return rc;
 }
