@@ -647,6 +647,71 @@ START_TEST(log_counts_losses)
 }
 END_TEST
 
+/* A pipe that nobody empties: the lines that find no room are left out at once, and the next one
+ * that is written says how many. A test that waits here runs into its time limit. */
+START_TEST(a_log_that_nobody_reads_stops_nobody)
+{
+    int ends[2];
+    static char out[1 << 17];
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+    int saved = dup(STDERR_FILENO);
+    dup2(ends[1], STDERR_FILENO);
+    close(ends[1]);
+    log_warn("first", ""); /* says what other tests have lost, and is thrown away */
+    ck_assert_int_gt(read(ends[0], out, sizeof(out)), 0);
+    uint64_t before = log_lost();
+    for (int i = 0; i < 2000; i++)
+        log_warn("many", "text=%064d", i);
+    uint64_t n = log_lost() - before;
+    size_t got = 0;
+    ck_assert_int_eq(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+    for (ssize_t piece; (piece = read(ends[0], out + got, sizeof(out) - got)) > 0;)
+        got += (size_t)piece;
+    bool whole = got > 0 && out[got - 1] == '\n';
+    log_warn("again", "");
+    log_warn("and again", "");
+    ssize_t end = read(ends[0], out, sizeof(out) - 1);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(ends[0]);
+    ck_assert_uint_gt(n, 0);
+    ck_assert_uint_lt(n, 2000);
+    ck_assert_msg(whole, "a line was cut");
+    ck_assert_int_gt(end, 0);
+    out[end] = '\0';
+    char want[64];
+    (void)snprintf(want, sizeof(want), "msg=\"log lines lost\" lines=%llu\n",
+                   (unsigned long long)n);
+    const char *told = strstr(out, want), *again = strstr(out, "msg=\"again\"\n");
+    ck_assert_msg(told && again && told < again, "want %s, got %s", want, out);
+    ck_assert_ptr_null(strstr(again, "lost")); /* said once */
+}
+END_TEST
+
+/* The reader is gone: no signal either (the program ignores it, but nothing here relies on that).
+ */
+START_TEST(a_log_without_a_reader_is_counted)
+{
+    int ends[2];
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+    int saved = dup(STDERR_FILENO);
+    dup2(ends[1], STDERR_FILENO);
+    close(ends[1]);
+    close(ends[0]);
+    uint64_t before = log_lost();
+    log_warn("nobody", "");
+    log_warn("still nobody", "");
+    uint64_t after = log_lost();
+    close(STDERR_FILENO);
+    log_warn("not even open", "");
+    uint64_t closed = log_lost();
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    ck_assert_uint_eq(after, before + 2);
+    ck_assert_uint_eq(closed, after + 1);
+}
+END_TEST
+
 void check_base_str(Suite *suite)
 {
     TCase *tc = tcase_create("str");
@@ -671,5 +736,7 @@ void check_base_str(Suite *suite)
     tcase_add_loop_test(tc, log_lines, 0, COUNT(LINES));
     tcase_add_test(tc, log_cuts);
     tcase_add_test(tc, log_counts_losses);
+    tcase_add_test(tc, a_log_that_nobody_reads_stops_nobody);
+    tcase_add_test(tc, a_log_without_a_reader_is_counted);
     suite_add_tcase(suite, tc);
 }

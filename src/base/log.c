@@ -6,6 +6,8 @@
 
 #include "base/clock.h"
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -14,6 +16,10 @@
 
 _Atomic int log_level = 0;
 static _Atomic uint64_t lost;
+/* Guards `told`, and makes the look and the write one step: of two lines that saw the same room the
+ * second would wait. */
+static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t told; /* of `lost`, those that a line has spoken of */
 
 enum { LINE_MAX_BYTES = 2048 };
 
@@ -214,27 +220,67 @@ static void add_time(struct line *l)
     add(l, "Z", 1);
 }
 
+static void begin(struct line *l, const char *level, const char *msg)
+{
+    l->n = 0;
+    l->cut = false;
+    add_time(l);
+    add(l, " level=", 7);
+    add(l, level, strlen(level));
+    add(l, " msg=\"", 6);
+    add_string(l, msg, -1, PLACE_QUOTED);
+    add(l, "\"", 1);
+}
+
+static void end(struct line *l)
+{
+    if (l->cut) { /* not within a character */
+        while (l->n > 0 && ((unsigned char)l->text[l->n - 1] & 0xc0) == 0x80)
+            l->n--;
+        if (l->n > 0 && (unsigned char)l->text[l->n - 1] >= 0xc0)
+            l->n--;
+    }
+    const char *last = l->cut ? CUT_END : "\n";
+    size_t n = strlen(last);
+    memcpy(l->text + l->n, last, n); /* add() keeps room for it */
+    l->n += n;
+}
+
+/* Whoever logs may be answering kube-scheduler: a reader that stands still must not stop it. A pipe
+ * that shows room takes a whole line (LINE_MAX_BYTES is below its atomic size); a file always does,
+ * or fails at once. */
+static bool write_locked(const struct line *l)
+{
+    struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&out, 1, 0) != 1 || out.revents != POLLOUT)
+        return false; /* no room, nobody who reads, or not open */
+    ssize_t wrote;
+    do
+        wrote = write(STDERR_FILENO, l->text, l->n);
+    while (wrote < 0 && errno == EINTR);
+    return wrote == (ssize_t)l->n;
+}
+
+/* What is missing in front of the next line is said there. */
+static void tell_locked(uint64_t lines)
+{
+    struct line l;
+    char text[40];
+    begin(&l, "warn", "log lines lost");
+    int n = snprintf(text, sizeof(text), " lines=%llu", (unsigned long long)(lines - told));
+    add(&l, text, (size_t)n);
+    end(&l);
+    if (write_locked(&l))
+        told = lines;
+}
+
 void log_line(enum log_severity sev, const char *msg, const char *fmt, ...)
 {
+    static const char *const LEVELS[] = {
+        [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
     int saved_errno = errno;
     struct line l;
-    l.n = 0;
-    l.cut = false;
-    add_time(&l);
-    switch (sev) {
-    case LOG_INFO:
-        add(&l, " level=info", 11);
-        break;
-    case LOG_WARN:
-        add(&l, " level=warn", 11);
-        break;
-    case LOG_ERROR:
-        add(&l, " level=error", 12);
-        break;
-    }
-    add(&l, " msg=\"", 6);
-    add_string(&l, msg, -1, PLACE_QUOTED);
-    add(&l, "\"", 1);
+    begin(&l, LEVELS[sev], msg);
     while (*fmt == ' ')
         fmt++;
     if (*fmt) {
@@ -244,22 +290,14 @@ void log_line(enum log_severity sev, const char *msg, const char *fmt, ...)
         add_format(&l, fmt, &ap);
         va_end(ap);
     }
-    if (l.cut) { /* not within a character */
-        while (l.n > 0 && ((unsigned char)l.text[l.n - 1] & 0xc0) == 0x80)
-            l.n--;
-        if (l.n > 0 && (unsigned char)l.text[l.n - 1] >= 0xc0)
-            l.n--;
-    }
-    const char *end = l.cut ? CUT_END : "\n";
-    size_t end_n = strlen(end);
-    memcpy(l.text + l.n, end, end_n); /* add() keeps room for it */
-    l.n += end_n;
-    ssize_t wrote;
-    do
-        wrote = write(STDERR_FILENO, l.text, l.n);
-    while (wrote < 0 && errno == EINTR);
-    if (wrote != (ssize_t)l.n)
+    end(&l);
+    pthread_mutex_lock(&writing);
+    uint64_t lines = atomic_load_explicit(&lost, memory_order_relaxed);
+    if (lines != told)
+        tell_locked(lines);
+    if (!write_locked(&l))
         atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&writing);
     errno = saved_errno;
 }
 

@@ -1,6 +1,7 @@
 /* key=value lines on stderr, one write a line, at most 2 KiB. Levels as HAMi's users know them: 0
- * always, 2 what changed, 4 per node, 5 per card. Thread-safe; a failed write (ENOSPC) is counted,
- * never fatal. */
+ * always, 2 what changed, 4 per node, 5 per card. Thread-safe. Never waits for whoever reads: a line
+ * that finds no room (a full pipe, no reader, ENOSPC) is counted and left out, and the next that is
+ * written says how many were. */
 #ifndef CARDINAL_BASE_LOG_H
 #define CARDINAL_BASE_LOG_H
 
