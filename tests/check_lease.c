@@ -254,7 +254,7 @@ START_TEST(other_annotations_stay)
     setup(&f, NULL, true);
     char value[LEASE_LOCK_MAX];
     ck_ok(lease_lock_take(&f.args, value, why));
-    ck_ok(lease_lock_release(&f.args, str_z(value), why));
+    ck_ok(lease_lock_release(&f.args, str_z(value), NULL, why));
     json_t *node = test_get(f.k, KUBE_NODE, "", "n1");
     ck_assert_str_eq(test_text_at(node, "/metadata/annotations/x"), "y");
     json_decref(node);
@@ -286,7 +286,7 @@ START_TEST(releases)
     struct fixture f;
     setup(&f, RELEASES[_i].value, true);
     struct err err = {0};
-    enum err_code rc = lease_lock_release(&f.args, str_z(RELEASES[_i].expect), &err);
+    enum err_code rc = lease_lock_release(&f.args, str_z(RELEASES[_i].expect), NULL, &err);
     ck_assert_msg(rc == ERR_OK, "%s: %s", RELEASES[_i].name, err.text);
     check_value(&f, RELEASES[_i].name, RELEASES[_i].gone ? NULL : RELEASES[_i].value);
     ck_assert_uint_eq(kube_store_writes(f.st), RELEASES[_i].value && RELEASES[_i].gone ? 1 : 0);
@@ -301,7 +301,7 @@ START_TEST(no_such_node)
     char value[LEASE_LOCK_MAX];
     f.args.node = STR("n9");
     ck_assert_int_eq(lease_lock_take(&f.args, value, NULL), ERR_NOT_FOUND);
-    ck_assert_int_eq(lease_lock_release(&f.args, STR(""), NULL),
+    ck_assert_int_eq(lease_lock_release(&f.args, STR(""), NULL, NULL),
                      ERR_OK); /* its lock went with it */
     kube_free(f.k);
 }
@@ -406,7 +406,8 @@ START_TEST(cambricon_defect_c1_only_what_we_wrote_is_released)
     const char *value = TIME_ONLY_RELEASES[_i].value, *name = TIME_ONLY_RELEASES[_i].name;
     setup_time_only(&f, value);
     struct err err = {0};
-    enum err_code rc = lease_lock_release(&f.args, str_z(TIME_ONLY_RELEASES[_i].expect), &err);
+    enum err_code rc =
+        lease_lock_release(&f.args, str_z(TIME_ONLY_RELEASES[_i].expect), NULL, &err);
     ck_assert_msg(rc == ERR_OK, "%s: %s", name, err.text);
     check_value(&f, name, TIME_ONLY_RELEASES[_i].gone ? NULL : value);
     kube_free(f.k);
@@ -425,7 +426,7 @@ START_TEST(a_bare_time_of_unknown_outcome)
     kube_store_fault_clear(f.st);
     ck_assert_str_eq(value, BARE);
     check_value(&f, "it came through", BARE);
-    ck_ok(lease_lock_release(&f.args, str_z(value), why));
+    ck_ok(lease_lock_release(&f.args, str_z(value), NULL, why));
     check_value(&f, "given back", NULL);
     kube_free(f.k);
 }
@@ -506,7 +507,7 @@ START_TEST(too_late_to_write)
     setup(&f, MINE, true);
     f.args.may_write = spoil;
     f.args.ctx = &s;
-    ck_ok(lease_lock_release(&f.args, STR(""), why));
+    ck_ok(lease_lock_release(&f.args, STR(""), NULL, why));
     check_value(&f, "given back", NULL);
     kube_free(f.k);
 }
@@ -594,7 +595,7 @@ static void *race(void *ctx)
             r->won = -1000000;
         r->won++;
         (void)atomic_fetch_sub(r->inside, 1);
-        while (lease_lock_release(&a, str_z(value), NULL) != ERR_OK)
+        while (lease_lock_release(&a, str_z(value), NULL, NULL) != ERR_OK)
             ;
     }
     return NULL;

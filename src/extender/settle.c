@@ -7,21 +7,26 @@
 #include "vendor/keys.h"
 
 #include <pthread.h>
+#include <string.h>
 #include <time.h>
 
-#define SETTLE_PAUSE_MS 1000
+#define PAUSE_MIN_MS    500 /* between two looks at one bind, doubling */
+#define PAUSE_MAX_MS    8000
+#define RETRY_AFTER_MAX 60000
+#define LOOK_MS         100  /* how often the thread looks at the clock while something is left */
 #define SETTLE_MAX      4096 /* binds of unknown outcome at once */
+#define ARENA_MAX       ((size_t)16 << 20)
 
 struct ext_binds {
     struct ext_app *app;
     pthread_mutex_t lock; /* guards everything below; held for memory work only */
     pthread_cond_t moved;
     struct ext_flight *flights;
-    struct ext_settle *unsettled;
-    const struct ext_settle *settling; /* out of the list while the thread works on it; or NULL */
+    struct ext_settle *unsettled; /* oldest first; whoever marks one `busy` may write to it */
     size_t unsettled_n;
     unsigned lock_waiters; /* workers that wait for a node's lock */
     bool stop;
+    struct arena *arena; /* the thread's */
     pthread_t thread;
 };
 
@@ -101,8 +106,6 @@ bool ext_flight_is(struct ext_binds *binds, struct str ns, struct str pod)
         found = str_eq(str_z(f->ns), ns) && str_eq(str_z(f->name), pod);
     for (const struct ext_settle *e = binds->unsettled; e && !found; e = e->next)
         found = str_eq(str_z(e->ns), ns) && str_eq(str_z(e->name), pod);
-    const struct ext_settle *now = binds->settling;
-    found = found || (now && str_eq(str_z(now->ns), ns) && str_eq(str_z(now->name), pod));
     pthread_mutex_unlock(&binds->lock);
     return found;
 }
@@ -111,8 +114,7 @@ bool ext_settle_is(struct ext_binds *binds, struct str ns, struct str pod, struc
 {
     bool found = false;
     pthread_mutex_lock(&binds->lock);
-    const struct ext_settle *now = binds->settling, *e = now ? now : binds->unsettled;
-    for (; e && !found; e = e == now ? binds->unsettled : e->next)
+    for (const struct ext_settle *e = binds->unsettled; e && !found; e = e->next)
         found =
             str_eq(str_z(e->ns), ns) && str_eq(str_z(e->name), pod) && str_eq(str_z(e->node), node);
     pthread_mutex_unlock(&binds->lock);
@@ -137,8 +139,18 @@ void ext_binds_waited(struct ext_binds *binds)
 
 /* ---- what became of a Binding ---- */
 
+static int64_t now_ms(const struct ext_settle *e) { return clock_mono_ms(e->app->clock); }
+
+/* All writes of the bind were given up before this; each comes to its end some time after. */
+static void begin(struct ext_settle *e)
+{
+    if (!e->since_ms)
+        e->since_ms = now_ms(e);
+}
+
 static enum ext_proof look(struct arena *arena, const struct ext_settle *e)
 {
+    const bool over = now_ms(e) - e->since_ms >= EXT_BINDING_LANDED_MS; /* before we ask */
     struct cluster_pod pod = {0};
     struct err err;
     enum err_code rc = ext_pod_get(e->app, arena, str_z(e->ns), str_z(e->name), &pod, &err);
@@ -148,19 +160,22 @@ static enum ext_proof look(struct arena *arena, const struct ext_settle *e)
         return EXT_PROOF_NONE;
     if (!str_eq(pod.uid, str_z(e->uid)))
         return EXT_PROOF_NEVER; /* recreated: the Binding named the old UID */
-    if (pod.node.n && !str_eq(pod.node, str_z(e->node)))
+    if (pod.node.n && !str_eq(pod.node, str_z(e->node))) {
+        err_ignore(cluster_adopt(e->app->store, &pod, &err)); /* or the watch does */
         return EXT_PROOF_NEVER;
+    }
     if (pod.node.n) /* perhaps by a process of ours before this one, with other cards */
         return cluster_adopt(e->app->store, &pod, &err) ? EXT_PROOF_NONE : EXT_PROOF_BOUND;
     if (!str_eq(pod.resource_version, str_z(e->resource_version)))
         return EXT_PROOF_NEVER; /* the Binding's precondition can't hold any more */
-    return EXT_PROOF_NONE;
+    return over ? EXT_PROOF_NEVER : EXT_PROOF_NONE;
 }
 
 /* A status patch under the Binding's resourceVersion, with a value never written before. */
-enum ext_proof ext_settle_fence(struct arena *arena, const struct ext_settle *e)
+enum ext_proof ext_settle_fence(struct arena *arena, struct ext_settle *e)
 {
     struct buf body;
+    begin(e);
     buf_init(&body, 4096);
     buf_add(&body, STR("{\"metadata\":{\"uid\":"));
     buf_json(&body, str_z(e->uid));
@@ -180,6 +195,7 @@ enum ext_proof ext_settle_fence(struct arena *arena, const struct ext_settle *e)
     struct kube_response resp = {0};
     struct err err;
     enum err_code rc = kube_call(e->app->kube, &req, &resp, &err);
+    e->retry_after_ms = resp.retry_after_ms;
     kube_response_done(&resp);
     buf_done(&body);
     if (!rc || rc == ERR_NOT_FOUND)
@@ -187,28 +203,37 @@ enum ext_proof ext_settle_fence(struct arena *arena, const struct ext_settle *e)
     return look(arena, e);
 }
 
-/* Releases in reverse order; false: some could not be, they stay in the list. */
+/* Whether nothing of this lock is ours any more, now and later. */
+static bool release_lock(const struct ext_settle *e, const struct ext_lock *lock)
+{
+    /* Before we ask: a write that was given up may land until then. */
+    const bool over = now_ms(e) - e->since_ms >= EXT_LOCK_LANDED_MS;
+    struct lease_lock_args args = {.kube = e->app->kube,
+                                   .clock = e->app->clock,
+                                   .node = str_z(e->node),
+                                   .key = lock->key,
+                                   .ns = str_z(e->ns),
+                                   .pod = str_z(e->name),
+                                   .uid = str_z(e->uid),
+                                   .time_only = lock->time_only,
+                                   .timeout_ms = EXT_WRITE_TIMEOUT_MS,
+                                   .expire_ms = e->app->config.lock_expire_ms};
+    struct err err;
+    bool removed = false;
+    enum err_code rc = lease_lock_release(&args, str_z(lock->value), &removed, &err);
+    return !rc && (removed || over);
+}
+
+/* In reverse order; false: some are left. */
 static bool release_locks(struct ext_settle *e)
 {
-    while (e->locks_n > 0) {
-        size_t i = e->locks_n - 1;
-        struct lease_lock_args args = {.kube = e->app->kube,
-                                       .clock = e->app->clock,
-                                       .node = str_z(e->node),
-                                       .key = e->locks[i].key,
-                                       .ns = str_z(e->ns),
-                                       .pod = str_z(e->name),
-                                       .uid = str_z(e->uid),
-                                       .time_only = e->locks[i].time_only,
-                                       .timeout_ms = EXT_WRITE_TIMEOUT_MS,
-                                       .expire_ms = e->app->config.lock_expire_ms};
-        struct err err;
-        enum err_code rc = lease_lock_release(&args, str_z(e->locks[i].value), &err);
-        if (rc && rc != ERR_NOT_FOUND) /* the node is gone: so is its lock */
-            return false;
-        e->locks_n--;
-    }
-    return true;
+    begin(e);
+    for (size_t i = e->locks_n; i-- > 0;)
+        if (release_lock(e, &e->locks[i])) {
+            memmove(&e->locks[i], &e->locks[i + 1], (e->locks_n - i - 1) * sizeof(e->locks[0]));
+            e->locks_n--;
+        }
+    return e->locks_n == 0;
 }
 
 /* Acts on a proof; false: locks are left to be released. */
@@ -224,6 +249,18 @@ bool ext_settle_act(struct ext_settle *e, enum ext_proof proof)
     return release_locks(e);
 }
 
+/* The next look, later each time. */
+static void put_off(struct ext_settle *e)
+{
+    e->pause_ms = e->pause_ms ? 2 * e->pause_ms : PAUSE_MIN_MS;
+    if (e->pause_ms > PAUSE_MAX_MS)
+        e->pause_ms = PAUSE_MAX_MS;
+    int64_t pause_ms = e->pause_ms;
+    if (e->retry_after_ms > pause_ms) /* the API server says when */
+        pause_ms = e->retry_after_ms < RETRY_AFTER_MAX ? e->retry_after_ms : RETRY_AFTER_MAX;
+    e->due_ms = now_ms(e) + pause_ms;
+}
+
 void ext_settle_later(struct ext_binds *binds, const struct ext_settle *e)
 {
     struct ext_settle *copy = malloc(sizeof(*copy));
@@ -231,8 +268,12 @@ void ext_settle_later(struct ext_binds *binds, const struct ext_settle *e)
     bool kept = copy && binds->unsettled_n < SETTLE_MAX;
     if (kept) {
         *copy = *e;
-        copy->next = binds->unsettled;
-        binds->unsettled = copy;
+        copy->next = NULL;
+        put_off(copy); /* the bind has tried just now */
+        struct ext_settle **last = &binds->unsettled;
+        while (*last)
+            last = &(*last)->next;
+        *last = copy;
         binds->unsettled_n++;
         pthread_cond_broadcast(&binds->moved);
     }
@@ -245,48 +286,83 @@ void ext_settle_later(struct ext_binds *binds, const struct ext_settle *e)
     }
 }
 
-/* ---- the settling thread ---- */
+/* ---- rounds over all that is not settled ---- */
+
+/* The first whose time has come, which nobody else looks at then. */
+static struct ext_settle *take_due(struct ext_binds *binds)
+{
+    int64_t now = clock_mono_ms(binds->app->clock);
+    pthread_mutex_lock(&binds->lock);
+    struct ext_settle *e = binds->stop ? NULL : binds->unsettled;
+    while (e && (e->busy || e->due_ms > now))
+        e = e->next;
+    if (e)
+        e->busy = true;
+    pthread_mutex_unlock(&binds->lock);
+    return e;
+}
+
+static void give_back(struct ext_binds *binds, struct ext_settle *e, bool done)
+{
+    pthread_mutex_lock(&binds->lock);
+    e->busy = false;
+    if (done) {
+        struct ext_settle **at = &binds->unsettled;
+        while (*at != e)
+            at = &(*at)->next;
+        *at = e->next;
+        binds->unsettled_n--;
+        pthread_cond_broadcast(&binds->moved);
+    } else {
+        put_off(e);
+    }
+    pthread_mutex_unlock(&binds->lock);
+}
+
+void ext_settle_round(struct ext_binds *binds, struct arena *arena)
+{
+    for (struct ext_settle *e; (e = take_due(binds));) {
+        arena_reset(arena);
+        e->retry_after_ms = 0;
+        const enum ext_proof proof = e->binding ? ext_settle_fence(arena, e) : EXT_PROOF_NEVER;
+        const bool done = proof != EXT_PROOF_NONE && ext_settle_act(e, proof);
+        give_back(binds, e, done);
+        if (!done)
+            continue;
+        log_info(0, "bind settled", "pod=%s/%s node=%s bound=%d", e->ns, e->name, e->node,
+                 proof == EXT_PROOF_BOUND);
+        free(e);
+    }
+}
+
+static bool is_due_locked(const struct ext_binds *binds)
+{
+    int64_t now = clock_mono_ms(binds->app->clock);
+    for (const struct ext_settle *e = binds->unsettled; e; e = e->next)
+        if (!e->busy && e->due_ms <= now)
+            return true;
+    return false;
+}
 
 static void *settle_thread(void *ctx)
 {
     struct ext_binds *binds = ctx;
     pthread_mutex_lock(&binds->lock);
     while (!binds->stop) {
-        struct ext_settle *e = binds->unsettled;
-        if (!e) {
+        if (!binds->unsettled) {
             pthread_cond_wait(&binds->moved, &binds->lock);
-            continue;
+        } else if (is_due_locked(binds)) {
+            pthread_mutex_unlock(&binds->lock);
+            ext_settle_round(binds, binds->arena);
+            pthread_mutex_lock(&binds->lock);
+        } else {
+            struct timespec until;
+            err_ignore(clock_gettime(CLOCK_MONOTONIC, &until) ? ERR_INTERNAL : ERR_OK);
+            until.tv_nsec += LOOK_MS * 1000000;
+            until.tv_sec += until.tv_nsec / 1000000000;
+            until.tv_nsec %= 1000000000;
+            (void)pthread_cond_timedwait(&binds->moved, &binds->lock, &until);
         }
-        binds->unsettled = e->next;
-        binds->settling = e;
-        pthread_mutex_unlock(&binds->lock);
-
-        struct arena *arena = arena_new(16 << 20);
-        enum ext_proof proof = EXT_PROOF_NEVER;
-        if (e->binding)
-            proof = arena ? ext_settle_fence(arena, e) : EXT_PROOF_NONE;
-        bool done = proof != EXT_PROOF_NONE && ext_settle_act(e, proof);
-        arena_free(arena);
-
-        pthread_mutex_lock(&binds->lock);
-        binds->settling = NULL;
-        if (done) {
-            log_info(0, "bind settled", "pod=%s/%s node=%s bound=%d", e->ns, e->name, e->node,
-                     proof == EXT_PROOF_BOUND);
-            free(e);
-            binds->unsettled_n--;
-            continue;
-        }
-        struct ext_settle **last = &binds->unsettled; /* the others first */
-        while (*last)
-            last = &(*last)->next;
-        e->next = NULL;
-        *last = e;
-        struct timespec until;
-        err_ignore(clock_gettime(CLOCK_MONOTONIC, &until) ? ERR_INTERNAL : ERR_OK);
-        until.tv_sec += SETTLE_PAUSE_MS / 1000;
-        while (!binds->stop && !pthread_cond_timedwait(&binds->moved, &binds->lock, &until))
-            ; /* every bind that ends says so: no reason to ask again at once */
     }
     pthread_mutex_unlock(&binds->lock);
     return NULL;
@@ -304,7 +380,9 @@ enum err_code ext_binds_new(struct ext_app *app, struct ext_binds **ret, struct 
     pthread_mutex_init(&binds->lock, NULL);
     pthread_cond_init(&binds->moved, &attr);
     pthread_condattr_destroy(&attr);
-    if (pthread_create(&binds->thread, NULL, settle_thread, binds)) {
+    binds->arena = arena_new(ARENA_MAX);
+    if (!binds->arena || pthread_create(&binds->thread, NULL, settle_thread, binds)) {
+        arena_free(binds->arena);
         pthread_cond_destroy(&binds->moved);
         pthread_mutex_destroy(&binds->lock);
         free(binds);
@@ -335,6 +413,7 @@ void ext_binds_free(struct ext_binds *binds)
         binds->unsettled = e->next;
         free(e);
     }
+    arena_free(binds->arena);
     pthread_cond_destroy(&binds->moved);
     pthread_mutex_destroy(&binds->lock);
     free(binds);

@@ -53,9 +53,10 @@ struct lease_lock_args {
 MUST_USE enum err_code lease_lock_take(const struct lease_lock_args *a, char ret_value[LEASE_LOCK_MAX], struct err *err);
 /* Removes it if it is still this pod's (owner test by namespace and name, and by value when `value` is not empty;
  * time_only: by value, which must not be empty then).
- * Somebody else's or none: ERR_OK, nothing done. `may_write` is not asked: undoing is always right, and the patch tests
- * the value that it removes. */
-MUST_USE enum err_code lease_lock_release(const struct lease_lock_args *a, struct str value, struct err *err);
+ * Somebody else's or none: ERR_OK, nothing done; *ret_removed says so (may be NULL). A node that is gone took its lock
+ * along: removed. `may_write` is not asked: undoing is always right, and the patch tests the value that it removes. */
+MUST_USE enum err_code lease_lock_release(const struct lease_lock_args *a, struct str value, bool *ret_removed,
+                                          struct err *err);
 
 /* ---- who leads: one Lease, followed or our own (keeper.c) ---- */
 #define LEASE_HOLDER_MAX 400 /* a name of 253 bytes, '_', a UUID; longer ones are nobody's of ours */

@@ -432,7 +432,7 @@ enum err_code lease_lock_take(const struct lease_lock_args *a, char ret_value[LE
 /* ---- release ---- */
 
 static enum try release_once(const struct lease_lock_args *a, struct str value,
-                             enum err_code *ret_rc, struct err *err)
+                             enum err_code *ret_rc, bool *ret_removed, struct err *err)
 {
     struct kube_response resp CLEANUP(response_done) = {0};
     struct arena *arena CLEANUP(arena_free_p) = arena_new(ARENA_MAX);
@@ -445,6 +445,7 @@ static enum try release_once(const struct lease_lock_args *a, struct str value,
     *ret_rc = get(a, KUBE_NODE, STR(""), a->node, &resp, err);
     if (*ret_rc == ERR_NOT_FOUND) { /* the node went, and its lock with it */
         *ret_rc = ERR_OK;
+        *ret_removed = true;
         return TRY_OVER;
     }
     if (!*ret_rc)
@@ -456,14 +457,20 @@ static enum try release_once(const struct lease_lock_args *a, struct str value,
     *ret_rc = patch(a, &seen, (struct str){0}, false, err);
     if (*ret_rc == ERR_NOT_FOUND)
         *ret_rc = ERR_OK;
+    *ret_removed = *ret_rc == ERR_OK;
     return *ret_rc == ERR_INVALID || *ret_rc == ERR_CONFLICT ? TRY_AGAIN : TRY_OVER;
 }
 
-enum err_code lease_lock_release(const struct lease_lock_args *a, struct str value, struct err *err)
+enum err_code lease_lock_release(const struct lease_lock_args *a, struct str value,
+                                 bool *ret_removed, struct err *err)
 {
+    bool removed = false;
+    if (!ret_removed)
+        ret_removed = &removed;
+    *ret_removed = false;
     for (int i = 0; i < TRIES; i++) {
         enum err_code rc = ERR_OK;
-        if (release_once(a, value, &rc, err) == TRY_OVER)
+        if (release_once(a, value, &rc, ret_removed, err) == TRY_OVER)
             return rc;
     }
     return err_set(err, ERR_BUSY, "lock of node " STR_FMT ": it changed again and again",
