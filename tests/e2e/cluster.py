@@ -347,10 +347,11 @@ class ControlPlane:
         wait_for(self.apiserver, "/readyz", 90, lambda: answers("/readyz"))
         wait_for(self.apiserver, "namespace default", 30, lambda: answers("/api/v1/namespaces/default"))
 
-    def start_scheduler(self, percentage=None, timeout="30s", seconds=60):
+    def start_scheduler(self, percentage=None, timeout="30s", seconds=60, backoff=None):
         """kube-scheduler as released, with cardinald as its extender (which must be up: its port is asked for).
 
         percentage  percentageOfNodesToScore of both profiles; None leaves kube-scheduler's default
+        backoff     seconds that it lets a refused pod rest, at first and at most; None: 1 and 10, its defaults
         """
         began = time.monotonic()
         config = {
@@ -358,6 +359,7 @@ class ControlPlane:
             "kind": "KubeSchedulerConfiguration",
             "clientConnection": {"kubeconfig": self.kubeconfig("kube-scheduler"), "qps": 200, "burst": 400},
             "leaderElection": {"leaderElect": False},
+            **({} if backoff is None else {"podInitialBackoffSeconds": backoff, "podMaxBackoffSeconds": backoff}),
             "profiles": [{"schedulerName": n, **({} if percentage is None else {"percentageOfNodesToScore": percentage})}
                          for n in (SCHEDULER_NAME, "default-scheduler")],
             "extenders": [{
@@ -418,13 +420,13 @@ class ControlPlane:
         self._apis.append(api)
         return api
 
-    def kubeconfig(self, user):
-        """Path of a kubeconfig in JSON (which is YAML) for one of USERS."""
+    def kubeconfig(self, user, port=None):
+        """Path of a kubeconfig in JSON (which is YAML) for one of USERS; `port`: by way of a link there."""
         with open(self.options.certs["ca"], "rb") as f:
             ca = base64.b64encode(f.read()).decode()
-        return self._write(user + ".kubeconfig", json.dumps({
+        return self._write("%s%s.kubeconfig" % (user, "" if port is None else "-%d" % port), json.dumps({
             "apiVersion": "v1", "kind": "Config", "current-context": "e2e",
-            "clusters": [{"name": "e2e", "cluster": {"server": "https://127.0.0.1:%d" % self.ports["apiserver"],
+            "clusters": [{"name": "e2e", "cluster": {"server": "https://127.0.0.1:%d" % (port or self.ports["apiserver"]),
                                                      "certificate-authority-data": ca}}],
             "users": [{"name": user, "user": {"token": "token-" + user}}],
             "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": user}}]}, indent=1))

@@ -24,6 +24,7 @@ import kube
 import protocol
 import reader
 from fakeplugin import Card, FakePlugin, Node
+from link import Link
 
 NAMESPACE = "e2e"
 
@@ -94,6 +95,7 @@ class World:
         self.forgiven = []              # regexes of violations that a story provokes on purpose
         self.notes = options.notes      # figures for the story's line
         self.recorder = self.plugin = self.api = None
+        self._links = []
 
     def __enter__(self):
         try:
@@ -135,6 +137,8 @@ class World:
         if self.recorder is not None:
             self.recorder.dump(os.path.join(self.plane.logs, "history.jsonl"))
         self.plane.stop()
+        for link in self._links:
+            link.stop()
 
     # -- parts ------------------------------------------------------------------------------------------------
 
@@ -145,6 +149,12 @@ class World:
         """cardinald with these flags, then kube-scheduler."""
         self.plane.start_cardinald(*flags)
         self.plane.start_scheduler(percentage=percentage)
+
+    def own_link(self, part):
+        """A wire to a part of the plane that can be held; lives as long as the world."""
+        link = Link(self.plane.ports[part])
+        self._links.append(link)
+        return link
 
     def install_webhook(self):
         """Every pod passes cardinald's webhook from now on."""
@@ -352,6 +362,16 @@ class World:
         status, text = cluster.http_get(self.plane.ports["metrics"], "/metrics", timeout=10)
         expect(status == 200, "GET /metrics: %d %s", status, text[:200])
         return text
+
+    def metrics_of(self, name):
+        """The lines of one metric, as text."""
+        return "\n".join(re.findall(r"^%s(?:[{ ].*)$" % re.escape(name), self.metrics(), re.M))
+
+    def metric(self, name):
+        """One number."""
+        found = re.match(r"\S+ (\S+)$", self.metrics_of(name))
+        expect(found, "no metric %s", name)
+        return float(found.group(1))
 
     def bind_results(self):
         """How binds ended so far, as text."""

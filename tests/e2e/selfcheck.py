@@ -8,6 +8,7 @@ import copy
 import json
 import random
 import re
+import socket
 import threading
 import time
 import unittest
@@ -22,6 +23,8 @@ import reader
 import rows
 import stories_load
 import stories_vendors as vendors
+import stories_wake
+from link import Link
 
 NOW = int(time.time())
 
@@ -768,6 +771,34 @@ class MakersPlugins(unittest.TestCase):
             with self.subTest(pattern):
                 violations = self.admit([(maker, CARDS[maker])], notes, *containers, lock=lock)
                 self.assertTrue(any(pattern in v for v in violations), violations)
+
+
+class Waking(unittest.TestCase):
+    """What measures the wakes: the limit, and the wire that makes one watch late."""
+
+    def test_limit(self):
+        for seconds, backoffs, late in ((3.0, 0, False), (3.01, 0, True), (4.0, 1, False), (4.01, 1, True), (5.0, 2, False), (30, 2, True)):
+            self.assertEqual(late, bool(stories_wake.too_late(seconds, backoffs)), (seconds, backoffs))
+
+    def test_link(self):
+        """What the server says waits while it is held, and comes whole; what the client says goes through."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            link = Link(server.getsockname()[1])
+            with socket.create_connection(("127.0.0.1", link.port), timeout=5) as client:
+                far, _ = server.accept()
+                with far:
+                    link.hold()
+                    far.sendall(b"held")
+                    client.sendall(b"asked")
+                    far.settimeout(5)
+                    self.assertEqual(b"asked", far.recv(16))
+                    client.settimeout(0.2)
+                    with self.assertRaises(socket.timeout):
+                        client.recv(16)
+                    link.let_go()
+                    client.settimeout(5)
+                    self.assertEqual(b"held", client.recv(16))
+            link.stop()
 
 
 class Parsing(unittest.TestCase):
