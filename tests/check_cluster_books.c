@@ -344,7 +344,7 @@ END_TEST
 
 /* kept: C12, slices of finished init containers stay: a sandbox that starts again runs them again
  * (architecture 3). */
-START_TEST(slices_of_init_containers_are_the_pods_for_its_life)
+START_TEST(core_defect_c12_slices_of_init_containers_stay_for_the_pods_life)
 {
     CARDS("NVIDIA", {.id = STR("GPU-a"), SLICED});
     struct cluster_pod p =
@@ -1146,7 +1146,7 @@ void check_cluster_books(Suite *suite)
     tcase_add_test(tc, core_defect_c4_slices_of_an_init_container_add_up);
     tcase_add_test(tc, core_defect_c10_slices_of_another_node_close_nothing);
     tcase_add_test(tc, core_defect_c11_a_decision_has_its_slices_at_once);
-    tcase_add_test(tc, slices_of_init_containers_are_the_pods_for_its_life);
+    tcase_add_test(tc, core_defect_c12_slices_of_init_containers_stay_for_the_pods_life);
     tcase_add_test(tc, anothers_slice_of_the_same_card_is_anothers_binding);
     tcase_add_test(tc, a_slice_written_over_later_is_tampered_with);
     tcase_add_test(tc, a_slice_is_given_once);

@@ -66,7 +66,7 @@ START_TEST(ends)
 }
 END_TEST
 
-START_TEST(unbound_annotations_do_not_count)
+START_TEST(core_defect_c6_unbound_annotations_do_not_count)
 {
     NODE(&w, "n1", .list = cards(&w, "a", 0, 1));
     POD(&w, "p1", .gpu = "1", .mem = "4000", .allocated = LIST_A);
@@ -75,7 +75,7 @@ START_TEST(unbound_annotations_do_not_count)
 }
 END_TEST
 
-START_TEST(tenants_cannot_block_cards)
+START_TEST(core_defect_s2_tenants_cannot_block_cards)
 {
     NODE(&w, "n1", .list = cards(&w, "a", 0, 1));
     POD(&w, "p1", .node = "n1", .allocated = LIST_A); /* asks for nothing */
@@ -274,7 +274,7 @@ START_TEST(adopted)
 }
 END_TEST
 
-START_TEST(bound_elsewhere)
+START_TEST(core_defect_c8_the_truth_wins_over_an_earlier_decision)
 {
     struct err err;
     NODE(&w, "n1", .list = cards(&w, "a", 0, 1));
@@ -346,7 +346,78 @@ START_TEST(refused_decisions)
 }
 END_TEST
 
-START_TEST(quotas_are_checked)
+/* Two questions at once see the same last share, and the same rest of a quota. */
+START_TEST(core_defect_c34_one_snapshot_gives_a_share_once)
+{
+    struct err err;
+    NODE(&w, "n1", .list = cards(&w, "a", 0, 1));
+    NODE(&w, "n2", .list = cards(&w, "b", 0, 1));
+    put_quota(&w, "ml", "q", "20000", NULL);
+    struct cluster_pod p = waiting("p1", "20000", "10"), q = waiting("p2", "20000", "10"),
+                       r = pod_of(&w, (struct t_pod){.uid = "p3",
+                                                     .ns = "other",
+                                                     .gpu = "1",
+                                                     .mem = "20000",
+                                                     .cores = "10"});
+    struct cluster_snapshot *s = cluster_store_snapshot(w.st);
+    struct score_placement place = {.parts_n = 1, .parts = {{.mem_mib = 20000, .cores_pct = 10}}};
+    struct cluster_decision d = {&p, cluster_snapshot_find(s, STR("n1")), &place};
+    ck_assert(!cluster_assume(w.st, s, &d, &err));
+    d.pod = &r;
+    ck_assert_msg(cluster_assume(w.st, s, &d, &err) == ERR_CONFLICT, "the card is taken");
+    d = (struct cluster_decision){&q, cluster_snapshot_find(s, STR("n2")), &place};
+    ck_assert_msg(cluster_assume(w.st, s, &d, &err) == ERR_CONFLICT, "the quota is");
+    cluster_snapshot_unref(s);
+    ck_use(&w, "n1", "GPU-a0", "1/20000/10");
+    ck_use(&w, "n2", "GPU-b0", "0/0/0");
+}
+END_TEST
+
+/* The last known object of a deletion that nobody saw may lack what HAMi frees by. */
+START_TEST(core_defect_c35_an_end_needs_no_annotations)
+{
+    NODE(&w, "n1", .list = cards(&w, "a", 0, 1));
+    for (int missed = 0; missed < 2; missed++) {
+        POD(&w, "p1", HAMI);
+        POD(&w, "p1", .node = "n1", .gpu = "1", .mem = "4000", .cores = "10");
+        ck_use(&w, "n1", "GPU-a0", "1/4000/10");
+        if (missed) { /* a list without it */
+            cluster_relist_begin(w.st, CLUSTER_PODS);
+            cluster_relist_end(w.st, CLUSTER_PODS);
+        } else {
+            cluster_delete_pod(w.st, STR("p1"));
+        }
+        ck_use(&w, "n1", "GPU-a0", "0/0/0");
+        ck_assert_str_eq(quota_use(&w, "ml"), "0/0");
+        ck_assert_uint_eq(stats(&w).pods, 0);
+    }
+}
+END_TEST
+
+/* Seen as added again, with another allocation: cards and quota are charged as one. */
+START_TEST(core_defect_c45_quota_follows_the_cards)
+{
+    NODE(&w, "n1", .list = cards(&w, "a", 0, 2));
+    NODE(&w, "n2", .list = cards(&w, "b", 0, 1));
+    POD(&w, "p1", HAMI);
+    ck_assert_str_eq(quota_use(&w, "ml"), "4000/10");
+    POD(&w, "p1", .node = "n2", .gpu = "1", .mem = "5000", .cores = "20",
+        .allocated = "GPU-b0,NVIDIA,5000,20:;");
+    ck_use(&w, "n1", "GPU-a0", "0/0/0");
+    ck_use(&w, "n2", "GPU-b0", "1/5000/20");
+    ck_assert_str_eq(quota_use(&w, "ml"), "5000/20");
+    cluster_delete_pod(w.st, STR("p1"));
+    POD(&w, "p1", .node = "n1", .gpu = "1", .mem = "6000", .cores = "30",
+        .allocated = "GPU-a1,NVIDIA,6000,30:;");
+    ck_use(&w, "n1", "GPU-a1", "1/6000/30");
+    ck_use(&w, "n2", "GPU-b0", "0/0/0");
+    ck_assert_str_eq(quota_use(&w, "ml"), "6000/30");
+    cluster_delete_pod(w.st, STR("p1"));
+    ck_assert_str_eq(quota_use(&w, "ml"), "0/0");
+}
+END_TEST
+
+START_TEST(core_defect_c17_the_tightest_of_several_quotas_counts)
 {
     struct err err;
     struct score_quota left[SCORE_VENDORS_MAX];
@@ -733,8 +804,8 @@ void check_cluster_ledger(Suite *suite)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, bound_pods_count);
     tcase_add_loop_test(tc, ends, 0, COUNT(ENDS));
-    tcase_add_test(tc, unbound_annotations_do_not_count);
-    tcase_add_test(tc, tenants_cannot_block_cards);
+    tcase_add_test(tc, core_defect_c6_unbound_annotations_do_not_count);
+    tcase_add_test(tc, core_defect_s2_tenants_cannot_block_cards);
     tcase_add_test(tc, a_card_is_node_and_uuid);
     tcase_add_test(tc, the_larger_of_annotation_and_ask);
     tcase_add_loop_test(tc, fail_closed, 0, COUNT(CLOSED));
@@ -742,9 +813,12 @@ void check_cluster_ledger(Suite *suite)
     tcase_add_test(tc, the_watch_was_faster);
     tcase_add_test(tc, bound_by_others_on_our_node);
     tcase_add_test(tc, adopted);
-    tcase_add_test(tc, bound_elsewhere);
+    tcase_add_test(tc, core_defect_c8_the_truth_wins_over_an_earlier_decision);
     tcase_add_test(tc, refused_decisions);
-    tcase_add_test(tc, quotas_are_checked);
+    tcase_add_test(tc, core_defect_c34_one_snapshot_gives_a_share_once);
+    tcase_add_test(tc, core_defect_c35_an_end_needs_no_annotations);
+    tcase_add_test(tc, core_defect_c45_quota_follows_the_cards);
+    tcase_add_test(tc, core_defect_c17_the_tightest_of_several_quotas_counts);
     tcase_add_test(tc, init_and_sidecars);
     tcase_add_test(tc, tampered);
     tcase_add_test(tc, restart);

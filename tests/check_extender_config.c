@@ -4,6 +4,7 @@
 
 #include <check.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { ARGS_MAX = 16 };
@@ -279,6 +280,41 @@ static const struct {
     {"--debug=yes", "not true or false"},
 };
 
+/* HAMi overwrites what the environment says by the default of a flag that nobody gave. */
+START_TEST(core_defect_c22_the_lock_timeout_of_the_environment_counts)
+{
+    static const struct {
+        const char *env, *line;
+        int64_t want_ms; /* 0: refused, naming the variable */
+    } ROWS[] = {
+        {NULL, "", 300000},
+        {"", "", 300000},
+        {"7m", "", 420000},
+        {"90s", "--node-lock-timeout=6m", 360000},
+        {"90s", "--node-lock-timeout=5m", 300000}, /* the default, but given */
+        {"soon", "", 0},
+        {"1ms", "", 0},
+    };
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        struct ext_config c;
+        struct err err;
+        if (ROWS[i].env)
+            setenv("HAMI_NODELOCK_EXPIRE", ROWS[i].env, 1); // NOLINT(concurrency-mt-unsafe)
+        enum err_code rc = parse(ROWS[i].line, &c, &err);
+        unsetenv("HAMI_NODELOCK_EXPIRE"); // NOLINT(concurrency-mt-unsafe): one thread
+        if (!ROWS[i].want_ms) {
+            ck_assert_int_eq(rc, ERR_BAD_REQUEST);
+            ck_assert_msg(strstr(err.text, "HAMI_NODELOCK_EXPIRE") != NULL, "%s", err.text);
+            continue;
+        }
+        ck_assert_msg(rc == ERR_OK, "%zu: %s", i, err.text);
+        ck_assert_msg(c.lock_expire_ms == ROWS[i].want_ms, "%zu: %lld ms", i,
+                      (long long)c.lock_expire_ms);
+        ext_config_done(&c);
+    }
+}
+END_TEST
+
 START_TEST(refused)
 {
     struct ext_config c;
@@ -418,6 +454,7 @@ int main(void)
     tcase_add_loop_test(tc, every_flag_in_every_spelling, 0, n);
     tcase_add_loop_test(tc, verbosity_in_every_spelling, 0, 5);
     tcase_add_test(tc, the_chart);
+    tcase_add_test(tc, core_defect_c22_the_lock_timeout_of_the_environment_counts);
     tcase_add_test(tc, values_arrive);
     tcase_add_loop_test(tc, refused, 0, sizeof(REFUSED) / sizeof(REFUSED[0]));
     tcase_add_test(tc, help_and_version_need_nothing_else);

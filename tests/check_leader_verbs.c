@@ -169,7 +169,7 @@ START_TEST(without_election_leads_always)
 END_TEST
 
 /* C26: the holder's host only begins like ours. */
-START_TEST(a_follower_refuses_the_verbs)
+START_TEST(core_defect_c26_a_follower_refuses_the_verbs)
 {
     static const char *const HOLDERS[] = {"node2_x", "node10_x", "", "node1x_y"};
     struct fx fx;
@@ -187,6 +187,34 @@ START_TEST(a_follower_refuses_the_verbs)
     ck_assert_uint_eq(get(&fx, "/readyz"), 200);
     ck_assert_uint_eq(get(&fx, "/leadz"), 503);
     ck_assert_uint_eq(get(&fx, "/v1/summary"), 200);
+    done(&fx);
+}
+END_TEST
+
+/* HAMi's simulation waits for the leader's first pass. Nothing of it is written. */
+START_TEST(core_defect_c25_a_follower_simulates)
+{
+    struct fx fx;
+    char error[256];
+    unsigned status;
+    fx_open(&fx, CLUSTER, NULL);
+    lease_set(&fx, "node2_x", 1, 0);
+    elect(&fx, false);
+    ck_assert_uint_eq(post(&fx, "/filter", "train-0"), 503);
+    json_t *node = fx_object(&fx, "nodes/node-a");
+    json_object_set_new(json_object_get(node, "metadata"), "name", json_string("template-0"));
+    json_t *args = json_pack("{s:o,s:{s:[o]},s:n}", "Pod", fx_object(&fx, "pods/ml/train-0"),
+                             "Nodes", "items", node, "NodeNames");
+    char *body = json_dumps(args, 0);
+    json_t *got = fx_call(&fx, "POST", "/filter", body, &status);
+    ck_assert_uint_eq(status, 200);
+    ck_assert_uint_eq(json_array_size(json_object_get(json_object_get(got, "Nodes"), "items")), 1);
+    bind(&fx, error);
+    ck_assert_msg(strstr(error, "not leading") != NULL, "%s", error);
+    ck_untouched(&fx);
+    json_decref(got);
+    json_decref(args);
+    free(body);
     done(&fx);
 }
 END_TEST
@@ -368,7 +396,7 @@ static const char *label_of(struct fx *fx, const char *path, json_t **ret_pod)
     return role ? role : "(none)";
 }
 
-START_TEST(the_role_label_moves_first)
+START_TEST(core_defect_c38_the_role_label_moves_first)
 {
     struct fx fx;
     json_t *me, *other, *stranger;
@@ -455,14 +483,15 @@ int main(void)
     TCase *tc = tcase_create("verbs");
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, without_election_leads_always);
-    tcase_add_loop_test(tc, a_follower_refuses_the_verbs, 0, 4);
+    tcase_add_loop_test(tc, core_defect_c26_a_follower_refuses_the_verbs, 0, 4);
+    tcase_add_test(tc, core_defect_c25_a_follower_simulates);
     tcase_add_test(tc, a_refusal_needs_a_live_look);
     tcase_add_test(tc, a_new_leader_filters_at_once_and_binds_later);
     tcase_add_test(tc, the_wait_is_bounded_by_the_budget);
     tcase_add_test(tc, nothing_is_written_after_the_term);
     tcase_add_test(tc, nothing_is_written_after_the_deadline);
     tcase_add_test(tc, a_term_ends_with_its_holder);
-    tcase_add_test(tc, the_role_label_moves_first);
+    tcase_add_test(tc, core_defect_c38_the_role_label_moves_first);
     tcase_add_loop_test(tc, released_when_nothing_is_in_flight, 0, 2);
     tcase_add_test(tc, bad_flags);
     suite_add_tcase(suite, tc);

@@ -294,6 +294,25 @@ START_TEST(releases)
 }
 END_TEST
 
+/* HAMi's failing binds remove it, whoever wrote it: it protects nothing. */
+START_TEST(core_defect_c20_a_lock_without_owner_is_nobodys_to_release)
+{
+    struct fixture f;
+    struct err err = {0};
+    char value[LEASE_LOCK_MAX];
+    setup(&f, FOUR_MIN_AGO, true);
+    ck_assert_int_eq(lease_lock_take(&f.args, value, &err), ERR_BUSY);
+    bool removed = true;
+    ck_ok(lease_lock_release(&f.args, STR(""), &removed, why));
+    ck_assert(!removed);
+    check_value(&f, "by owner", FOUR_MIN_AGO);
+    ck_ok(lease_lock_release(&f.args, STR(FOUR_MIN_AGO), &removed, why));
+    check_value(&f, "by value", FOUR_MIN_AGO);
+    ck_assert_uint_eq(kube_store_writes(f.st), 0);
+    kube_free(f.k);
+}
+END_TEST
+
 START_TEST(no_such_node)
 {
     struct fixture f;
@@ -673,6 +692,7 @@ int main(void)
     tcase_add_test(tc, a_bind_that_died);
     tcase_add_test(tc, a_bind_that_ends_meanwhile);
     tcase_add_test(tc, other_annotations_stay);
+    tcase_add_test(tc, core_defect_c20_a_lock_without_owner_is_nobodys_to_release);
     tcase_add_test(tc, no_such_node);
     tcase_add_test(tc, durations_as_go_prints_them);
     suite_add_tcase(s, tc);

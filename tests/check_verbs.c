@@ -247,7 +247,7 @@ START_TEST(hostile_bodies)
 }
 END_TEST
 
-START_TEST(pods_without_cards_pass)
+START_TEST(core_defect_c24_pods_without_cards_pass)
 {
     struct fx fx;
     fx_open(&fx, TRACE, NULL);
@@ -366,7 +366,7 @@ static const char *const AB[] = {"node-a", "node-b", NULL};
     "{\"Nodes\":null,\"NodeNames\":" names                                                         \
     ",\"FailedNodes\":null,\"FailedAndUnresolvableNodes\":null,\"Error\":\"\"}"
 
-START_TEST(back_to_back_filters_do_not_promise_one_share_twice)
+START_TEST(core_defect_c34_back_to_back_filters_do_not_promise_one_share_twice)
 {
     struct fx fx;
     struct fx_options opt = {.shortlist = 1};
@@ -548,7 +548,7 @@ START_TEST(bound_by_the_process_before)
 }
 END_TEST
 
-START_TEST(stale_allocation_keys_are_cleaned_first)
+START_TEST(core_defect_c10_stale_allocation_keys_are_cleaned_first)
 {
     struct fx fx;
     fx_open(&fx, TRACE, NULL);
@@ -713,7 +713,7 @@ START_TEST(bind_faults)
 }
 END_TEST
 
-START_TEST(no_write_after_the_bind_timeout)
+START_TEST(core_defect_c41_no_write_after_the_bind_timeout)
 {
     struct fx fx;
     struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = 1};
@@ -754,7 +754,7 @@ END_TEST
 
 #define LONG_NAME "a-node-with-a-name-that-is-longer.than-the-63-bytes.of-a-label-value.example"
 
-START_TEST(a_long_node_name_is_no_label)
+START_TEST(core_defect_c28_a_long_node_name_is_no_label)
 {
     struct fx fx;
     fx_open(&fx, NODE(LONG_NAME, CARD("GPU-l", 0, 24576)) WAITING("ml", "train-0", 1, 4000, 20),
@@ -936,7 +936,7 @@ START_TEST(a_late_release_leaves_the_next_lock_alone)
 END_TEST
 
 /* A pod of the same name comes while the bind of the one before is under way. */
-START_TEST(binds_of_namesakes_follow_one_another)
+START_TEST(core_defect_c21_binds_of_namesakes_follow_one_another)
 {
     struct fx fx;
     fx_open(&fx, TRACE, NULL);
@@ -1035,26 +1035,26 @@ int main(void)
     tcase_add_test(tc, spread_takes_the_emptier_node);
     tcase_add_test(tc, pod_annotations_overrule_the_policies);
     tcase_add_loop_test(tc, hostile_bodies, 0, sizeof(HOSTILE) / sizeof(HOSTILE[0]));
-    tcase_add_test(tc, pods_without_cards_pass);
+    tcase_add_test(tc, core_defect_c24_pods_without_cards_pass);
     tcase_add_test(tc, unreadable_asks_are_refused);
     tcase_add_test(tc, whole_nodes);
-    tcase_add_test(tc, back_to_back_filters_do_not_promise_one_share_twice);
+    tcase_add_test(tc, core_defect_c34_back_to_back_filters_do_not_promise_one_share_twice);
     tcase_add_test(tc, likely_holds_give_way_to_a_pinned_pick);
     tcase_add_test(tc, soft_wishes_get_all_nodes);
     tcase_add_test(tc, a_sample_carries_one_text);
     tcase_add_test(tc, quota_is_a_step_of_the_decision);
     tcase_add_test(tc, bind_again_is_bind_once);
     tcase_add_test(tc, bound_by_the_process_before);
-    tcase_add_test(tc, stale_allocation_keys_are_cleaned_first);
+    tcase_add_test(tc, core_defect_c10_stale_allocation_keys_are_cleaned_first);
     tcase_add_test(tc, a_held_lock_is_a_retriable_refusal);
     tcase_add_loop_test(tc, bind_faults, 0, sizeof(FAULTS) / sizeof(FAULTS[0]));
-    tcase_add_test(tc, no_write_after_the_bind_timeout);
-    tcase_add_test(tc, a_long_node_name_is_no_label);
+    tcase_add_test(tc, core_defect_c41_no_write_after_the_bind_timeout);
+    tcase_add_test(tc, core_defect_c28_a_long_node_name_is_no_label);
     tcase_add_test(tc, a_relist_and_a_restart_find_the_same_use);
     tcase_add_loop_test(tc, a_cut_relist_ends_nobody, 0, 2);
     tcase_add_test(tc, audit_finds_what_disagrees);
     tcase_add_test(tc, a_late_release_leaves_the_next_lock_alone);
-    tcase_add_test(tc, binds_of_namesakes_follow_one_another);
+    tcase_add_test(tc, core_defect_c21_binds_of_namesakes_follow_one_another);
     tcase_add_test(tc, a_sample_says_held_whichever_nodes_it_has);
     tcase_add_test(tc, a_bind_beats_holds_on_the_quota);
     tcase_add_test(tc, watches_that_are_always_too_old);

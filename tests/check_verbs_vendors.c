@@ -474,7 +474,7 @@ END_TEST
     MIXED POD("p-0", "", APP(MLU_LIMITS)) POD("p-1", "", APP(NVIDIA_LIMITS))                       \
         POD("p-2", "", APP(MLU_LIMITS "," NVIDIA_LIMITS))
 
-START_TEST(cambricon_defect_c1_a_failing_bind_leaves_the_lock_alone)
+START_TEST(core_defect_c46_cambricon_defect_c1_a_failing_bind_leaves_the_lock_alone)
 {
     struct fx fx;
     const struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = 1200};
@@ -637,7 +637,7 @@ int main(void)
     suite_add_tcase(suite, tc);
     tc = tcase_create("locks");
     tcase_set_timeout(tc, 60);
-    tcase_add_test(tc, cambricon_defect_c1_a_failing_bind_leaves_the_lock_alone);
+    tcase_add_test(tc, core_defect_c46_cambricon_defect_c1_a_failing_bind_leaves_the_lock_alone);
     tcase_add_test(tc, a_refused_binding_gives_the_bare_time_back);
     tcase_add_test(tc, the_first_of_two_locks_is_given_back);
     tcase_add_test(tc, a_bare_time_of_unknown_outcome_is_given_back);

@@ -37,10 +37,17 @@ struct flag {
 #define KI                     INT64_C(1024)
 #define MI                     (KI * 1024)
 #define GI                     (MI * 1024)
+#define EXPIRE_VARIABLE        "HAMI_NODELOCK_EXPIRE"
 #define NO_EFFECT              "HAMi's; accepted without effect"
 #define VENDOR_TEXT(flag_name) {flag_name, TYPE_NONE, 0, "", 0, 0, NO_EFFECT},
 #define VENDOR_SECTION(i, flag_name, section)                                                      \
-    {flag_name, TYPE_BOOL, AT(sections[i]), "true", 0, 0, "HAMi's; false: nothing of " section " in the device configuration is served"},
+    {flag_name,                                                                                    \
+     TYPE_BOOL,                                                                                    \
+     AT(sections[i]),                                                                              \
+     "true",                                                                                       \
+     0,                                                                                            \
+     0,                                                                                            \
+     "HAMi's; false: nothing of " section " in the device configuration is served"},
 #define VENDOR_BOOL(flag_name) {flag_name, TYPE_NONE_BOOL, 0, "false", 0, 0, NO_EFFECT},
 
 /* clang-format off */
@@ -70,7 +77,7 @@ static const struct flag FLAGS[] = {
     {"shortlist", TYPE_INT, AT(shortlist), "16", 0, 100000, "nodes that filter answers at most, the best first; 0: all that fit; 1: as HAMi does"},
     {"score-max", TYPE_INT, AT(score_max), "10", 1, 1000000, "highest score that prioritize gives; the protocol's bound is 10, kube-scheduler takes more"},
     {"bind-timeout", TYPE_MS, AT(bind_timeout_ms), "4s", 200, 600000, "of a whole bind; below the extender's httpTimeout in kube-scheduler's configuration (5s unless set)"},
-    {"node-lock-timeout", TYPE_MS64, AT(lock_expire_ms), "5m", 1000, INT64_C(86400000), "age from which a malformed or bare node lock is taken over"},
+    {"node-lock-timeout", TYPE_MS64, AT(lock_expire_ms), "5m", 1000, INT64_C(86400000), "age from which a bare node lock, or that of a pod that is not bound, is taken over; default: $HAMI_NODELOCK_EXPIRE"},
     {"workers", TYPE_INT, AT(workers_max), "16", 1, 1024, "binds that talk to the API server at once"},
     /* who leads */
     {"leader-elect", TYPE_BOOL, AT(leader_elect), "false", 0, 0, "answer the verbs only while this instance leads; needs --leader-elect-resource-name and -namespace; false: leads always"},
@@ -435,6 +442,17 @@ static const char *preset(struct str name)
     return f ? f->value : NULL;
 }
 
+/* Defaults that HAMi's chart sets in the environment: a flag goes first (contract/core.md 15;
+ * HAMi's flag overwrites the variable even where nobody gives it: core.md 16, C22). */
+static enum err_code read_environment(struct ext_config *c, struct err *err)
+{
+    const char *expire = getenv(EXPIRE_VARIABLE); // NOLINT(concurrency-mt-unsafe): nobody sets it
+    if (!expire || !*expire)
+        return ERR_OK;
+    enum err_code rc = set(c, find(STR("node-lock-timeout")), expire, err);
+    return rc ? err_prefix(err, rc, "$" EXPIRE_VARIABLE) : ERR_OK;
+}
+
 enum err_code ext_config_parse(int argc, char **argv, struct ext_config *ret, struct err *err)
 {
     struct ext_config c;
@@ -442,7 +460,7 @@ enum err_code ext_config_parse(int argc, char **argv, struct ext_config *ret, st
     c.listen_extender = preset(STR("listen-extender"));
     c.listen_metrics = preset(STR("metrics-bind-address"));
     bool extender_named = false;
-    enum err_code rc = ERR_OK;
+    enum err_code rc = read_environment(&c, err);
     for (int i = 1; !rc && i < argc; i++)
         rc = parse_one(&c, argc, argv, &i, &extender_named, err);
     if (!rc && c.http_bind) {
