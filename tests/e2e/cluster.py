@@ -288,7 +288,7 @@ class ControlPlane:
         self.etcd_url = None
         self.ports = {}
         self.seconds = {}
-        self.resources, self.device_config = RESOURCES, DEVICE_CONFIG
+        self.resources, self.device_config, self.audit_policy = RESOURCES, DEVICE_CONFIG, AUDIT_POLICY
         self._processes = []
         self._apis = []
 
@@ -324,7 +324,7 @@ class ControlPlane:
         certs = self.options.certs
         port = self.ports.setdefault("apiserver", free_port())
         tokens = self._write("tokens.csv", "".join('token-%s,%s,%s,"system:masters"\n' % (u, u, u) for u in USERS))
-        policy = self._write("audit-policy.yaml", AUDIT_POLICY)
+        policy = self._write("audit-policy.yaml", self.audit_policy)
         self.apiserver = self._spawn("kube-apiserver", [
             "--etcd-servers=" + self.etcd_url, "--bind-address=127.0.0.1", "--secure-port=%d" % port,
             "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
@@ -347,17 +347,18 @@ class ControlPlane:
         wait_for(self.apiserver, "/readyz", 90, lambda: answers("/readyz"))
         wait_for(self.apiserver, "namespace default", 30, lambda: answers("/api/v1/namespaces/default"))
 
-    def start_scheduler(self, percentage=None, timeout="30s", seconds=60, backoff=None):
+    def start_scheduler(self, percentage=None, timeout="30s", seconds=60, backoff=None, rate=200):
         """kube-scheduler as released, with cardinald as its extender (which must be up: its port is asked for).
 
         percentage  percentageOfNodesToScore of both profiles; None leaves kube-scheduler's default
         backoff     seconds that it lets a refused pod rest, at first and at most; None: 1 and 10, its defaults
+        rate        calls a second that it allows itself; twice as many at once
         """
         began = time.monotonic()
         config = {
             "apiVersion": "kubescheduler.config.k8s.io/v1",
             "kind": "KubeSchedulerConfiguration",
-            "clientConnection": {"kubeconfig": self.kubeconfig("kube-scheduler"), "qps": 200, "burst": 400},
+            "clientConnection": {"kubeconfig": self.kubeconfig("kube-scheduler"), "qps": rate, "burst": 2 * rate},
             "leaderElection": {"leaderElect": False},
             **({} if backoff is None else {"podInitialBackoffSeconds": backoff, "podMaxBackoffSeconds": backoff}),
             "profiles": [{"schedulerName": n, **({} if percentage is None else {"percentageOfNodesToScore": percentage})}
