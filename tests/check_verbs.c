@@ -2,7 +2,7 @@
  * of contract/core.md 17, refusals, holds, and every outcome that each write of a bind can have. */
 #include "verbs_fixture.h"
 
-#include "extender/settle.h"
+#include "extender/turn.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -719,28 +719,8 @@ START_TEST(core_defect_c41_no_write_after_the_bind_timeout)
     struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = 1};
     fx_open(&fx, TRACE, &opt);
     uint64_t before = kube_store_writes(fx.store);
-    struct timespec t = {.tv_nsec = 5000000};
-    const char *args = fx_bind_args(&fx, "ml", "train-0", "node-a");
-    unsigned status;
-    fx.mono_skew_ms = 0;
-    json_t *got = NULL;
-    struct arena *arena = arena_new(1 << 20);
-    struct ext_request r = {.app = &fx.app,
-                            .id = 1,
-                            .arena = arena,
-                            .body = str_z(args),
-                            .started_ms = clock_mono_ms(fx.app.clock)};
-    nanosleep(&t, NULL); /* the request waited for a worker longer than its budget */
-    struct ext_answer a = {0};
-    buf_init(&a.body, 1 << 20);
-    ext_bind(&r, &a);
-    status = a.status;
-    got = json_loadb(a.body.p, a.body.n, 0, NULL);
-    ck_assert_uint_eq(status, 200);
-    ck_assert(str_at(got, "Error", NULL, NULL)[0] != '\0');
-    json_decref(got);
-    buf_done(&a.body);
-    arena_free(arena);
+    fx.request_age_ms = 5; /* it waited for a worker longer than its budget */
+    want_bind(&fx, "late", "train-0", "node-a", "--bind-timeout is over");
     json_t *pod = fx_object(&fx, "pods/ml/train-0"), *node = fx_object(&fx, "nodes/node-a");
     ck_assert_ptr_null(str_at(pod, "spec", "nodeName", NULL));
     ck_assert_ptr_null(str_at(node, "metadata", "annotations", "hami.io/mutex.lock"));
@@ -939,13 +919,15 @@ END_TEST
 START_TEST(core_defect_c21_binds_of_namesakes_follow_one_another)
 {
     struct fx fx;
-    fx_open(&fx, TRACE, NULL);
-    struct ext_flight old = {.ns = "ml", .name = "train-0", .uid = "uid-old", .node = "node-a"};
+    struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = 300};
+    fx_open(&fx, TRACE, &opt);
+    struct ext_turn old = {.ns = "ml", .name = "train-0", .uid = "uid-old", .node = "node-a"};
     struct err err = {0};
-    ck_assert_int_eq(ext_flight_enter(fx.app.binds, &old, &err), EXT_ENTERED);
+    ck_assert_int_eq(ext_turn_enter(fx.app.turns, &old, &err), EXT_ENTERED);
     want_bind(&fx, "the lock could be the old one's", "train-0", "node-a", "try again");
+    fx.app.config.bind_timeout_ms = 4000;
     want_bind(&fx, "locks of another node", "train-0", "node-b", "");
-    ext_flight_leave(fx.app.binds, &old, &err);
+    ext_turn_leave(&old, &err);
     fx_close(&fx);
 }
 END_TEST

@@ -1,6 +1,10 @@
 #include "verbs_fixture.h"
 
+#include "extender/turn.h"
+
 #include <check.h>
+#include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -33,7 +37,10 @@ static void start_ledger(struct fx *fx)
 {
     struct ext_app *app = &fx->app;
     struct err err = {0};
-    must(ext_binds_new(app, &app->binds, &err), &err);
+    must(ext_binds_new(app, true, &app->binds, &err), &err);
+    must(ext_turns_new(app, true, &app->turns, &err), &err);
+    app->workers = ext_workers_new(app->config.workers_max);
+    ck_assert_ptr_nonnull(app->workers);
     must(ext_reflector_start(app, &fx->reflector, &err), &err);
     for (int i = 0; i < 2500 && !ext_ready(app); i++)
         short_sleep();
@@ -43,6 +50,9 @@ static void start_ledger(struct fx *fx)
 static void stop_ledger(struct fx *fx)
 {
     ext_reflector_stop(fx->reflector);
+    ext_turns_stop(fx->app.turns);
+    ext_workers_free(fx->app.workers);
+    ext_turns_free(fx->app.turns);
     ext_binds_free(fx->app.binds);
     ck_assert_uint_eq(cluster_store_verify(fx->app.store), 0);
     cluster_store_free(fx->app.store);
@@ -130,26 +140,56 @@ void fx_close(struct fx *fx)
     ext_config_done(&app->config);
 }
 
+/* A request whose handler may answer later, from another thread. */
+struct later {
+    struct ext_request r;
+    pthread_mutex_t lock;
+    pthread_cond_t moved;
+    bool answered;
+};
+
+static void answered(struct ext_request *r)
+{
+    struct later *l = (struct later *)(void *)((char *)r - offsetof(struct later, r));
+    pthread_mutex_lock(&l->lock);
+    l->answered = true;
+    pthread_cond_signal(&l->moved);
+    pthread_mutex_unlock(&l->lock);
+}
+
+static void await_answer(struct later *l)
+{
+    pthread_mutex_lock(&l->lock);
+    while (!l->answered)
+        pthread_cond_wait(&l->moved, &l->lock);
+    pthread_mutex_unlock(&l->lock);
+}
+
 json_t *fx_call(struct fx *fx, const char *method, const char *target, const char *body,
                 unsigned *ret_status)
 {
     struct arena *arena = arena_new(256 << 20);
     ck_assert_ptr_nonnull(arena);
-    struct ext_request r = {.app = &fx->app,
-                            .id = ++fx->app.request_ids,
-                            .method = str_z(method),
-                            .arena = arena,
-                            .body = str_z(body),
-                            .content_type = STR("application/json"),
-                            .started_ms = clock_mono_ms(fx->app.clock)};
-    ck_assert(ext_route_target(str_z(target), arena, &r.path, &r.query));
+    struct later l = {.lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER};
+    struct ext_request *r = &l.r;
+    *r = (struct ext_request){.app = &fx->app,
+                              .id = ++fx->app.request_ids,
+                              .method = str_z(method),
+                              .arena = arena,
+                              .body = str_z(body),
+                              .content_type = STR("application/json"),
+                              .started_ms = clock_mono_ms(fx->app.clock) - fx->request_age_ms,
+                              .answered = answered};
+    ck_assert(ext_route_target(str_z(target), arena, &r->path, &r->query));
     const char *allow = NULL;
     const struct ext_route *route =
-        ext_route_find(EXT_ROUTES, r.method, r.path, EXT_ON_ALL, &allow);
+        ext_route_find(EXT_ROUTES, r->method, r->path, EXT_ON_ALL, &allow);
     ck_assert_msg(route != NULL, "no route for %s %s", method, target);
     struct ext_answer a = {0};
     buf_init(&a.body, 64 << 20);
-    route->handle(&r, &a);
+    route->handle(r, &a);
+    if (route->later)
+        await_answer(&l);
     ck_assert(!a.body.failed);
     if (a.stream.more) { /* a long answer comes in pieces */
         while (a.stream.more(a.stream.ctx, &a.body))

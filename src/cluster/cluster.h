@@ -208,6 +208,9 @@ struct cluster_decision { /* borrowed */
  * the pod being bound or ended, is ERR_INVALID with a text. */
 MUST_USE enum err_code cluster_assume(struct cluster_store *st, const struct cluster_snapshot *snapshot,
                                       const struct cluster_decision *d, struct err *err);
+/* Whether a decision that was assumed, and whose Binding was not sent yet, is right still: the pod is there, each of its
+ * cards is, healthy and not cordoned, and none is over a total. */
+bool cluster_decision_stands(struct cluster_store *st, struct str uid);
 /* The Binding was answered with success: the charge stays until the watch shows the pod's end. */
 void cluster_confirm(struct cluster_store *st, struct str uid);
 /* A GET shows the pod bound to a node, and nobody has said by whose Binding. If a decision of ours for it is still open,

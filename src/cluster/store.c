@@ -723,6 +723,33 @@ enum err_code cluster_assume(struct cluster_store *st, const struct cluster_snap
     return rc;
 }
 
+static bool stands_locked(struct cluster_store *st, const struct record *r)
+{
+    if (!r || r->state != REC_ASSUMED || r->flags & REC_DELETING)
+        return false;
+    struct entry *e = st->entries[r->slot];
+    if (!e->cur || (e->dirty && !ledger_refresh(st, e)))
+        return false;
+    const uint16_t bad = SCORE_DEVICE_UNHEALTHY | SCORE_DEVICE_CORDONED | SCORE_DEVICE_LENT;
+    for (uint16_t i = 0; i < r->uses_n; i++) {
+        const struct card *card = &e->cards[r->uses[i].card];
+        if (card->device < 0)
+            return false;
+        const struct score_device *d = &e->cur->devices[card->device];
+        if (d->flags & bad || ledger_over_total(&vendor_cores(st->cfg.vendors)[card->vendor], d))
+            return false;
+    }
+    return true;
+}
+
+bool cluster_decision_stands(struct cluster_store *st, struct str uid)
+{
+    pthread_mutex_lock(&st->lock);
+    bool stands = stands_locked(st, ledger_find(st, uid));
+    pthread_mutex_unlock(&st->lock);
+    return stands;
+}
+
 void cluster_confirm(struct cluster_store *st, struct str uid)
 {
     pthread_mutex_lock(&st->lock);

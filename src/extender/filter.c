@@ -190,15 +190,18 @@ static bool holds_of_others(struct ext_request *r, const struct ext_question *q,
     return cluster_hold_extra_for(r->app->store, node, &query, ret, ret_likely);
 }
 
-/* Does the node still take the pod with the holds of others on top? */
-static bool bears_holds(struct ext_request *r, struct ext_question *q,
-                        const struct ext_candidate *c, bool certain_only, uint32_t *ret_likely)
+/* May the node be answered: does it still take the pod with the holds of others on top, and may its
+ * bind hope for a turn there in time? */
+static bool may_answer(struct ext_request *r, struct ext_question *q, const struct ext_candidate *c,
+                       bool certain_only, uint32_t *ret_likely)
 {
     if (ret_likely)
         *ret_likely = 0;
     const struct cluster_node *node = cluster_snapshot_find(q->snapshot, c->name);
     if (!node || (q->items && !str_eq(node->uid, c->node->uid)))
         return true; /* simulated: nobody is told that it has room */
+    if (ext_turns_full(r->app, &q->pod.request, c->name))
+        return false;
     struct score_extra extra[SCORE_DEVICES_MAX];
     if (!holds_of_others(r, q, node, certain_only, extra, ret_likely))
         return true;
@@ -211,12 +214,12 @@ static bool bears_holds(struct ext_request *r, struct ext_question *q,
  * holds. */
 static size_t pick(struct ext_request *r, struct ext_question *q, size_t want, size_t *picked)
 {
-    bool held = cluster_holds_count(r->app->store) > 0;
+    bool ask = cluster_holds_count(r->app->store) > 0 || ext_turns_any(r->app->turns);
     if (want == 0 || want >= q->n) { /* all of them: in the order asked */
         size_t n = 0;
         for (size_t i = 0; i < q->n; i++)
             if (q->candidates[i].verdict.fits &&
-                (!held || bears_holds(r, q, &q->candidates[i], false, NULL)))
+                (!ask || may_answer(r, q, &q->candidates[i], false, NULL)))
                 picked[n++] = i;
         return n;
     }
@@ -230,7 +233,7 @@ static size_t pick(struct ext_request *r, struct ext_question *q, size_t want, s
             break;
         after = &q->candidates[next[seen - 1]];
         for (size_t i = 0; i < seen && n < want; i++)
-            if (!held || bears_holds(r, q, &q->candidates[next[i]], false, NULL))
+            if (!ask || may_answer(r, q, &q->candidates[next[i]], false, NULL))
                 picked[n++] = next[i];
     }
     return n;
@@ -245,7 +248,7 @@ static size_t pick_pinned(struct ext_request *r, struct ext_question *q, size_t 
     for (size_t i = 0; i < q->n; i++) {
         const struct ext_candidate *c = &q->candidates[i];
         uint32_t likely;
-        if (!c->verdict.fits || !bears_holds(r, q, c, true, &likely))
+        if (!c->verdict.fits || !may_answer(r, q, c, true, &likely))
             continue;
         if (!best || likely < best_likely || (likely == best_likely && better(c, best))) {
             best = c;
@@ -316,8 +319,10 @@ static score_reasons cluster_reasons(struct ext_request *r, struct ext_question 
         const struct ext_candidate c = {.name = node->score.name, .node = node};
         if (!verdict.fits)
             set |= verdict.reasons;
+        else if (ext_turns_full(r->app, &q->pod.request, c.name))
+            set |= SCORE_BIT(SCORE_NODE_LOCKED);
         else if (held && !(set & SCORE_BIT(SCORE_NODE_HELD)) &&
-                 !bears_holds(r, q, &c, /* certain_only= */ true, NULL))
+                 !may_answer(r, q, &c, /* certain_only= */ true, NULL))
             set |= SCORE_BIT(SCORE_NODE_HELD);
     }
     return set;
@@ -389,21 +394,27 @@ static void post_refusal(struct ext_request *r, struct ext_question *q)
     buf_done(&text);
 }
 
-/* `held`: some nodes fit but for the holds of pods that were told so before. */
+/* `held`: some nodes fit but for the holds of pods that were told so before, or for the pods that
+ * wait there for their turn. */
 static void refuse(struct ext_request *r, struct ext_question *q, bool held, struct ext_answer *a)
 {
     if (held)
         for (size_t i = 0; i < q->n; i++)
             if (q->candidates[i].verdict.fits)
-                q->candidates[i].verdict =
-                    (struct score_verdict){.reasons = SCORE_BIT(SCORE_NODE_HELD)};
+                q->candidates[i].verdict = (struct score_verdict){
+                    .reasons = ext_turns_full(r->app, &q->pod.request, q->candidates[i].name)
+                                   ? SCORE_BIT(SCORE_NODE_LOCKED)
+                                   : SCORE_BIT(SCORE_NODE_HELD)};
     struct str *same = NULL;
     struct texts texts = {.arena = r->arena};
     struct str text;
     struct str all;
     bool each = ext_query(r, "reasons", r->arena, &all) && str_eq(all, STR("all"));
     if (!each && is_sample(q)) {
-        text = text_of(&texts, cluster_reasons(r, q) | (held ? SCORE_BIT(SCORE_NODE_HELD) : 0));
+        score_reasons set = cluster_reasons(r, q);
+        if (held && !(set & (SCORE_BIT(SCORE_NODE_HELD) | SCORE_BIT(SCORE_NODE_LOCKED))))
+            set |= SCORE_BIT(SCORE_NODE_HELD);
+        text = text_of(&texts, set);
         same = &text;
     }
     a->status = 200;

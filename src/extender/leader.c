@@ -5,7 +5,6 @@
 #include "extender/priv.h"
 #include "extender/settle.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,28 +74,25 @@ enum err_code ext_lead_check(struct ext_app *app, struct err *err)
 }
 
 enum err_code ext_term_enter(struct ext_app *app, int64_t deadline_ms, struct ext_term *ret,
-                             struct err *err)
+                             int64_t *ret_again_ms, struct err *err)
 {
     *ret = (struct ext_term){.until_ms = INT64_MAX};
+    if (ret_again_ms)
+        *ret_again_ms = 0;
     if (!app->leader)
         return ERR_OK;
-    struct lease_lead lead = look(app, deadline_ms - now_ms(app));
-    while (lead.leads) {
-        int64_t now = now_ms(app);
-        if (may_write(&lead, now)) {
-            *ret = (struct ext_term){.number = lead.term, .until_ms = lead.writes_until_ms};
-            return ERR_OK;
-        }
-        if (lead.writes_from_ms >= deadline_ms || now >= deadline_ms)
-            return err_set(err, ERR_BUSY,
-                           "leading just began: what was written before may still land; try again");
-        if (atomic_load(&app->stopping))
-            return err_set(err, ERR_CANCELLED, "stopping");
-        struct timespec pause = {.tv_nsec = LOOK_MS * 1000000};
-        (void)nanosleep(&pause, NULL); /* cut short: one look more */
-        lead = lease_keeper_lead(app->leader->keeper);
+    const struct lease_lead lead = look(app, deadline_ms - now_ms(app));
+    if (!lead.leads)
+        return refuse(app, err);
+    const int64_t now = now_ms(app);
+    if (may_write(&lead, now)) {
+        *ret = (struct ext_term){.number = lead.term, .until_ms = lead.writes_until_ms};
+        return ERR_OK;
     }
-    return refuse(app, err);
+    if (ret_again_ms && lead.writes_from_ms < deadline_ms && now < deadline_ms) /* or a renewal */
+        *ret_again_ms = now < lead.writes_from_ms ? lead.writes_from_ms : now + LOOK_MS;
+    return err_set(err, ERR_BUSY,
+                   "leading just began: what was written before may still land; try again");
 }
 
 bool ext_may_write(struct ext_app *app, struct ext_term *term)

@@ -1,7 +1,7 @@
 /* Wires everything together: flags → vendors → ledger → cluster (a file or an API server) →
  * reflector → listeners; waits for a signal; takes it apart in the other order. Nothing else in the
  * program knows the whole. */
-#include "extender/priv.h"
+#include "extender/turn.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -61,10 +61,9 @@ static enum err_code load_vendors(struct program *p, struct err *err)
     const struct ext_config *c = &p->app.config;
     const struct vendor_load_handler handler = {
         .on_unknown = c->unknown_config_keys_warn ? on_unknown : NULL};
-    enum err_code rc =
-        c->device_config_file
-            ? vendor_table_load(c->device_config_file, &handler, &p->app.vendors, err)
-            : vendor_table_builtin(&p->app.vendors, err);
+    enum err_code rc = c->device_config_file ? vendor_table_load(c->device_config_file, &handler,
+                                                                 &p->app.vendors, err)
+                                             : vendor_table_builtin(&p->app.vendors, err);
 #define SECTION(i, flag_name, section)                                                             \
     if (!rc && !c->sections[i])                                                                    \
         rc = vendor_table_leave_out(&p->app.vendors, STR(section), err);
@@ -172,11 +171,10 @@ static enum err_code open_files(struct program *p, struct err *err)
         return rc;
     const struct kube_load_handler handler = {.pod = admit, .ctx = app};
     size_t skipped = 0;
-    rc = kube_store_load(app->file_store, app->config.cluster.path, app->config.cluster.n,
-                         &handler, &skipped, err);
+    rc = kube_store_load(app->file_store, app->config.cluster.path, app->config.cluster.n, &handler,
+                         &skipped, err);
     if (!rc)
-        log_info(0, "cluster-loaded", "files=%zu skipped=%zu", app->config.cluster.n,
-                 skipped);
+        log_info(0, "cluster-loaded", "files=%zu skipped=%zu", app->config.cluster.n, skipped);
     return rc;
 }
 
@@ -213,7 +211,9 @@ static enum err_code start_clients(struct program *p, struct err *err)
     const char *component = app->config.scheduler_name ? app->config.scheduler_name : "cardinald";
     enum err_code rc = kube_events_new(app->kube, component, app->clock, &app->events, err);
     if (!rc)
-        rc = ext_binds_new(app, &app->binds, err);
+        rc = ext_binds_new(app, /* thread= */ true, &app->binds, err);
+    if (!rc)
+        rc = ext_turns_new(app, /* thread= */ true, &app->turns, err);
     if (!rc)
         rc = ext_leader_start(app, err);
     if (!rc)
@@ -301,7 +301,9 @@ static void stop(struct program *p)
     if (p->reflector)
         ext_reflector_stop(p->reflector);
     ext_wake_free(app->wake);
+    ext_turns_stop(app->turns);
     ext_workers_free(app->workers);
+    ext_turns_free(app->turns);
     bool settled = !app->binds || ext_binds_unsettled(app->binds) == 0;
     if (app->binds)
         ext_binds_free(app->binds);
@@ -329,7 +331,8 @@ static int fail(struct program *p, const struct err *err, int status)
 /* Prints and frees the text. */
 static int print_text(struct buf *text)
 {
-    bool ok = !text->failed && fwrite(text->p, 1, text->n, stdout) == text->n && fflush(stdout) == 0;
+    bool ok =
+        !text->failed && fwrite(text->p, 1, text->n, stdout) == text->n && fflush(stdout) == 0;
     buf_done(text);
     return ok ? 0 : 1;
 }

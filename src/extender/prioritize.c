@@ -3,6 +3,15 @@
  * nothing. */
 #include "extender/question.h"
 
+/* A node where binds wait for their turn is worth less, in proportion to a bind's time that the
+ * wait would take. */
+static int64_t less_the_wait(const struct ext_request *r, struct str node, int64_t score)
+{
+    const int64_t wait_ms = ext_turns_wait_ms(r->app->turns, node);
+    const int64_t less = wait_ms * r->app->config.score_max / r->app->config.bind_timeout_ms;
+    return score > less ? score - less : 0;
+}
+
 static enum err_code scores(struct ext_request *r, struct ext_question *q, struct ext_answer *a,
                             struct err *err)
 {
@@ -28,7 +37,7 @@ static enum err_code scores(struct ext_request *r, struct ext_question *q, struc
         buf_add(&a->body, i ? STR(",{\"Host\":") : STR("{\"Host\":"));
         buf_json(&a->body, c->name);
         buf_add(&a->body, STR(",\"Score\":"));
-        buf_int(&a->body, c->verdict.fits ? scaled[n++] : 0);
+        buf_int(&a->body, c->verdict.fits ? less_the_wait(r, c->name, scaled[n++]) : 0);
         buf_char(&a->body, '}');
     }
     buf_char(&a->body, ']');

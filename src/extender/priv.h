@@ -110,6 +110,7 @@ struct ext_app {
     struct ext_metrics *metrics;
     struct ext_workers *workers;
     struct ext_binds *binds;
+    struct ext_turns *turns;
     struct ext_wake *wake; /* NULL: nobody is woken */
     struct ext_leader *leader; /* NULL: leads always */
     struct admission_config admission;
@@ -129,6 +130,8 @@ struct ext_request {
     struct str body;
     struct arena *arena;  /* of this request; dropped when it is answered */
     int64_t started_ms;   /* monotonic, of the first byte */
+    /* For routes with `later`: the answer is complete. Called once, from any thread; request and answer are gone then. */
+    void (*answered)(struct ext_request *r);
 };
 /* An answer that is too long to be built at once: the server asks for more while the peer reads. One thread at a time;
  * other threads than the handler's. */
@@ -161,6 +164,7 @@ struct ext_route {
     unsigned surfaces;
     bool trusted; /* loopback peers and verified client certificates only */
     bool waits;   /* runs on a worker */
+    bool later;   /* its handler returns before the answer is complete and says when it is: r->answered() */
     bool (*waits_if)(struct ext_app *app); /* may be NULL; runs on a worker while this is true */
     bool always;  /* probes: answered beyond the limits of load too, and while stopping */
     enum ext_verb verb;
@@ -209,9 +213,10 @@ void ext_tls_done(struct ext_tls *t);
 
 /* workers.c: a small pool, threads started as needed */
 struct ext_workers;
-struct ext_workers *ext_workers_new(int max);
+struct ext_workers *ext_workers_new(int max); /* 0: no threads, see ext_workers_step() */
 /* false: the queue (1024) is full or stopping. */
 bool ext_workers_run(struct ext_workers *w, void (*run)(void *ctx), void *ctx);
+bool ext_workers_step(struct ext_workers *w); /* runs one job here; false: none is queued */
 void ext_workers_free(struct ext_workers *w); /* finishes what is queued, joins */
 
 /* ---- verbs ---- */
@@ -219,10 +224,17 @@ void ext_filter(struct ext_request *r, struct ext_answer *a);
 void ext_prioritize(struct ext_request *r, struct ext_answer *a);
 void ext_bind(struct ext_request *r, struct ext_answer *a);
 void ext_webhook(struct ext_request *r, struct ext_answer *a);
-/* bind.c: binds under way, and the thread that settles those of unknown outcome. Made before the extender listens, freed
- * after its workers are gone. */
+/* turn.c: how long a bind that came now would wait for the node's turn, as far as can be told; 0: there is no queue. NULL is
+ * fine. */
+struct ext_turns;
+int64_t ext_turns_wait_ms(struct ext_turns *turns, struct str node);
+bool ext_turns_any(struct ext_turns *turns); /* whether any node has a queue */
+/* Whether the ask's plugins need the node's lock, and the wait for it there would take more than half of a bind's time. */
+bool ext_turns_full(struct ext_app *app, const struct score_request *req, struct str node);
+/* settle.c: binds of unknown outcome, and the thread that settles them (without: ext_settle_round()). Made before the extender listens, freed after its workers are
+ * gone. */
 struct ext_binds;
-MUST_USE enum err_code ext_binds_new(struct ext_app *app, struct ext_binds **ret, struct err *err);
+MUST_USE enum err_code ext_binds_new(struct ext_app *app, bool thread, struct ext_binds **ret, struct err *err);
 size_t ext_binds_unsettled(struct ext_binds *binds); /* binds whose outcome is not known yet */
 void ext_binds_free(struct ext_binds *binds);
 /* wake.c: refused pods, and the thread that touches those that fit now and that kube-scheduler does not ask about.
@@ -258,14 +270,15 @@ bool ext_leading(struct ext_app *app); /* never waits */
 bool ext_not_leading(struct ext_app *app);
 /* Before a refusal: one live GET, since kube-scheduler may be faster than our watch. ERR_UNAVAILABLE says who leads. */
 MUST_USE enum err_code ext_lead_check(struct ext_app *app, struct err *err);
-/* The leading that writes happen under. A new leader's wait until the last one's have landed, at most until deadline_ms
- * (ERR_BUSY). For workers. */
+/* The leading that writes happen under. A new leader waits until the last one's have landed: ERR_BUSY, with the time to come
+ * again in *ret_again_ms (may be NULL) if that is before deadline_ms, else 0. For workers: one live GET, at most. */
 struct ext_term {
     uint64_t number;
     int64_t until_ms; /* as of the last look: no write is started then or later */
     bool writing;     /* a write was allowed, and its end is not told yet */
 };
-MUST_USE enum err_code ext_term_enter(struct ext_app *app, int64_t deadline_ms, struct ext_term *ret, struct err *err);
+MUST_USE enum err_code ext_term_enter(struct ext_app *app, int64_t deadline_ms, struct ext_term *ret, int64_t *ret_again_ms,
+                                      struct err *err);
 /* Asked immediately before each write is sent (undoing is always right and does not ask); and told when it is back, which
  * finds a stop of this process in between. */
 bool ext_may_write(struct ext_app *app, struct ext_term *term);

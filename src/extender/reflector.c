@@ -4,7 +4,7 @@
  * A thread's life: streaming list where the server offers it, else pages; then watch from that
  * resourceVersion, resumed after every end; 410: list again; all failures back off with jitter.
  * Source: contract/kubernetes.md 2.2. */
-#include "extender/priv.h"
+#include "extender/turn.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -93,13 +93,20 @@ static enum err_code apply(struct watcher *w, struct str object, bool *ret_read,
             return rc;
         *ret_read = true;
         tell_registrations(app, &node);
-        return cluster_apply_node(app->store, &node, err);
+        rc = cluster_apply_node(app->store, &node, err);
+        ext_turns_look(app->turns, node.name);
+        return rc;
     }
     case KUBE_POD: {
         struct cluster_pod pod;
         rc = cluster_pod_decode(&app->cluster, object, false, w->arena, &pod, err);
         *ret_read = !rc;
-        return rc ? rc : cluster_apply_pod(app->store, &pod, err);
+        if (rc)
+            return rc;
+        rc = cluster_apply_pod(app->store, &pod, err);
+        if (pod.node.n)
+            ext_turns_look(app->turns, pod.node);
+        return rc;
     }
     case KUBE_QUOTA: {
         struct cluster_quota_object quota;
@@ -123,6 +130,8 @@ static enum err_code delete (struct watcher *w, struct str object, struct err *e
     if (w->kind == KUBE_NODE) cluster_delete_node(w->app->store, name, uid);
     else if (w->kind == KUBE_POD) cluster_delete_pod(w->app->store, uid);
     else cluster_delete_quota(w->app->store, ns, name);
+    if (w->kind != KUBE_QUOTA) /* of a pod's deletion only the name is read, not its node */
+        ext_turns_look(w->app->turns, w->kind == KUBE_NODE ? name : STR(""));
     return ERR_OK;
 }
 

@@ -381,11 +381,19 @@ static void work_done(struct slot *sl)
     pthread_mutex_unlock(&s->lock);
 }
 
+static void answered(struct ext_request *r)
+{
+    work_done((struct slot *)(void *)((char *)r - offsetof(struct slot, request)));
+}
+
 static void run_on_worker(void *ctx)
 {
     struct slot *sl = ctx;
+    const bool later = sl->route->later; /* the slot may be gone when the handler is back */
+    sl->request.answered = answered;
     sl->route->handle(&sl->request, &sl->answer);
-    work_done(sl);
+    if (!later)
+        work_done(sl);
 }
 
 static void answer_busy(struct slot *sl, const char *why)

@@ -1,7 +1,6 @@
 /* What became of a Binding (architecture 5). One rule: a charge whose write was sent ends only by
  * proof. Where the outcome is unknown the Binding is fenced; what can't be settled while
- * kube-scheduler waits goes to the thread at the end of this file. And joins: a second bind of the
- * same pod and node waits for the first. */
+ * kube-scheduler waits goes to the thread at the end of this file. */
 #include "extender/settle.h"
 
 #include "vendor/keys.h"
@@ -21,12 +20,11 @@ struct ext_binds {
     struct ext_app *app;
     pthread_mutex_t lock; /* guards everything below; held for memory work only */
     pthread_cond_t moved;
-    struct ext_flight *flights;
     struct ext_settle *unsettled; /* oldest first; whoever marks one `busy` may write to it */
     size_t unsettled_n;
-    unsigned lock_waiters; /* workers that wait for a node's lock */
     bool stop;
     struct arena *arena; /* the thread's */
+    bool has_thread;
     pthread_t thread;
 };
 
@@ -50,91 +48,15 @@ enum err_code ext_pod_get(struct ext_app *app, struct arena *arena, struct str n
     return rc;
 }
 
-/* ---- joins ---- */
-
-enum ext_entered ext_flight_enter(struct ext_binds *binds, struct ext_flight *mine, struct err *ret)
-{
-    pthread_mutex_lock(&binds->lock);
-    for (struct ext_flight *f = binds->flights; f; f = f->next) {
-        bool here = str_eq(str_z(f->node), str_z(mine->node));
-        bool same = str_eq(str_z(f->uid), str_z(mine->uid));
-        bool namesake = here && str_eq(str_z(f->name), str_z(mine->name)) &&
-                        str_eq(str_z(f->ns), str_z(mine->ns));
-        if (!same && !namesake)
-            continue;
-        enum ext_entered e = same ? EXT_ELSEWHERE : EXT_NAMESAKE;
-        if (same && here) {
-            e = EXT_JOINED;
-            f->waiting++;
-            while (!f->done)
-                pthread_cond_wait(&binds->moved, &binds->lock); /* its own deadlines bound this */
-            *ret = f->result;
-            f->waiting--;
-            pthread_cond_broadcast(&binds->moved);
-        }
-        pthread_mutex_unlock(&binds->lock);
-        return e;
-    }
-    mine->next = binds->flights;
-    binds->flights = mine;
-    pthread_mutex_unlock(&binds->lock);
-    return EXT_ENTERED;
-}
-
-void ext_flight_leave(struct ext_binds *binds, struct ext_flight *mine, const struct err *result)
-{
-    pthread_mutex_lock(&binds->lock);
-    mine->result = *result;
-    mine->done = true;
-    struct ext_flight **at = &binds->flights;
-    while (*at != mine)
-        at = &(*at)->next;
-    *at = mine->next;
-    pthread_cond_broadcast(&binds->moved);
-    while (mine->waiting > 0)
-        pthread_cond_wait(&binds->moved, &binds->lock);
-    pthread_mutex_unlock(&binds->lock);
-}
-
-/* Whether a Binding of that pod may still be sent, or land. What is being settled counts: its lock
- * goes when its outcome is known. */
-bool ext_flight_is(struct ext_binds *binds, struct str ns, struct str pod)
-{
-    bool found = false;
-    pthread_mutex_lock(&binds->lock);
-    for (const struct ext_flight *f = binds->flights; f && !found; f = f->next)
-        found = str_eq(str_z(f->ns), ns) && str_eq(str_z(f->name), pod);
-    for (const struct ext_settle *e = binds->unsettled; e && !found; e = e->next)
-        found = str_eq(str_z(e->ns), ns) && str_eq(str_z(e->name), pod);
-    pthread_mutex_unlock(&binds->lock);
-    return found;
-}
-
 bool ext_settle_is(struct ext_binds *binds, struct str ns, struct str pod, struct str node)
 {
     bool found = false;
     pthread_mutex_lock(&binds->lock);
     for (const struct ext_settle *e = binds->unsettled; e && !found; e = e->next)
-        found =
-            str_eq(str_z(e->ns), ns) && str_eq(str_z(e->name), pod) && str_eq(str_z(e->node), node);
+        found = str_eq(str_z(e->ns), ns) && str_eq(str_z(e->name), pod) &&
+                (node.n == 0 || str_eq(str_z(e->node), node));
     pthread_mutex_unlock(&binds->lock);
     return found;
-}
-
-bool ext_binds_may_wait(struct ext_binds *binds, unsigned most)
-{
-    pthread_mutex_lock(&binds->lock);
-    bool room = !binds->stop && binds->lock_waiters < most;
-    binds->lock_waiters += room;
-    pthread_mutex_unlock(&binds->lock);
-    return room;
-}
-
-void ext_binds_waited(struct ext_binds *binds)
-{
-    pthread_mutex_lock(&binds->lock);
-    binds->lock_waiters--;
-    pthread_mutex_unlock(&binds->lock);
 }
 
 /* ---- what became of a Binding ---- */
@@ -368,7 +290,8 @@ static void *settle_thread(void *ctx)
     return NULL;
 }
 
-enum err_code ext_binds_new(struct ext_app *app, struct ext_binds **ret, struct err *err)
+enum err_code ext_binds_new(struct ext_app *app, bool thread, struct ext_binds **ret,
+                            struct err *err)
 {
     struct ext_binds *binds = calloc(1, sizeof(*binds));
     if (!binds)
@@ -381,11 +304,10 @@ enum err_code ext_binds_new(struct ext_app *app, struct ext_binds **ret, struct 
     pthread_cond_init(&binds->moved, &attr);
     pthread_condattr_destroy(&attr);
     binds->arena = arena_new(ARENA_MAX);
-    if (!binds->arena || pthread_create(&binds->thread, NULL, settle_thread, binds)) {
-        arena_free(binds->arena);
-        pthread_cond_destroy(&binds->moved);
-        pthread_mutex_destroy(&binds->lock);
-        free(binds);
+    binds->has_thread =
+        binds->arena && thread && !pthread_create(&binds->thread, NULL, settle_thread, binds);
+    if (!binds->arena || binds->has_thread != thread) {
+        ext_binds_free(binds);
         return err_set(err, ERR_INTERNAL, "binds: no thread");
     }
     *ret = binds;
@@ -408,7 +330,8 @@ void ext_binds_free(struct ext_binds *binds)
     binds->stop = true;
     pthread_cond_broadcast(&binds->moved);
     pthread_mutex_unlock(&binds->lock);
-    pthread_join(binds->thread, NULL);
+    if (binds->has_thread)
+        pthread_join(binds->thread, NULL);
     for (struct ext_settle *e; (e = binds->unsettled);) {
         binds->unsettled = e->next;
         free(e);

@@ -1,9 +1,8 @@
-/* Binds under way: joins, proofs of what became of a Binding, and the thread that settles what could not be proved while
- * kube-scheduler waited. Used by bind.c alone. */
+/* Proofs of what became of a Binding, and the thread that settles what could not be proved while kube-scheduler waited. */
 #ifndef CARDINAL_EXTENDER_SETTLE_H
 #define CARDINAL_EXTENDER_SETTLE_H
 
-#include "extender/priv.h"
+#include "extender/turn.h"
 
 #define EXT_WRITE_TIMEOUT_MS 2000 /* of one write; also its ?timeout= */
 /* How long after we gave a write up it can still land. A server ends a request at its ?timeout=; what it had handed to
@@ -11,36 +10,11 @@
  * Binding later than the second would be a card given twice (docs/design/verbs.md). */
 #define EXT_LOCK_LANDED_MS    (EXT_WRITE_TIMEOUT_MS + 1000)
 #define EXT_BINDING_LANDED_MS 30000
-#define EXT_NAME_MAX         256  /* Kubernetes names have at most 253 bytes */
 #define EXT_LOCKS_MAX        4    /* kinds of node locks one pod can need */
 
 /* A live GET; the pod's strings live in `arena`. */
 MUST_USE enum err_code ext_pod_get(struct ext_app *app, struct arena *arena, struct str ns, struct str name,
                                    struct cluster_pod *ret, struct err *err);
-
-/* ---- one bind between its start and its answer ---- */
-struct ext_flight { /* caller's memory until ext_flight_leave() returns; names filled by the caller */
-    struct ext_flight *next;
-    char ns[EXT_NAME_MAX], name[EXT_NAME_MAX], uid[EXT_NAME_MAX], node[EXT_NAME_MAX];
-    bool done;
-    unsigned waiting;
-    struct err result;
-};
-enum ext_entered {
-    EXT_ENTERED,
-    EXT_JOINED,   /* another call for the same pod and node ended meanwhile: its result */
-    EXT_ELSEWHERE, /* a bind of the pod to another node is under way */
-    EXT_NAMESAKE   /* one of another pod of that name to the node: locks know names only */
-};
-enum ext_entered ext_flight_enter(struct ext_binds *binds, struct ext_flight *mine, struct err *ret);
-void ext_flight_leave(struct ext_binds *binds, struct ext_flight *mine, const struct err *result);
-/* Whether a Binding of that pod may still be sent, or land. What is being settled counts. */
-bool ext_flight_is(struct ext_binds *binds, struct str ns, struct str pod);
-/* Whether a bind of a pod of that name to the node is being settled: locks may be released under that name. */
-bool ext_settle_is(struct ext_binds *binds, struct str ns, struct str pod, struct str node);
-/* Waiting costs a worker, so only `most` may at once; each true is paired with one _waited(). */
-bool ext_binds_may_wait(struct ext_binds *binds, unsigned most);
-void ext_binds_waited(struct ext_binds *binds);
 
 /* ---- what became of it ---- */
 struct ext_settle { /* one bind whose outcome is not known, or locks that could not be released */
@@ -69,6 +43,9 @@ enum ext_proof ext_settle_fence(struct arena *arena, struct ext_settle *e);
 MUST_USE bool ext_settle_act(struct ext_settle *e, enum ext_proof proof);
 /* Keeps a copy for the rounds. */
 void ext_settle_later(struct ext_binds *binds, const struct ext_settle *e);
+/* Whether a bind of a pod of that name to the node (empty: to any) is being settled: its Binding may still land, and its
+ * locks be released under that name. */
+bool ext_settle_is(struct ext_binds *binds, struct str ns, struct str pod, struct str node);
 /* One look at each bind that is not settled and whose time has come; each is looked at less often every time. The thread's,
  * and tests'. */
 void ext_settle_round(struct ext_binds *binds, struct arena *arena);

@@ -188,7 +188,7 @@ static const struct cluster_node *look(struct round *r, struct cluster_class *cl
         cluster_class_check(class, prepared, node, &verdict);
         if (verdict.fits && held && cluster_hold_extra_for(store, node, &query, extra, NULL))
             score_node_check(prepared, &node->score, extra, &verdict);
-        if (verdict.fits)
+        if (verdict.fits && !ext_turns_full(r->w->app, &pod->request, node->score.name))
             return node;
     }
     return NULL;
@@ -365,7 +365,7 @@ void ext_wake_round(struct ext_wake *w, struct arena *arena)
     struct waiting **pods;
     size_t n = collect(w, arena, &pods), touched = 0;
     struct ext_term term;
-    if (n == 0 || !ext_ready(app) || ext_term_enter(app, /* don't wait */ 0, &term, NULL))
+    if (n == 0 || !ext_ready(app) || ext_term_enter(app, /* don't wait */ 0, &term, NULL, NULL))
         return;
     struct round r = {.w = w,
                       .term = term,

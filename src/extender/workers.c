@@ -47,7 +47,7 @@ static void *worker(void *arg)
 
 struct ext_workers *ext_workers_new(int max)
 {
-    assert(max >= 1);
+    assert(max >= 0);
     struct ext_workers *w = calloc(1, sizeof(*w) + (size_t)max * sizeof(w->threads[0]));
     if (!w)
         return NULL;
@@ -77,10 +77,27 @@ bool ext_workers_run(struct ext_workers *w, void (*run)(void *ctx), void *ctx)
     return taken;
 }
 
+bool ext_workers_step(struct ext_workers *w)
+{
+    pthread_mutex_lock(&w->lock);
+    struct job job = {0};
+    if (w->queued > 0) {
+        job = w->queue[w->first];
+        w->first = (w->first + 1) % QUEUE_MAX;
+        w->queued--;
+    }
+    pthread_mutex_unlock(&w->lock);
+    if (job.run)
+        job.run(job.ctx);
+    return job.run != NULL;
+}
+
 void ext_workers_free(struct ext_workers *w)
 {
     if (!w)
         return;
+    while (w->max == 0 && ext_workers_step(w))
+        ;
     pthread_mutex_lock(&w->lock);
     w->stopping = true;
     pthread_cond_broadcast(&w->work);
