@@ -375,8 +375,7 @@ class World:
 
     def bind_results(self):
         """How binds ended so far, as text."""
-        found = re.findall(r'^cardinald_bind_total\{result="(\w+)"\}\s+(\S+)', self.metrics(), re.M)
-        return ", ".join("%s %d" % (r, float(n)) for r, n in found if float(n))
+        return ", ".join("%s %d" % (r, n) for r, n in parse_binds(self.metrics()).items() if n)
 
     def verb_count(self, verb):
         return parse_verb_count(self.metrics(), verb)
@@ -426,6 +425,11 @@ class World:
             self.plane.scheduler.kill()
         seconds = process.stop()
         expect(process.code == 0, "cardinald ended with %s after SIGTERM (%.1f s):\n%s", process.code, seconds, process.tail())
+
+
+def parse_binds(text):
+    """{result: number} of binds answered so far."""
+    return {r: int(float(n)) for r, n in re.findall(r'^cardinald_bind_total\{result="(\w+)"\}\s+(\S+)', text, re.M)}
 
 
 def parse_verb_count(text, verb):

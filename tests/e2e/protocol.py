@@ -7,6 +7,7 @@ their totals; this asks whether a plugin that follows the contract can work.
 """
 
 import calendar
+import collections
 import re
 import time
 
@@ -227,6 +228,32 @@ def wrote_after_binding(audit, user):
         elif key in bound:
             out.add(key)
     return out
+
+
+def begun(audit, user, after, before):
+    """(locks, Bindings) that a user began between two moments, as names: what takes a lock back is neither."""
+    locks, bindings = [], []
+    for e in audit:
+        ref = e.get("objectRef") or {}
+        if e["user"]["username"] != user or not after < e["requestReceivedTimestamp"] < before:
+            continue
+        if ref.get("subresource") == "binding":
+            bindings.append(ref["name"])
+        elif ref.get("resource") == "nodes" and e["verb"] == "patch":
+            steps = e.get("requestObject")
+            if not isinstance(steps, list) or any(s.get("op") in ("add", "replace") for s in steps):
+                locks.append(ref["name"])
+    return locks, bindings
+
+
+def bound_twice(audit):
+    """Pods of which more than one Binding was accepted."""
+    done = collections.Counter()
+    for e in audit:
+        ref = e.get("objectRef") or {}
+        if ref.get("subresource") == "binding" and (e.get("responseStatus") or {}).get("code") == 201:
+            done["%s/%s" % (ref.get("namespace", ""), ref["name"])] += 1
+    return ["%s was bound %d times" % (name, n) for name, n in sorted(done.items()) if n > 1]
 
 
 def locks_left(nodes):

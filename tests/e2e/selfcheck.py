@@ -21,6 +21,7 @@ import makers
 import protocol
 import reader
 import rows
+import stories_leader as leader
 import stories_load
 import stories_vendors as vendors
 import stories_wake
@@ -773,6 +774,47 @@ class MakersPlugins(unittest.TestCase):
                 self.assertTrue(any(pattern in v for v in violations), violations)
 
 
+def audited(second, user="cardinald", resource="pods", name="a", sub=None, verb="patch", steps=None, code=200):
+    ref = {"resource": resource, "namespace": "e2e", "name": name, **({"subresource": sub} if sub else {})}
+    return {"user": {"username": user}, "verb": verb, "objectRef": ref, "responseStatus": {"code": code},
+            "requestReceivedTimestamp": "2026-01-01T00:00:%09.6fZ" % second, **({} if steps is None else {"requestObject": steps})}
+
+
+class Leading(unittest.TestCase):
+    """What the stories of leadership measure and look for in the audit log."""
+
+    def begun(self, *events):
+        return protocol.begun(events, "cardinald", "2026-01-01T00:00:10.000000Z", "2026-01-01T00:00:12.000000Z")
+
+    def test_begun(self):
+        node = dict(resource="nodes", name="n")
+        test = {"op": "test", "path": "/x", "value": None}
+        for event, want in ((audited(11, sub="binding", verb="create"), ([], ["a"])), (audited(11, **node, steps=[test, {"op": "add"}]), (["n"], [])),
+                            (audited(11, **node, steps=[test, {"op": "replace"}]), (["n"], [])), (audited(11, **node), (["n"], [])),
+                            (audited(11, **node, steps=[test, {"op": "remove"}]), ([], [])), (audited(11, sub="status"), ([], [])),
+                            (audited(9, sub="binding"), ([], [])), (audited(12.5, sub="binding"), ([], [])),
+                            (audited(11, sub="binding", user="kube-scheduler"), ([], []))):
+            self.assertEqual(want, self.begun(event), event)
+
+    def test_bound_twice(self):
+        once = [audited(1, sub="binding", code=201), audited(2, name="b", sub="binding", code=201), audited(3, sub="binding", code=409),
+                audited(4, sub="status", code=201)]
+        self.assertEqual([], protocol.bound_twice(once))
+        self.assertEqual(["e2e/a was bound 2 times"], protocol.bound_twice(once + [audited(5, sub="binding", code=201)]))
+
+    def test_limits(self):
+        self.assertIsNone(leader.too_slow("x", 1.0, 1.0))
+        self.assertIn("took 1.01 s", leader.too_slow("x", 1.01, 1.0))
+        self.assertIsNone(leader.too_soon(2.0, 3))
+        self.assertIn("1.99 s", leader.too_soon(1.99, 3))
+        self.assertIn("no filter", leader.too_soon(2.5, 0))
+
+    def test_roles(self):
+        self.assertIsNone(leader.wrong_roles({"a": "leader", "b": "follower"}, "a"))
+        for roles in ({"a": "leader", "b": "leader"}, {"a": "follower", "b": "leader"}, {"a": "leader", "b": None}, {"a": None, "b": "follower"}):
+            self.assertIn("a leads", leader.wrong_roles(roles, "a"))
+
+
 class Waking(unittest.TestCase):
     """What measures the wakes: the limit, and the wire that makes one watch late."""
 
@@ -808,6 +850,10 @@ class Parsing(unittest.TestCase):
                      'ts=1 level=info msg="listening" metrics="127.0.0.1:40125" webhook=[::1]:40124 extender=0.0.0.0:40123 id=7\n'):
             self.assertEqual(want, cluster.parse_listening("noise extender=1.1.1.1:1\n" + line))
         self.assertEqual({}, cluster.parse_listening("msg=listening extender=127.0.0.1:40123"), "an unfinished line")
+
+    def test_binds(self):
+        text = '# TYPE x\ncardinald_bind_total{result="ok"} 7\ncardinald_bind_total{result="conflict"} 1e3\n'
+        self.assertEqual({"ok": 7, "conflict": 1000}, harness.parse_binds(text))
 
     def test_verb_count(self):
         text = ('cardinald_verb_duration_seconds_count{verb="filter"} 7\ncardinald_verb_duration_seconds_count{result="x",verb="filter"} 2\n'
