@@ -15,8 +15,9 @@
     ",\"devcore\":100,\"type\":\"NVIDIA A10\",\"mode\":\"hami-core\",\"health\":true}"
 #define NODE_WITH(name, notes, amounts)                                                            \
     "---\n{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"" name                 \
-    "\",\"uid\":\"uid-" name "\",\"annotations\":{" notes "}},\"status\":{\"allocatable\":{"       \
-    "\"nvidia.com/gpu\":\"20\"" amounts "}}}\n"
+    "\",\"uid\":\"uid-" name "\",\"annotations\":{" notes "}},\"status\":{\"capacity\":{"          \
+    "\"nvidia.com/gpu\":\"20\"" amounts "},\"allocatable\":{\"nvidia.com/gpu\":\"20\"" amounts     \
+    "}}}\n"
 #define REGISTERS(cards)  "\"hami.io/node-nvidia-register\":'[" cards "]'"
 #define NODE(name, cards) NODE_WITH(name, REGISTERS(cards), "")
 #define POD(name, containers)                                                                      \
@@ -249,6 +250,81 @@ START_TEST(filter_while_a_binding_is_in_flight)
     want_node_of(&fx, "p", NULL);
     want_bind(&fx, "p", "p", "node-a", "");
     want_audit(&fx, "in the end");
+    fx_close(&fx);
+}
+END_TEST
+
+/* ---- the kubelet away for longer than the lock's age ---- */
+
+#define LOCK_OF_5_MINUTES "2026-09-21T14:08:20Z,ml,p" /* as old as it may get */
+#define LOCK_THAT_IS_OLD  "2026-09-21T14:08:19.999Z,ml,p"
+#define FREE_CARDS_TWO_WAYS                                                                        \
+    NODE_WITH("node-a", REGISTERS(CARD("GPU-a", 0, 24576)),                                        \
+              ",\"mthreads.com/vgpu\":\"100\",\"mthreads.com/sgpu-core\":\"16\","                  \
+              "\"mthreads.com/sgpu-memory\":\"96\"")                                               \
+    WAITING("p", 4000)                                                                             \
+    WAITING("q", 4000) POD("m", "\"containers\":[" WANTS("main", MTHREADS) "]")
+#define MTHREADS                                                                                   \
+    "\"mthreads.com/vgpu\":\"1\",\"mthreads.com/sgpu-core\":\"8\",\"mthreads.com/"                 \
+    "sgpu-memory\":\"32\""
+
+static void seen_lock(struct fx *fx, const char *lock)
+{
+    bool seen = false;
+    note(fx, "nodes/node-a", LOCK, lock);
+    for (int i = 0; i < 2500 && !seen; i++) {
+        struct cluster_snapshot *snap = cluster_store_snapshot(fx->app.store);
+        const struct cluster_node *node = cluster_snapshot_find(snap, STR("node-a"));
+        seen = str_eq(node->lock, lock ? str_z(lock) : STR("")) && !node->lock.p == !lock;
+        cluster_snapshot_unref(snap);
+        pause_ms(2);
+    }
+    ck_assert(seen);
+}
+
+static const struct {
+    const char *name, *path, *body; /* the kubelet's, or somebody's who has had enough */
+} LATELY[] = {
+    {"it comes back and serves", "pods/ml/p",
+     "{\"metadata\":{\"annotations\":{\"hami.io/vgpu-devices-to-allocate\":\";;\",\"hami.io/"
+     "bind-phase\":\"success\"}}}"},
+    {"its plugin fails", "pods/ml/p",
+     "{\"metadata\":{\"annotations\":{\"hami.io/bind-phase\":\"failed\"}}}"},
+    {"the pod is deleted", "pods/ml/p", NULL},
+    {"the pod is failed by the node's controller", "pods/ml/p",
+     "{\"status\":{\"phase\":\"Failed\"}}"},
+};
+
+/* Nobody takes the lock from a pod that is bound and waits: its kubelet would hand it the next
+ * pod's cards. So the node is no answer for whoever needs the lock, and for others it is. */
+START_TEST(the_kubelet_away_for_longer_than_the_locks_age)
+{
+    struct fx fx;
+    struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = 600};
+    fx_open(&fx, FREE_CARDS_TWO_WAYS, &opt);
+    want_bind(&fx, "p", "p", "node-a", "");
+    ck_assert(fx_wait_state(&fx, "uid-p", CLUSTER_STATE_BOUND));
+    seen_lock(&fx, LOCK_OF_5_MINUTES);
+    want_filter(&fx, "it may come yet", "q", A, "node-a");
+    seen_lock(&fx, LOCK_THAT_IS_OLD);
+    for (int restarted = 0; restarted < 2; restarted++) {
+        want_filter(&fx, "a lock is needed", "q", A, "NodeLocked");
+        want_filter(&fx, "no lock is needed", "m", A, "node-a");
+        want_bind(&fx, "the lock", "q", "node-a", "NodeLocked");
+        want_note(&fx, "nodes/node-a", LOCK, LOCK_THAT_IS_OLD);
+        ck_assert(fx_wait_used(&fx, "node-a", "GPU-a", 1, 4000));
+        if (!restarted)
+            fx_restart(&fx);
+    }
+    want_bind(&fx, "no lock is needed", "m", "node-a", "");
+    want_filter(&fx, "still", "q", A, "NodeLocked");
+    fx_patch(&fx, LATELY[_i].path, LATELY[_i].body);
+    for (int i = 0; i < 2500 && cluster_node_serving(fx.app.store, STR("node-a"), STR("")); i++)
+        pause_ms(2);
+    want_filter(&fx, LATELY[_i].name, "q", A, "node-a");
+    seen_lock(&fx, NULL); /* by the plugin, or the holder is gone */
+    want_bind(&fx, LATELY[_i].name, "q", "node-a", "");
+    want_audit(&fx, LATELY[_i].name);
     fx_close(&fx);
 }
 END_TEST
@@ -515,6 +591,8 @@ int main(void)
     tcase_add_test(tc, the_undone_binding_that_lands_later);
     tcase_add_test(tc, the_binding_that_nothing_undid_lands_later);
     tcase_add_test(tc, filter_while_a_binding_is_in_flight);
+    tcase_add_loop_test(tc, the_kubelet_away_for_longer_than_the_locks_age, 0,
+                        sizeof(LATELY) / sizeof(LATELY[0]));
     tcase_add_test(tc, the_lock_released_after_the_first_of_two_containers);
     tcase_add_test(tc, the_lock_released_after_the_first_of_two_vendors);
     tcase_add_test(tc, a_pod_re_created_under_its_name);

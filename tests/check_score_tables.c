@@ -332,6 +332,29 @@ START_TEST(unaccounted)
 }
 END_TEST
 
+START_TEST(locked)
+{
+    struct cluster c;
+    cluster_init(&c);
+    const struct score_device cards[] = {CARD(), CARD(.mem_used_mib = 24576)};
+    cluster_add(&c, V_FULL, cards, 2);
+    c.groups[0].locked = true;
+    struct pod p;
+    pod_init(&p);
+    pod_ask(&p, SCORE_STEP_APP, (struct score_ask){.count = 1, .mem_mib = 1});
+    struct result r;
+    for (p.asks[0].count = 1; p.asks[0].count <= 2;
+         p.asks[0].count++) { /* the short way, and the long */
+        decide(&p, &c, NULL, &r);
+        ck_assert_uint_eq(r.v.reasons, R(NODE_LOCKED));
+        ck_assert(!r.v.unresolvable); /* it ends with the pod that waits */
+    }
+    c.groups[0].closed = true; /* the worse of both is told */
+    decide(&p, &c, NULL, &r);
+    ck_assert_uint_eq(r.v.reasons, R(NODE_DEVICES_UNACCOUNTED));
+}
+END_TEST
+
 START_TEST(extra)
 {
     struct cluster c;
@@ -484,18 +507,13 @@ START_TEST(codes)
                           !strchr(help, '\n'),
                       "%s: help is no sentence", WANT[i]);
     }
-    static const enum score_reason NEVER[] = {SCORE_CARD_TYPE_MISMATCH,
-                                              SCORE_CARD_UUID_MISMATCH,
-                                              SCORE_CARD_NOT_HEALTH,
-                                              SCORE_CARD_UNHEALTHY,
-                                              SCORE_CARD_CORDONED,
-                                              SCORE_NODE_INSUFFICIENT_DEVICE,
-                                              SCORE_RESOURCE_QUOTA_NOT_FIT,
-                                              SCORE_NODE_UNKNOWN,
-                                              SCORE_NODE_UNREGISTERED,
-                                              SCORE_REQUEST_INVALID,
-                                              SCORE_MODE_NOT_FIT,
-                                              SCORE_CARD_NOT_FOUND_CUSTOM_FILTER_RULE};
+    static const enum score_reason NEVER[] = {
+        SCORE_CARD_TYPE_MISMATCH,     SCORE_CARD_UUID_MISMATCH,
+        SCORE_CARD_NOT_HEALTH,        SCORE_CARD_UNHEALTHY,
+        SCORE_CARD_CORDONED,          SCORE_NODE_INSUFFICIENT_DEVICE,
+        SCORE_RESOURCE_QUOTA_NOT_FIT, SCORE_NODE_UNKNOWN,
+        SCORE_NODE_UNREGISTERED,      SCORE_REQUEST_INVALID,
+        SCORE_MODE_NOT_FIT,           SCORE_CARD_NOT_FOUND_CUSTOM_FILTER_RULE};
     score_reasons never = 0;
     for (unsigned i = 0; i < ROWS(NEVER); i++)
         never |= SCORE_BIT(NEVER[i]);
@@ -698,6 +716,7 @@ Suite *suite_tables(void)
     tcase_add_test(tc, empty_mode);
     tcase_add_test(tc, no_such_cards);
     tcase_add_test(tc, unaccounted);
+    tcase_add_test(tc, locked);
     tcase_add_test(tc, extra);
     tcase_add_test(tc, details);
     tcase_add_test(tc, detail_ties);

@@ -22,6 +22,7 @@ struct cluster_config {
     uint32_t nodes_max, pods_max;       /* 0: 20,000 and 500,000 */
     uint32_t annotation_max;            /* bytes of one annotation value that we read; 0: 256 KiB */
     uint64_t hash_seed;
+    int64_t lock_expire_ms;             /* --node-lock-timeout; 0: 5 minutes */
 };
 
 /* ================= decoding: JSON bytes → what we need, nothing else ================= */
@@ -229,6 +230,11 @@ enum cluster_state cluster_pod_state(struct cluster_store *st, struct str uid, c
  * lock are left, and no container has begun. Some plugins unlock after the first container (node-side.md 7): who takes the
  * lock then gets the next one's call. */
 bool cluster_node_serving(struct cluster_store *st, struct str node, struct str except_uid);
+
+/* What time it is (wall clock, as locks are written), told before snapshots are taken. A lock older than lock_expire_ms
+ * whose owner is bound to the node and still waits for its cards (cluster_node_serving()) shuts the node for all rows whose
+ * plugins need that lock (SCORE_NODE_LOCKED): its kubelet is away, and would take the list of whoever came next. */
+void cluster_locks_age(struct cluster_store *st, int64_t wall_ms);
 
 /* ---- holds (architecture 3): in memory, beside the snapshots ---- */
 #define CLUSTER_HOLD_NODES_MAX 16

@@ -6,6 +6,7 @@
  * was. */
 #include "cluster/priv.h"
 
+#include "base/clock.h"
 #include "cluster/decode.h"
 
 #include <assert.h>
@@ -1070,10 +1071,39 @@ static void add_uses(const struct entry *e, struct snode *s, uint64_t *closed)
     }
 }
 
+static bool waits_for_cards(const struct entry *e, struct str ns, struct str name)
+{
+    for (uint32_t i = 0; i < e->pods_n; i++) {
+        const struct record *r = e->pods[i];
+        if (r->flags & REC_SERVING && (r->state == REC_CONFIRMED || r->state == REC_BOUND) &&
+            str_eq(record_name(r), name) && str_eq(space_name(r->space), ns))
+            return true;
+    }
+    return false;
+}
+
+/* Whether the node's lock is older than it may get, and its owner still waits for its cards here.
+ */
+static bool is_kubelet_away(struct cluster_store *st, const struct entry *e, struct str lock)
+{
+    struct str time, ns;
+    int64_t taken_ns;
+    if (!str_split(&lock, ',', &time) || !str_split(&lock, ',', &ns) ||
+        !clock_parse_rfc3339(time, &taken_ns))
+        return false;
+    const int64_t due_ms = taken_ns / 1000000 + st->cfg.lock_expire_ms + 1;
+    if (due_ms <= atomic_load(&st->wall_ms))
+        return waits_for_cards(e, ns, lock);
+    if (due_ms < atomic_load(&st->lock_due_ms))
+        atomic_store(&st->lock_due_ms, due_ms);
+    return false;
+}
+
 /* Fills in what the entry's pods use; `s` has the devices that the cards' numbers are of. */
-static void fill_use(const struct cluster_store *st, const struct entry *e, struct snode *s)
+static void fill_use(struct cluster_store *st, const struct entry *e, struct snode *s)
 {
     uint64_t closed = 0;
+    const bool away = s->pub.lock.p && is_kubelet_away(st, e, s->pub.lock);
     for (uint16_t i = 0; i < s->pub.score.devices_n; i++) {
         struct score_device *d = &s->devices[i];
         d->mem_used_mib = 0;
@@ -1095,6 +1125,7 @@ static void fill_use(const struct cluster_store *st, const struct entry *e, stru
                                   .traits = group->traits,
                                   .topology = group->topology};
         sum.closed = closed >> group->vendor & 1;
+        sum.locked = away && vendor_locks_by_owner(vendor_at(st->cfg.vendors, group->vendor));
         for (uint16_t i = group->first; i < group->first + group->n; i++) {
             struct score_device *d = &s->devices[i];
             /* Over its total through pods of others, or because it shrank: either way nothing more.
@@ -1149,7 +1180,7 @@ static bool same_profile(const struct score_profile *a, const struct score_profi
 static bool same_group(const struct score_group *a, const struct score_group *b)
 {
     if (a->vendor != b->vendor || a->first != b->first || a->n != b->n || a->closed != b->closed ||
-        !a->traits != !b->traits || a->topology != b->topology)
+        a->locked != b->locked || !a->traits != !b->traits || a->topology != b->topology)
         return false;
     for (uint16_t i = 0; a->traits && i < a->n; i++)
         if (!same_trait(&a->traits[i], &b->traits[i]))

@@ -17,6 +17,7 @@
 enum {
     NODES_MAX = 20000,
     PODS_MAX = 500000,
+    LOCK_EXPIRE_MS = 300000, /* HAMi's, contract/core.md 8 */
     CARDS_MAX = 4096, /* names of cards that the pods of one node may use; beyond it they close the
                          vendor */
     TYPE_TEXT_MAX =
@@ -314,6 +315,9 @@ struct cluster_store {
     struct cluster_snapshot *current;
     uint32_t nodes_n;
     uint64_t generation;
+
+    /* Written under the lock. Between due times nothing follows from what time it is. */
+    _Atomic int64_t wall_ms, lock_due_ms; /* when locks were looked at; when the next is too old */
 
     bool relist[CLUSTER_KIND_COUNT_];
     struct cluster_stats counts; /* those that only grow */

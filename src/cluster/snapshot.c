@@ -585,12 +585,12 @@ static const struct score_device *find_card(const struct cluster_node *node, uin
     return NULL;
 }
 
-static bool closed_on(const struct cluster_node *node, uint16_t vendor)
+static const struct score_group *find_group(const struct cluster_node *node, uint16_t vendor)
 {
     for (uint16_t g = 0; node && g < node->score.groups_n; g++)
         if (node->score.groups[g].vendor == vendor)
-            return node->score.groups[g].closed;
-    return false;
+            return &node->score.groups[g];
+    return NULL;
 }
 
 struct texts { /* the snapshot's types, and behind them what only this node has */
@@ -678,11 +678,13 @@ static void simulate_group(struct simulated *sim, const struct vendor *v,
 {
     const bool traits = have_traits(v, cards);
     struct score_group *group = &sim->groups[sim->groups_n++];
+    const struct score_group *like = find_group(known, cards->vendor);
     uint16_t order[SCORE_DEVICES_MAX];
     *group = (struct score_group){.vendor = cards->vendor,
                                   .first = sim->devices_n,
                                   .n = cards->devices_n,
-                                  .closed = closed_on(known, cards->vendor)};
+                                  .closed = like && like->closed,
+                                  .locked = like && like->locked};
     if (order_of(cards, order) && cards->topology.n == cards->devices_n)
         group->topology = &cards->topology; /* as long as the object: both are the request's */
     if (traits)

@@ -22,6 +22,8 @@ enum err_code cluster_store_new(const struct cluster_config *cfg, struct cluster
     st->cfg = *cfg;
     st->cfg.nodes_max = cfg->nodes_max ? cfg->nodes_max : NODES_MAX;
     st->cfg.pods_max = cfg->pods_max ? cfg->pods_max : PODS_MAX;
+    st->cfg.lock_expire_ms = cfg->lock_expire_ms ? cfg->lock_expire_ms : LOCK_EXPIRE_MS;
+    atomic_init(&st->lock_due_ms, INT64_MAX);
     st->entries_max = 2 * st->cfg.nodes_max; /* nodes, and names of nodes that only pods know */
     st->scratch = calloc(1, sizeof(*st->scratch));
     st->holds = holds_new(st->entries_max);
@@ -254,6 +256,8 @@ static enum err_code apply_known(struct cluster_store *st, struct record *r,
     bool was_bound = r->state == REC_BOUND;
     struct draft draft;
     r->state = REC_BOUND;
+    if ((r->flags & REC_SERVING) != serving_flag(pod)) /* the node may be shut for its sake */
+        ledger_dirty(st, st->entries[r->slot]);
     r->flags = (uint8_t)((r->flags & ~REC_SERVING) | REC_SEEN | serving_flag(pod));
     if (pod->deleting)
         r->flags |= REC_DELETING;
@@ -776,6 +780,19 @@ bool cluster_node_serving(struct cluster_store *st, struct str node, struct str 
     }
     pthread_mutex_unlock(&st->lock);
     return serving;
+}
+
+void cluster_locks_age(struct cluster_store *st, int64_t wall_ms)
+{
+    if (wall_ms < atomic_load(&st->lock_due_ms) && wall_ms >= atomic_load(&st->wall_ms))
+        return;
+    pthread_mutex_lock(&st->lock);
+    atomic_store(&st->wall_ms, wall_ms);
+    atomic_store(&st->lock_due_ms, INT64_MAX); /* those that are young yet say when they are due */
+    for (uint32_t i = 0; i < st->slots; i++)
+        if (st->entries[i] && st->entries[i]->cur && st->entries[i]->cur->pub.lock.p)
+            ledger_dirty(st, st->entries[i]);
+    pthread_mutex_unlock(&st->lock);
 }
 
 enum err_code cluster_adopt(struct cluster_store *st, const struct cluster_pod *pod,

@@ -128,7 +128,8 @@ static enum err_code make_ledger(struct program *p, struct err *err)
                                            .node_policy = str_z(c->node_policy),
                                            .card_policy = str_z(c->card_policy),
                                            .assume_admitted = c->cluster.n > 0,
-                                           .hash_seed = seed};
+                                           .hash_seed = seed,
+                                           .lock_expire_ms = c->lock_expire_ms};
     app->admission = (struct admission_config){.vendors = app->vendors,
                                                .scheduler_name = str_z(c->scheduler_name),
                                                .force_overwrite_default_scheduler =

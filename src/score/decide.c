@@ -162,6 +162,14 @@ static bool is_simple(const struct score_prepared *prep, const struct score_grou
     return prep->simple && !(g && g->traits);
 }
 
+/* Why none of the group's cards is given, whatever they have; SCORE_FITS: they are. */
+static enum score_reason shut(const struct score_group *g)
+{
+    if (g->closed)
+        return SCORE_NODE_DEVICES_UNACCOUNTED;
+    return g->locked ? SCORE_NODE_LOCKED : SCORE_FITS;
+}
+
 /* Returns the device chosen (index in the node), or -1. */
 static int32_t simple(const struct score_prepared *prep, const struct score_node *node,
                       const struct score_group *g, const struct score_extra *extra,
@@ -179,13 +187,14 @@ static int32_t simple(const struct score_prepared *prep, const struct score_node
     fit_mask failed = 0;
     struct best best = {.at = -1};
     const struct score_topology *t = plan->select == SCORE_SELECT_PAIRS ? g->topology : NULL;
-    if (!g->closed && t && t->pair)
+    const enum score_reason why_shut = shut(g);
+    if (!why_shut && t && t->pair)
         best = least_missed(prep, plan, devices, t, extra ? extra + g->first : NULL, &failed);
-    else if (!g->closed)
+    else if (!why_shut)
         best = extra ? best_card(prep, plan, devices, g->n, extra + g->first, &failed)
                      : best_card(prep, plan, devices, g->n, NULL, &failed);
     if (best.at < 0) {
-        ret->reasons = g->closed   ? SCORE_BIT(SCORE_NODE_DEVICES_UNACCOUNTED)
+        ret->reasons = why_shut    ? SCORE_BIT(why_shut)
                        : g->n == 0 ? SCORE_BIT(SCORE_NODE_INSUFFICIENT_DEVICE)
                                    : reasons_of(plan, failed);
         ret->unresolvable = !fits_unused(plan, devices, g->n);
@@ -390,7 +399,8 @@ one_vendor(const struct score_prepared *prep, const struct score_plan *plan,
     }
     assert(g->n <= SCORE_DEVICES_MAX);
     struct walk w;
-    if (!g->closed) {
+    const enum score_reason why_shut = shut(g);
+    if (!why_shut) {
         walk_start(&w, prep, plan, node, g, extra, false);
         /* Of many cards the best set is dear. Where nobody asks which it is, and nothing else comes
          * after it that could fail, a bound of how good it is will do. */
@@ -403,13 +413,13 @@ one_vendor(const struct score_prepared *prep, const struct score_plan *plan,
             out.fits = walk_otherwise(&w, stuck);
         }
     } else {
-        out.reasons = SCORE_BIT(SCORE_NODE_DEVICES_UNACCOUNTED);
+        out.reasons = SCORE_BIT(why_shut);
         if (detail)
             *detail = (struct score_detail){.candidates = g->n,
                                             .ask = plan->asks[0].ask,
                                             .wanted = plan->asks[0].count,
                                             .total = g->n,
-                                            .reason = SCORE_NODE_DEVICES_UNACCOUNTED};
+                                            .reason = why_shut};
     }
     if (out.fits) {
         out.reasons = 0;

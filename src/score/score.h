@@ -128,7 +128,7 @@ struct score_topology {
 struct score_group {
     uint16_t vendor; /* row of the vendor table */
     uint16_t first, n;
-    bool closed; /* SCORE_NODE_DEVICES_UNACCOUNTED */
+    bool closed, locked; /* none of its cards is given: SCORE_NODE_DEVICES_UNACCOUNTED, SCORE_NODE_LOCKED */
     /* Sums over the group's cards, kept by whoever builds the node, so that scoring need not add them up. */
     int64_t mem_total_mib, mem_used_mib;
     int64_t cores_total_pct, cores_used_pct;

@@ -207,9 +207,14 @@ const struct vendor *vendor_at(const struct vendor_table *t, uint16_t i)
     return &t->rows[i];
 }
 
+bool vendor_locks_by_owner(const struct vendor *v)
+{
+    return v->rules & VENDOR_RULE_LOCK && !v->lock_time_only;
+}
+
 bool vendor_serves_locked(const struct vendor *v)
 {
-    return v->rules & VENDOR_RULE_LOCK && !v->lock_time_only && v->pod_to_allocate.n > 0;
+    return vendor_locks_by_owner(v) && v->pod_to_allocate.n > 0;
 }
 
 const struct score_vendor *vendor_cores(const struct vendor_table *t) { return t->cores; }

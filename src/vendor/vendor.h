@@ -174,6 +174,8 @@ const struct score_vendor *vendor_cores(const struct vendor_table *t); /* contig
 
 /* Whether the row's plugin serves to-allocate lists under the node lock that names its owner. */
 bool vendor_serves_locked(const struct vendor *v);
+/* Whether it needs that lock at all. */
+bool vendor_locks_by_owner(const struct vendor *v);
 
 /* ---- what a name means: one hash look-up for names that arrive by the thousand ---- */
 enum vendor_resource {
