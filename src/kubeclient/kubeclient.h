@@ -139,6 +139,8 @@ enum kube_fault {
     KUBE_FAULT_TIMEOUT_NEVER, /* no answer, never done */
     KUBE_FAULT_TIMEOUT_LATER, /* no answer, done when kube_store_late() is called */
     KUBE_FAULT_CUT_DONE,      /* done, the answer is cut */
+    KUBE_FAULT_STATUS_DONE,   /* done, and answers `status` all the same, as a server whose etcd was slow */
+    KUBE_FAULT_STATUS_LATER,  /* answers `status`, done when kube_store_late() is called */
 };
 struct kube_fault_rule {
     enum kube_fault fault;
@@ -150,6 +152,14 @@ struct kube_fault_rule {
 void kube_store_fault(struct kube_store *st, const struct kube_fault_rule *rule);
 void kube_store_fault_clear(struct kube_store *st);
 size_t kube_store_late(struct kube_store *st); /* carries out the writes that were put off, in order; how many were tried */
+/* Tells of every call, list and watch right before anything comes of it: tests count them, and let late writes land between
+ * two of them. In the caller's thread, without a lock held; of lists and watches only verb and kind. `o` must
+ * outlive the store, or the next call of this; NULL: nobody. */
+struct kube_store_observer {
+    void (*call)(void *ctx, const struct kube_request *req);
+    void *ctx;
+};
+void kube_store_observe(struct kube_store *st, const struct kube_store_observer *o);
 /* Cuts all watches; with `gone` their resourceVersions are too old afterwards. */
 void kube_store_drop_watches(struct kube_store *st, bool gone);
 uint64_t kube_store_writes(const struct kube_store *st); /* successful writes since start */

@@ -271,7 +271,8 @@ struct kube_store {
     struct kube kube;
     struct kube_store_config cfg;
     struct clock clock;
-    pthread_mutex_t lock; /* guards everything below */
+    const struct kube_store_observer *_Atomic observer; /* NULL: nobody */
+    pthread_mutex_t lock;                               /* guards everything below */
     struct table tables[KUBE_KIND_COUNT_];
     size_t objects;
     uint64_t rv, writes, uids, cut; /* cut: how often all watches were */
@@ -431,6 +432,18 @@ void kube_store_fault_clear(struct kube_store *st)
     pthread_mutex_lock(&st->lock);
     st->faults_n = 0;
     pthread_mutex_unlock(&st->lock);
+}
+
+void kube_store_observe(struct kube_store *st, const struct kube_store_observer *o)
+{
+    atomic_store(&st->observer, o);
+}
+
+static void tell(struct kube_store *st, const struct kube_request *req)
+{
+    const struct kube_store_observer *o = atomic_load(&st->observer);
+    if (o)
+        o->call(o->ctx, req);
 }
 
 /* The fault that this call meets: of those that match, each counts it, and the first that is due
@@ -656,7 +669,8 @@ static struct answer do_write(struct kube_store *st, const struct kube_request *
     if (req->body.n > OBJECT_BYTES_MAX)
         return answer_status(413, "RequestEntityTooLarge",
                              "Request entity too large: limit is 3145728");
-    if (req->body.n > 0) /* a real server warns of a member that comes twice; here it is a mistake */
+    if (req->body.n >
+        0) /* a real server warns of a member that comes twice; here it is a mistake */
         body = json_loadb(req->body.p, req->body.n, JSON_REJECT_DUPLICATES, NULL);
     if (!body && (req->verb != KUBE_DELETE || req->body.n > 0))
         return answer_status(400, "BadRequest", "the body of the request can't be read as JSON");
@@ -711,10 +725,17 @@ static struct answer execute(struct kube_store *st, const struct kube_request *r
     return req->verb == KUBE_GET ? do_get(st, req) : do_write(st, req);
 }
 
+static struct answer answer_fault(const struct kube_fault_rule *f, struct kube_response *ret)
+{
+    ret->retry_after_ms = f->retry_after_s * 1000;
+    return answer_status(f->status, NULL, "a fault of the test");
+}
+
 static enum err_code store_call(struct kube *k, const struct kube_request *req,
                                 struct kube_response *ret, struct err *err)
 {
     struct kube_store *st = store_of(k);
+    tell(st, req);
     struct kube_fault_rule f = next_fault(st, req->verb, req->kind);
     ret->sent = f.fault != KUBE_FAULT_REFUSED;
     struct answer a = {0};
@@ -731,9 +752,18 @@ static enum err_code store_call(struct kube *k, const struct kube_request *req,
         a = execute(st, req);
         free(a.body);
         return kube_no_answer(req, true, "the connection was cut", err);
+    case KUBE_FAULT_STATUS_LATER:
+        if (kube_verb_writes(req->verb) && !put_off(st, req))
+            return err_set(err, ERR_NO_MEMORY, "no memory");
+        a = answer_fault(&f, ret);
+        break;
+    case KUBE_FAULT_STATUS_DONE:
+        a = execute(st, req);
+        free(a.body);
+        a = answer_fault(&f, ret);
+        break;
     case KUBE_FAULT_STATUS:
-        a = answer_status(f.status, NULL, "a fault of the test");
-        ret->retry_after_ms = f.retry_after_s * 1000;
+        a = answer_fault(&f, ret);
         break;
     default:
         a = execute(st, req);
@@ -825,6 +855,7 @@ static enum err_code stream_fault(struct kube_store *st, enum kube_verb verb, en
                                   bool *ret_cut, struct err *err)
 {
     struct kube_request req = {.verb = verb, .kind = kind};
+    tell(st, &req);
     struct kube_fault_rule f = next_fault(st, verb, kind);
     *ret_cut = f.fault == KUBE_FAULT_CUT_DONE;
     switch (f.fault) {
@@ -834,6 +865,8 @@ static enum err_code stream_fault(struct kube_store *st, enum kube_verb verb, en
     case KUBE_FAULT_TIMEOUT_LATER:
         return kube_no_answer(&req, true, "no answer in time", err);
     case KUBE_FAULT_STATUS:
+    case KUBE_FAULT_STATUS_DONE:
+    case KUBE_FAULT_STATUS_LATER:
         return kube_status_err(&req, f.status, STR("a fault of the test"), true, err);
     default:
         return ERR_OK;
