@@ -146,6 +146,7 @@ class Options:
         self.reaper = reaper
         self.verbosity = verbosity
         self.certs = None
+        self.long = False       # the storms in their full size
         self.notes = []         # what the story that runs now wants said beside its result
 
 
@@ -329,12 +330,19 @@ class ControlPlane:
             api.drop_connections()
         self._start_apiserver()
 
-    def _start_apiserver(self):
+    def start_witness(self):
+        """A second kube-apiserver over the same etcd that no story kills: who watches there misses nothing."""
+        return self._start_apiserver("witness")
+
+    def _start_apiserver(self, part="apiserver"):
         certs = self.options.certs
-        port = self.ports.setdefault("apiserver", free_port())
+        port = self.ports.setdefault(part, free_port())
         tokens = self._write("tokens.csv", "".join('token-%s,%s,%s,"system:masters"\n' % (u, u, u) for u in USERS))
         policy = self._write("audit-policy.yaml", self.audit_policy)
-        self.apiserver = self._spawn("kube-apiserver", [
+        witness = part == "witness"
+        log = "witness" if witness else "kube-apiserver"
+        audit = "audit-witness.log" if witness else "audit.log"
+        process = self._spawn(log, [
             "--etcd-servers=" + self.etcd_url, "--bind-address=127.0.0.1", "--secure-port=%d" % port,
             "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
             "--tls-cert-file=" + certs["cert"], "--tls-private-key-file=" + certs["key"],
@@ -345,16 +353,19 @@ class ControlPlane:
             # No controller manager makes service accounts here, and nobody takes the not-ready taint off again.
             "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition", "--allow-privileged=true",
             "--enable-priority-and-fairness=false", "--max-requests-inflight=0", "--max-mutating-requests-inflight=0",
-            "--audit-policy-file=" + policy, "--audit-log-path=" + os.path.join(self.logs, "audit.log"), "-v=1"])
-        api = self.api("admin")
+            "--audit-policy-file=" + policy, "--audit-log-path=" + os.path.join(self.logs, audit), "-v=1"],
+            binary=os.path.join(self.options.bin_dir, "kube-apiserver"))
+        if not witness:
+            self.apiserver = process
+        api = self.api("admin", part)
 
         def answers(path):
             try:
                 return api.raw("GET", path, timeout=3.0)[0] == 200
             except (OSError, http.client.HTTPException):
                 return False
-        wait_for(self.apiserver, "/readyz", 90, lambda: answers("/readyz"))
-        wait_for(self.apiserver, "namespace default", 30, lambda: answers("/api/v1/namespaces/default"))
+        wait_for(process, "/readyz", 90, lambda: answers("/readyz"))
+        wait_for(process, "namespace default", 30, lambda: answers("/api/v1/namespaces/default"))
 
     def start_scheduler(self, percentage=None, timeout="30s", seconds=60, backoff=None, rate=200):
         """kube-scheduler as released, with cardinald as its extender (which must be up: its port is asked for).
@@ -424,8 +435,8 @@ class ControlPlane:
 
     # -- access -----------------------------------------------------------------------------------------------
 
-    def api(self, user):
-        api = kube.Api(kube.Endpoint("127.0.0.1", self.ports["apiserver"], self.options.certs["ca"],
+    def api(self, user, part="apiserver"):
+        api = kube.Api(kube.Endpoint("127.0.0.1", self.ports[part], self.options.certs["ca"],
                                      "token-" + user, "e2e-" + user))
         self._apis.append(api)
         return api
@@ -453,6 +464,15 @@ class ControlPlane:
             pass
         return events
 
+    def sanitizer_reports(self):
+        """What a sanitizer said in any log of a cardinald: [(log, line)]."""
+        out = []
+        for name in sorted(os.listdir(self.logs)):
+            if name.startswith("cardinald"):
+                with open(os.path.join(self.logs, name), encoding="utf-8", errors="replace") as f:
+                    out += [(name, line) for line in parse_sanitizer(f.read())]
+        return out
+
     # -- end --------------------------------------------------------------------------------------------------
 
     def stop(self):
@@ -475,6 +495,11 @@ class ControlPlane:
             f.write(text)
         os.chmod(path, 0o600)
         return path
+
+
+def parse_sanitizer(log):
+    """The lines in which a sanitizer says what it found."""
+    return re.findall(r"^.*(?:(?:ERROR|WARNING|SUMMARY): \w+Sanitizer|runtime error: ).*$", log, re.M)
 
 
 def parse_listening(log):

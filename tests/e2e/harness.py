@@ -85,11 +85,13 @@ def make_node(name, cards=1, model="NVIDIA A10", memory=24576, cores=100, split=
 
 
 class World:
-    def __init__(self, options, name, rescan=0.0, check_ledger=True):
+    def __init__(self, options, name, rescan=0.0, check_ledger=True, witness=False):
+        """witness: the reader, the plugins and the story talk to an API server of their own, which no story kills."""
         self.plane = cluster.ControlPlane(options, name)
         self.name = name
         self._rescan = rescan
         self._check_ledger = check_ledger
+        self._witness = witness
         self.lockless = set()           # pods whose story plants a lock problem: see protocol.check_history
         self.locks_may_stay = False
         self.forgiven = []              # regexes of violations that a story provokes on purpose
@@ -100,9 +102,10 @@ class World:
     def __enter__(self):
         try:
             self._start_plane()
-            self.api = self.plane.api("admin")
-            self.recorder = reader.Recorder(self.plane.api("reader")).start()
-            self.plugin = FakePlugin(self.plane.api("plugin"), self._rescan).start()
+            part = "witness" if self._witness else "apiserver"
+            self.api = self.plane.api("admin", part)
+            self.recorder = reader.Recorder(self.plane.api("reader", part)).start()
+            self.plugin = FakePlugin(self.plane.api("plugin", part), self._rescan).start()
             self.api.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         except BaseException:
             self._end()
@@ -112,11 +115,16 @@ class World:
     def _start_plane(self):
         """Twice if need be: between finding a free port and using it another run may have taken it."""
         try:
-            self.plane.start()
+            self._start_servers()
         except cluster.StartError:
             self.plane.stop()
             self.plane = cluster.ControlPlane(self.plane.options, self.name + "-again")
-            self.plane.start()
+            self._start_servers()
+
+    def _start_servers(self):
+        self.plane.start()
+        if self._witness:
+            self.plane.start_witness()
 
     def __exit__(self, kind, error, trace):
         try:
@@ -373,9 +381,13 @@ class World:
         expect(found, "no metric %s", name)
         return float(found.group(1))
 
+    def binds(self):
+        """{result: number} of binds answered so far."""
+        return parse_binds(self.metrics())
+
     def bind_results(self):
         """How binds ended so far, as text."""
-        return ", ".join("%s %d" % (r, n) for r, n in parse_binds(self.metrics()).items() if n)
+        return ", ".join("%s %d" % (r, n) for r, n in self.binds().items() if n)
 
     def verb_count(self, verb):
         return parse_verb_count(self.metrics(), verb)
@@ -415,6 +427,8 @@ class World:
             repairs = re.search(r"^cardinald_ledger_repairs_total\s+(\S+)", self.metrics(), re.M)
             expect(repairs and float(repairs.group(1)) == 0, "cardinald repaired its ledger: %s", repairs and repairs.group(0))
         self._stop_cardinald()
+        reports = self.plane.sanitizer_reports()
+        expect(not reports, "%d lines of a sanitizer: %s", len(reports), reports[:5])
 
     def _stop_cardinald(self):
         """SIGTERM ends it within 10 s with status 0, in every story."""

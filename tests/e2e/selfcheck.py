@@ -23,6 +23,7 @@ import reader
 import rows
 import stories_leader as leader
 import stories_load
+import stories_storm as storm
 import stories_vendors as vendors
 import stories_wake
 from link import Link
@@ -813,6 +814,27 @@ class Leading(unittest.TestCase):
         self.assertIsNone(leader.wrong_roles({"a": "leader", "b": "follower"}, "a"))
         for roles in ({"a": "leader", "b": "leader"}, {"a": "follower", "b": "leader"}, {"a": "leader", "b": None}, {"a": None, "b": "follower"}):
             self.assertIn("a leads", leader.wrong_roles(roles, "a"))
+
+
+class Storm(unittest.TestCase):
+    """What the storms count, and what a sanitizer's word looks like."""
+
+    def test_shares_of_binds(self):
+        for binds, bad in (({"ok": 990, "conflict": 10}, False), ({"ok": 989, "conflict": 11}, True), ({"ok": 5}, False), ({}, True)):
+            self.assertEqual(bad, bool(storm.too_many_conflicts(binds)), binds)
+        for wakes, binds, bad in ((0, 1, False), (99, 1000, False), (100, 1000, True), (0, 0, True)):
+            self.assertEqual(bad, bool(storm.too_many_wakes(wakes, binds)), (wakes, binds))
+
+    def test_not_bound(self):
+        pods = [pod_event(1, "a", entry()).obj, pod_event(2, "b", node=None).obj]
+        self.assertEqual([], storm.not_bound(pods, ["a"]))
+        self.assertEqual(["b is not bound", "c is gone"], storm.not_bound(pods, ["a", "b", "c"]))
+
+    def test_sanitizers(self):
+        for line in ("==7==ERROR: AddressSanitizer: heap-use-after-free on address", "WARNING: ThreadSanitizer: data race (pid=7)",
+                     "==7==ERROR: LeakSanitizer: detected memory leaks", "src/a.c:7:3: runtime error: signed integer overflow: 1 + 2"):
+            self.assertEqual([line], cluster.parse_sanitizer("ts=1 msg=x\n%s\n  #0 more\n" % line))
+        self.assertEqual([], cluster.parse_sanitizer('msg=refused text="no AddressSanitizer here"\n'))
 
 
 class Waking(unittest.TestCase):

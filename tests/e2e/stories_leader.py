@@ -21,23 +21,25 @@ FLAGS = ("--leader-elect", "--leader-elect-resource-namespace=kube-system")
 
 
 class Replica:
-    """One more cardinald with ports of its own."""
+    """One more cardinald with ports of its own, or after an end with those that it had."""
 
-    def __init__(self, plane, name, *flags):
+    def __init__(self, plane, name, *flags, ports=None):
         self.plane, self.name = plane, name
+        self.ports = dict(ports or {})
         log = os.path.join(plane.logs, "cardinald-%s-%d.log" % (name, len(plane._processes)))
         self.process = cluster.Process(plane.options, "cardinald-" + name, [
-            plane.options.cardinald, "--kubeconfig=" + plane.kubeconfig("cardinald"), "--listen-extender=127.0.0.1:0",
+            plane.options.cardinald, "--kubeconfig=" + plane.kubeconfig("cardinald"),
+            "--listen-extender=127.0.0.1:%d" % self.ports.get("extender", 0),
             "--metrics-bind-address=127.0.0.1:0", "--bind-timeout=20s", "--scheduler-name=" + cluster.SCHEDULER_NAME,
             "-v=2", *FLAGS, "--leader-elect-identity=" + name, *flags], log,
             {"POD_NAMESPACE": NAMESPACE, "POD_NAME": name})
         plane._processes.append(self.process)   # ended with the rest
-        self.ports = {}
 
         def listening():
             with open(log, encoding="utf-8", errors="replace") as f:
-                self.ports.update(cluster.parse_listening(f.read()))
-            return {"extender", "metrics"} <= set(self.ports)
+                found = cluster.parse_listening(f.read())
+            self.ports.update(found)
+            return {"extender", "metrics"} <= set(found)
         cluster.wait_for(self.process, "log line msg=listening", 30, listening)
         cluster.wait_for(self.process, "/readyz", 30,
                          lambda: cluster.http_get(self.ports["metrics"], "/readyz")[0] == 200)
@@ -252,9 +254,20 @@ class Pair:
     LEASE = "pairs"
 
     def __init__(self, plane, name, *flags):
-        self.plane, self.name = plane, name
-        self.cardinald = Replica(plane, name, "--leader-elect-resource-name=" + self.LEASE, "--score-max=100", "--leader-elect-role-label",
-                                 "--device-config-file=" + plane._write("device-config.yaml", cluster.DEVICE_CONFIG), *flags)
+        self.plane, self.name, self.flags = plane, name, flags
+        self.cardinald = None
+        self.start_cardinald()
+        self.start_scheduler()
+
+    def start_cardinald(self):
+        """Again at the same port, where its scheduler calls it."""
+        self.cardinald = Replica(
+            self.plane, self.name, "--leader-elect-resource-name=" + self.LEASE, "--score-max=100", "--leader-elect-role-label",
+            "--device-config-file=" + self.plane._write("device-config.yaml", cluster.DEVICE_CONFIG), *self.flags,
+            ports=self.cardinald and self.cardinald.ports)
+
+    def start_scheduler(self):
+        plane, name = self.plane, self.name
         config = {
             "apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration",
             "clientConnection": {"kubeconfig": plane.kubeconfig("kube-scheduler"), "qps": 200, "burst": 400},
