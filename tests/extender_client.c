@@ -5,6 +5,7 @@
 #include <check.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-void client_open(struct client *c, const char *address)
+bool client_try(struct client *c, const char *address)
 {
     const char *colon = strrchr(address, ':');
     ck_assert_ptr_nonnull(colon);
@@ -25,8 +26,18 @@ void client_open(struct client *c, const char *address)
     struct timeval limit = {.tv_sec = 10};
     setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-    ck_assert_msg(connect(c->fd, (struct sockaddr *)&to, sizeof(to)) == 0, "connect %s: %s",
-                  address, strerror(errno));
+    int on =
+        1; /* head and body are written apart: the second would wait for an answer to the first */
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (connect(c->fd, (struct sockaddr *)&to, sizeof(to)) == 0)
+        return true;
+    client_close(c);
+    return false;
+}
+
+void client_open(struct client *c, const char *address)
+{
+    ck_assert_msg(client_try(c, address), "connect %s: %s", address, strerror(errno));
 }
 
 void client_close(struct client *c)

@@ -17,6 +17,7 @@ struct reply {
     size_t n;
 };
 void client_open(struct client *c, const char *address);
+bool client_try(struct client *c, const char *address); /* false: nobody listens there */
 void client_close(struct client *c);
 bool client_send(struct client *c, const void *p, size_t n); /* false: the peer has closed */
 void client_text(struct client *c, const char *text);

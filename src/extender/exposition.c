@@ -4,8 +4,10 @@
  * family after the other, each over all nodes of one snapshot, or over pages of pods. */
 #include "extender/priv.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* ---- words ---- */
@@ -124,6 +126,22 @@ static void write_process(struct buf *out)
     one(out, "process_virtual_memory_bytes", "gauge", "virtual memory", pages * size);
 }
 
+static void write_files(struct buf *out)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+        one(out, "process_max_fds", "gauge", "descriptors that the process may have",
+            files.rlim_cur);
+    DIR *dir = opendir("/proc/self/fd");
+    if (!dir)
+        return;
+    unsigned n = 0;
+    while (readdir(dir)) // NOLINT(concurrency-mt-unsafe): a stream of its own
+        n++;
+    closedir(dir);
+    one(out, "process_open_fds", "gauge", "open descriptors", n - 3); /* ".", "..", and its own */
+}
+
 static void write_own(struct ext_app *app, struct buf *out)
 {
     ext_metrics_head(out, "hami_build_info", "gauge", "what this is built from");
@@ -142,6 +160,7 @@ static void write_own(struct ext_app *app, struct buf *out)
     ext_metrics_text(app->metrics, out);
     write_ledger(app, out);
     write_process(out);
+    write_files(out);
 }
 
 /* ---- HAMi's: one row a family ---- */

@@ -4,6 +4,7 @@
 #include "extender/turn.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -13,7 +14,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EXIT_CONFIG = 2, SELECTOR_MAX = 64, STOP_GUARD_MS = 9500 };
+enum {
+    EXIT_CONFIG = 2,
+    SELECTOR_MAX = 64,
+    STOP_GUARD_MS = 9500,
+    FILES_OWN =
+        256, /* of 32 + 4 connections to the API server (five each), listeners, files read */
+    FILES_MIN = 512,
+};
 
 struct program {
     struct ext_app app;
@@ -47,6 +55,32 @@ static void process_setup(sigset_t *waited)
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 20); // NOLINT(concurrency-mt-unsafe): as above
     (void)mallopt(M_TRIM_THRESHOLD, 4 << 20); // NOLINT(concurrency-mt-unsafe): as above
     json_object_seed(0);                      /* random; before there are threads */
+}
+
+/* Descriptors are shared out between the listeners, so that one that is flooded leaves the others
+ * and the API server theirs. */
+static enum err_code share_files(struct ext_config *c, struct err *err)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY)
+        return ERR_OK;
+    if (files.rlim_cur < FILES_MIN)
+        return err_set(err, ERR_BAD_REQUEST,
+                       "open files: the limit of this process is %llu and %d are needed: raise it "
+                       "(ulimit -n, LimitNOFILE=)",
+                       (unsigned long long)files.rlim_cur, FILES_MIN);
+    const char *const listeners[] = {c->http_bind ? c->http_bind : c->listen_extender,
+                                     c->listen_webhook, c->listen_metrics};
+    rlim_t n = 0;
+    for (size_t i = 0; i < sizeof(listeners) / sizeof(listeners[0]); i++)
+        n += listeners[i] != NULL;
+    rlim_t each = n ? (files.rlim_cur - FILES_OWN) / n - EXT_CONNECTIONS_SLACK : INT_MAX;
+    if (each >= (rlim_t)c->connections_max)
+        return ERR_OK;
+    log_warn("fewer connections", "max=%d asked=%d files=%llu", (int)each, c->connections_max,
+             (unsigned long long)files.rlim_cur);
+    c->connections_max = (int)each;
+    return ERR_OK;
 }
 
 /* ---- vendors ---- */
@@ -380,6 +414,9 @@ int main(int argc, char **argv)
     app->clock = &CLOCK_SYSTEM;
     if (*ext_config_ignored(&app->config))
         log_info(0, "flags-without-effect", "flags=%s", ext_config_ignored(&app->config));
+
+    if (share_files(&app->config, &err))
+        return fail(p, &err, EXIT_CONFIG);
 
     app->metrics = ext_metrics_new();
     app->workers = ext_workers_new(app->config.workers_max);

@@ -181,6 +181,7 @@ bool ext_route_target(struct str target, struct arena *arena, struct str *ret_pa
 bool ext_url_decode(struct str text, bool plus, struct arena *arena, struct str *ret);
 
 struct ext_server;
+#define EXT_CONNECTIONS_SLACK 64 /* connections beyond --connections-max that are still told 503 */
 struct ext_server_config {
     const char *address; /* "127.0.0.1:8080", "[::1]:0", ":9395" */
     unsigned surfaces;

@@ -22,10 +22,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
-    CONNECTIONS_SLACK = 64,        /* connections that are still told 503 */
     CONNECTION_MEMORY = 32 * 1024, /* the library's: header, and the piece of body in hand */
     CONNECTION_STEP = 8 * 1024,
     DROP_MAX = 64 * 1024,        /* body bytes read and thrown away to answer in good order */
@@ -36,6 +36,7 @@ enum {
     RELOAD_MS = 10000,
     TICK_MIN_MS = 10,
     TICK_MAX_MS = 500,
+    NO_FILES_MS = 50,
     THREADS_MAX = 8,
 };
 
@@ -670,6 +671,20 @@ static void on_completed(void *cls, struct MHD_Connection *mc, void **req_cls,
     }
 }
 
+/* Beyond those that are told 503: closed at once, so that a listener never has more descriptors
+ * than its share. Counted where they begin, so that each thread may let one more in. */
+static enum MHD_Result on_accept(void *cls, const struct sockaddr *peer, socklen_t peer_n)
+{
+    struct ext_server *s = cls;
+    (void)peer, (void)peer_n;
+    pthread_mutex_lock(&s->lock);
+    bool room = s->connections < s->app->config.connections_max + EXT_CONNECTIONS_SLACK;
+    pthread_mutex_unlock(&s->lock);
+    if (!room)
+        ext_metrics_count(s->app->metrics, EXT_REJECTED_BUSY, 1);
+    return room ? MHD_YES : MHD_NO;
+}
+
 static void on_connection(void *cls, struct MHD_Connection *mc, void **socket_context,
                           enum MHD_ConnectionNotificationCode what)
 {
@@ -727,7 +742,12 @@ static void on_log(void *cls, const char *fmt, va_list args) __attribute__((form
 static void on_log(void *cls, const char *fmt, va_list args)
 {
     (void)cls;
-    if (!LOG_V(4))
+    /* A thread that has no connection and gets no descriptor for one tries again at once, for ever
+     * (the whole system may be out of them): here it waits a little in between. */
+    bool spins = strstr(fmt, "at FIRST connection") != NULL;
+    if (spins)
+        (void)nanosleep(&(struct timespec){.tv_nsec = NO_FILES_MS * 1000000}, NULL);
+    if (!LOG_V(4) || spins)
         return;
     char text[256];
     (void)vsnprintf(text, sizeof(text), fmt, args);
@@ -953,11 +973,12 @@ static enum err_code daemon_start(struct ext_server *s, const struct ext_server_
     int threads = cfg->threads > 0 ? cfg->threads : cpus > 1 ? (int)cpus : 2;
     threads = threads > THREADS_MAX ? THREADS_MAX : threads;
     /* The library divides its limit between its threads, and connections are not spread evenly. */
-    unsigned connections = (unsigned)(c->connections_max + CONNECTIONS_SLACK) * (unsigned)threads;
+    unsigned connections =
+        (unsigned)(c->connections_max + EXT_CONNECTIONS_SLACK) * (unsigned)threads;
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
                      (s->tls ? MHD_USE_TLS : 0U);
     s->daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, s,
+        flags, 0, on_accept, s, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, s,
         MHD_OPTION_LISTEN_SOCKET, s->listen_fd, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
         s, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)c->idle_timeout_s, MHD_OPTION_CONNECTION_LIMIT,
