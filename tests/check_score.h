@@ -57,12 +57,13 @@ struct cluster { /* one node */
     struct score_profile profiles[16];
     struct score_topology topology; /* cluster_topology() */
     int32_t pair[16 * 16];
+    struct score_near near[SCORE_NEAR_CARDS];
     int64_t bound[(1 << SCORE_BOUND_CARDS) * (SCORE_BOUND_CARDS + 1)];
 };
 void cluster_init(struct cluster *c);
 /* The last group's cards have traits from now on; each without a zone. */
 struct score_trait *cluster_traits(struct cluster *c);
-/* The last group has a topology from now on; with pairs (all 0) and their bound, or without. */
+/* The last group has a topology from now on; with pairs (all 0) and their tables, or without. */
 struct score_topology *cluster_topology(struct cluster *c, bool pairs);
 void cluster_pair(struct cluster *c, unsigned i, unsigned j, int32_t value);
 /* What a placement takes of the cards, bits included. */

@@ -136,10 +136,10 @@ struct score_topology *cluster_topology(struct cluster *c, bool pairs)
         ck_assert_uint_le(g->n, 16);
         memset(c->pair, 0, sizeof(c->pair));
         c->topology.pair = c->pair;
-        if (g->n <= SCORE_BOUND_CARDS) {
-            score_topology_bound(c->pair, g->n, c->bound);
+        c->topology.near = c->near;
+        if (g->n <= SCORE_BOUND_CARDS)
             c->topology.bound = c->bound;
-        }
+        cluster_pair(c, 0, 0, 0);
     }
     return &c->topology;
 }
@@ -149,6 +149,8 @@ void cluster_pair(struct cluster *c, unsigned i, unsigned j, int32_t value)
     c->pair[i * c->topology.n + j] = c->pair[j * c->topology.n + i] = value;
     if (c->topology.bound)
         score_topology_bound(c->pair, c->topology.n, c->bound);
+    if (c->topology.near)
+        score_topology_near(c->pair, c->topology.n, c->near);
 }
 
 void cluster_charge(struct cluster *c, const struct pod *p, const struct score_placement *pl)

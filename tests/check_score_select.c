@@ -197,6 +197,7 @@ struct topo { /* values of pairs of up to 256 cards */
     struct score_topology t;
     int32_t pair[SCORE_DEVICES_MAX * SCORE_DEVICES_MAX];
     int64_t bound[(1 << SCORE_BOUND_CARDS) * (SCORE_BOUND_CARDS + 1)];
+    struct score_near near[SCORE_NEAR_CARDS];
 };
 static struct topo TOPO;
 
@@ -219,6 +220,13 @@ static struct topo *topo_bound(struct topo *x)
 {
     score_topology_bound(x->pair, x->t.n, x->bound);
     x->t.bound = x->bound;
+    return x;
+}
+
+static struct topo *topo_near(struct topo *x)
+{
+    score_topology_near(x->pair, x->t.n, x->near);
+    x->t.near = x->near;
     return x;
 }
 
@@ -448,6 +456,40 @@ START_TEST(pairs_all_masks)
             agree_on_pairs(x, at, n, want);
         }
     }
+}
+END_TEST
+
+/* What is known of each card beforehand changes no answer, neither the cards nor the bound. */
+START_TEST(near_cards_say_the_same)
+{
+    for (unsigned i = 0; i < 300; i++) {
+        struct rnd r = {case_seed = seed_start() + i};
+        struct topo *x = random_pairs(&r, (uint16_t)rnd_in(&r, 1, SCORE_NEAR_CARDS));
+        uint8_t at[16], slow[16], quick[16];
+        const uint16_t n = some_of(&r, x->t.n, at);
+        for (uint16_t want = 1; want <= n; want++) {
+            x->t.near = NULL;
+            ck_assert(select_pairs(&x->t, at, n, want, slow));
+            const int64_t most = select_pairs_most(&x->t, at, n, want);
+            (void)topo_near(x);
+            ck_assert(select_pairs(&x->t, at, n, want, quick));
+            ck_assert_msg(memcmp(slow, quick, want) == 0, "PROP_SEED=%" PRIu64 ": %d of %d",
+                          case_seed, want, n);
+            ck_assert_msg(select_pairs_most(&x->t, at, n, want) == most,
+                          "PROP_SEED=%" PRIu64 ": the bound of %d of %d", case_seed, want, n);
+        }
+    }
+}
+END_TEST
+
+START_TEST(near_cards)
+{
+    struct topo *x = topo_near(read_pairs(4, 10, "ab420 cd420 bd-7"));
+    ck_assert_int_eq(x->near[0].sum, 440);
+    ck_assert_int_eq(x->near[1].sum, 423);
+    ck_assert_int_eq(memcmp(x->near[0].order, (uint8_t[]){1, 2, 3}, 3), 0); /* equals: in order */
+    ck_assert_int_eq(memcmp(x->near[1].order, (uint8_t[]){0, 2, 3}, 3), 0);
+    ck_assert_int_eq(memcmp(x->near[3].order, (uint8_t[]){2, 0, 1}, 3), 0);
 }
 END_TEST
 
@@ -1158,6 +1200,8 @@ int main(void)
     tcase_add_loop_test(tc, pairs, 0, ROWS(PAIRS));
     tcase_add_test(tc, pairs_not_known);
     tcase_add_loop_test(tc, pairs_all_masks, 0, 6);
+    tcase_add_test(tc, near_cards_say_the_same);
+    tcase_add_test(tc, near_cards);
     tcase_add_test(tc, pairs_up_to_ten);
     tcase_add_loop_test(tc, pairs_up_to_sixteen, 0, 12);
     tcase_add_test(tc, bounds);

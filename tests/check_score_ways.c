@@ -331,6 +331,47 @@ START_TEST(many_near_cards)
 }
 END_TEST
 
+/* The first ask's nearest cards leave the third its four; those that the policy and the search
+ * would begin with do not, and between them lie more choices than the search tries. */
+START_TEST(many_near_cards_beyond_the_search)
+{
+    struct cluster c;
+    cluster_init(&c);
+    struct score_device cards[16];
+    for (int i = 0; i < 16; i++)
+        cards[i] = i < 4 ? CARD(.mem_total_mib = 20 + i)
+                         : CARD(.mem_total_mib = 1000 + i, .mem_used_mib = 500, .shares_used = 1,
+                                .cores_used_pct = 50);
+    cluster_add(&c, V_NEAR, cards, 16);
+    cluster_topology(&c, true);
+    for (unsigned i = 4; i < 16; i++)
+        for (unsigned j = i + 1; j < 16; j++)
+            cluster_pair(&c, i, j, 100);
+    cluster_sum(&c);
+    struct pod p;
+    pod_plain(&p);
+    p.req.policy.topology_aware = true;
+    const struct score_ask asks[] = {{.count = 4, .mem_mib = 10, .cores_pct = 10},
+                                     {.count = 8, .mem_mib = 10, .cores_pct = 10},
+                                     {.count = 4, .mem_mib = 1, .cores_pct = 95}};
+    for (unsigned i = 0; i < ROWS(asks); i++) {
+        struct score_ask ask = asks[i];
+        ask.vendor = V_NEAR;
+        pod_ask(&p, APP, ask);
+    }
+    struct arena *arena = arena_new(1 << 20);
+    struct score_prepared prep;
+    struct score_verdict checked, placed;
+    static struct score_placement placement;
+    ck_assert_int_eq(score_prepare(&p.req, TYPES, T_COUNT, arena, &prep, NULL), ERR_OK);
+    score_node_place(&prep, &c.node, NULL, &placed, &placement, NULL);
+    score_node_check(&prep, &c.node, NULL, &checked);
+    ck_assert(placed.fits);
+    ck_assert(checked.fits);
+    arena_free(arena);
+}
+END_TEST
+
 /* ---- cards that are cut into slices ---- */
 
 /* contract/nvidia.md 8.3's card; of 3g and 1g from the end (8.2). */
@@ -1379,6 +1420,7 @@ Suite *suite_ways(void)
     tcase_add_test(tc, nearest);
     tcase_add_test(tc, nvidia_defect_n3_quota_counts_what_is_taken);
     tcase_add_test(tc, many_near_cards);
+    tcase_add_test(tc, many_near_cards_beyond_the_search);
     tcase_add_test(tc, nvidia_8_worked_example);
     tcase_add_test(tc, mig_smallest_that_is_free);
     tcase_add_test(tc, mig_checks);

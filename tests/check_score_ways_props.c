@@ -90,7 +90,8 @@ static void random_traits(struct rnd *r, struct scene *s, struct score_group *g)
 
 static void random_cards(struct rnd *r, struct scene *s, unsigned cards_max)
 {
-    struct score_device cards[8];
+    struct score_device cards[16];
+    ck_assert_uint_le(cards_max, ROWS(cards));
     const unsigned n = (unsigned)rnd_in(r, 1, cards_max);
     int32_t index = 0;
     for (unsigned i = 0; i < n; i++) {
@@ -135,14 +136,11 @@ static struct score_ask random_ask(struct rnd *r, const struct scene *s)
     return a;
 }
 
-static void random_scene(struct rnd *r, struct scene *s, unsigned cards_max, unsigned asks_max,
-                         int32_t count_max)
+static void random_scene_of(struct rnd *r, struct scene *s, uint16_t vendor, unsigned cards_max,
+                            unsigned asks_max, int32_t count_max)
 {
-    static const uint16_t OF[] = {V_FULL,    V_FULL,  V_FULL,  V_NEAR,  V_ZONES,
-                                  V_MODULES, V_ONE,   V_CLASS, V_FREE,  V_PROFILE,
-                                  V_WINGS,   V_EQUAL, V_BITS,  V_UNITS, V_DIES};
     memset(s, 0, sizeof(*s));
-    s->vendor = OF[rnd_in(r, 0, ROWS(OF) - 1)];
+    s->vendor = vendor;
     s->slices = s->vendor == V_FULL && rnd_one_in(r, 2);
     cluster_init(&s->c);
     memcpy(s->c.profiles, SLICES, sizeof(SLICES));
@@ -154,6 +152,8 @@ static void random_scene(struct rnd *r, struct scene *s, unsigned cards_max, uns
         random_traits(r, s, g);
     if (rnd_one_in(r, 2) || s->vendor == V_NEAR) {
         cluster_topology(&s->c, !rnd_one_in(r, 4))->aligned = rnd_one_in(r, 2);
+        if (rnd_one_in(r, 4))
+            s->c.topology.near = NULL;
         for (unsigned i = 0; i < g->n && s->c.topology.pair; i++)
             for (unsigned j = i + 1; j < g->n; j++)
                 cluster_pair(&s->c, i, j, (int32_t)rnd_in(r, -1, 4) * 100);
@@ -189,6 +189,15 @@ static void random_scene(struct rnd *r, struct scene *s, unsigned cards_max, uns
     policy->topology_aware = rnd_one_in(r, 2);
     for (unsigned i = 0; i < 3; i++)
         policy->card[i] = (enum score_key)rnd_in(r, 0, SCORE_KEY_COUNT_ - 1);
+}
+
+static void random_scene(struct rnd *r, struct scene *s, unsigned cards_max, unsigned asks_max,
+                         int32_t count_max)
+{
+    static const uint16_t OF[] = {V_FULL,    V_FULL,  V_FULL,  V_NEAR,  V_ZONES,
+                                  V_MODULES, V_ONE,   V_CLASS, V_FREE,  V_PROFILE,
+                                  V_WINGS,   V_EQUAL, V_BITS,  V_UNITS, V_DIES};
+    random_scene_of(r, s, OF[rnd_in(r, 0, ROWS(OF) - 1)], cards_max, asks_max, count_max);
 }
 
 /* ---- the judge ---- */
@@ -588,6 +597,38 @@ START_TEST(sound_when_large)
 }
 END_TEST
 
+/* Of many near cards whoever does not ask for the cards gets a bound of how near they are at best,
+ * and the same answer otherwise: whether it fits, and why not. */
+START_TEST(many_near_cards_agree)
+{
+    unsigned fit = 0, refused = 0;
+    struct arena *arena = arena_new(1 << 20);
+    FOR_CASES(6000)
+    {
+        static struct scene s;
+        static struct score_placement placement;
+        struct score_prepared prep;
+        struct score_verdict checked, placed;
+        random_scene_of(&r, &s, V_NEAR, 16, 4, 8);
+        if (s.c.groups[0].n <= SCORE_BOUND_CARDS)
+            continue;
+        arena_reset(arena);
+        ck_assert_int_eq(score_prepare(&s.p.req, TYPES, T_COUNT, arena, &prep, NULL), ERR_OK);
+        score_node_check(&prep, &s.c.node, NULL, &checked);
+        score_node_place(&prep, &s.c.node, NULL, &placed, &placement, NULL);
+        must(checked.fits == placed.fits, "one fits");
+        must(checked.unresolvable == placed.unresolvable, "one never fits");
+        must(checked.reasons == placed.reasons, "other reasons");
+        if (placed.fits)
+            judge_placement(&s, &placement);
+        fit += placed.fits;
+        refused += !placed.fits;
+    }
+    must(cases(1000) < 1000 || (fit > 100 && refused > 100), "no cases");
+    arena_free(arena);
+}
+END_TEST
+
 START_TEST(never_means_never)
 {
     /* unresolvable exactly when the unused node would refuse as well. */
@@ -713,6 +754,7 @@ Suite *suite_ways_props(void)
     tcase_set_timeout(tc, 300);
     tcase_add_test(tc, agrees_with_judge);
     tcase_add_test(tc, sound_when_large);
+    tcase_add_test(tc, many_near_cards_agree);
     tcase_add_test(tc, never_means_never);
     tcase_add_test(tc, extra_is_use);
     tcase_add_test(tc, own_charges_taken_off);

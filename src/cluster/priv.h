@@ -89,6 +89,7 @@ struct topology { /* how cards lie to each other: one for all nodes that are ali
     _Atomic uint32_t refs;
     size_t bytes; /* of the numbers that make it: pairs, losses, gains */
     struct score_topology pub;
+    struct score_near near[SCORE_NEAR_CARDS];
     int32_t numbers[];
 };
 struct topologies {    /* of all nodes, each kept once */

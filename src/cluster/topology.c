@@ -38,6 +38,10 @@ static struct topology *topology_new(const struct score_topology *like)
     if (like->pair) {
         t->pub.pair = memcpy(at, like->pair, pairs_n(like) * sizeof(*at));
         at += pairs_n(like);
+        if (t->pub.n <= SCORE_NEAR_CARDS) {
+            score_topology_near(t->pub.pair, t->pub.n, t->near);
+            t->pub.near = t->near;
+        }
     }
     if (like->loss) {
         t->pub.loss = memcpy(at, like->loss, like->counts_n * sizeof(*at));

@@ -120,24 +120,26 @@ static NOINLINE struct best least_missed(const struct score_prepared *prep,
                                          const struct score_extra *extra, fit_mask *failed)
 {
     struct rank_factors factors = {0};
-    struct looked cards[SCORE_DEVICES_MAX];
-    uint8_t at[SCORE_DEVICES_MAX], taken;
+    struct looked cards[SCORE_DEVICES_MAX]; /* by candidate */
+    uint8_t at[SCORE_DEVICES_MAX];
+    int64_t others[SCORE_DEVICES_MAX];
     uint16_t n = 0;
     for (uint16_t i = 0; i < topology->n; i++) {
         const fit_mask mask =
-            look_at(prep, plan, &devices[i], extra ? &extra[i] : NULL, &factors, &cards[i]);
-        if (mask) {
-            *failed |= mask & (0u - mask);
-            continue;
-        }
-        uint16_t to = n++;
-        for (; to > 0 && rank_before(&cards[i].key, &cards[at[to - 1]].key); to--)
-            at[to] = at[to - 1];
-        at[to] = (uint8_t)i;
+            look_at(prep, plan, &devices[i], extra ? &extra[i] : NULL, &factors, &cards[n]);
+        *failed |= mask & (0u - mask);
+        at[n] = (uint8_t)i;
+        n = (uint16_t)(n + !mask);
     }
-    if (!select_pairs(topology, at, n, 1, &taken))
+    if (n == 0)
         return (struct best){.at = -1};
-    return (struct best){.at = taken, .weighted = cards[taken].weighted};
+    select_pairs_others(topology, at, n, others);
+    uint16_t best = 0;
+    for (uint16_t i = 1; i < n; i++) {
+        const bool before = rank_before(&cards[i].key, &cards[best].key);
+        best = others[i] < others[best] || (others[i] == others[best] && before) ? i : best;
+    }
+    return (struct best){.at = at[best], .weighted = cards[best].weighted};
 }
 
 /* Whether a card would fit if nobody used the node. */
@@ -380,6 +382,23 @@ static void write_parts(const struct walk *w, const struct score_group *g,
     }
 }
 
+/* Of many cards the nearest are dear to find. Where nobody asks which they are, any and a bound of
+ * how near others are will do; and where the nearest leave no room for a later ask, any do again,
+ * so that whoever asks for the cards gets the same answer as who does not. */
+static uint16_t place_asks(struct walk *w, bool which)
+{
+    const bool many = w->n > SCORE_BOUND_CARDS && w->plan->select == SCORE_SELECT_PAIRS;
+    w->bound = many && !which;
+    uint16_t stuck = walk_greedy(w);
+    if (stuck < w->plan->asks_n && many && which) {
+        walk_reset(w);
+        w->bound = true;
+        stuck = walk_greedy(w);
+        w->bound = w->bounded = false;
+    }
+    return stuck;
+}
+
 /* All asks of one vendor. `detail` is filled when they don't fit. */
 static NOINLINE struct outcome
 one_vendor(const struct score_prepared *prep, const struct score_plan *plan,
@@ -402,11 +421,7 @@ one_vendor(const struct score_prepared *prep, const struct score_plan *plan,
     const enum score_reason why_shut = shut(g);
     if (!why_shut) {
         walk_start(&w, prep, plan, node, g, extra, false);
-        /* Of many cards the best set is dear. Where nobody asks which it is, and nothing else comes
-         * after it that could fail, a bound of how good it is will do. */
-        w.bound = !placement && plan->asks_n == 1 && !plan->has_quota && !plan->numa_bind &&
-                  g->n > SCORE_BOUND_CARDS;
-        const uint16_t stuck = walk_greedy(&w);
+        const uint16_t stuck = place_asks(&w, placement);
         out.fits = stuck == plan->asks_n;
         if (!out.fits) {
             out.reasons = explain(&w, stuck, detail);
@@ -429,6 +444,7 @@ one_vendor(const struct score_prepared *prep, const struct score_plan *plan,
         return out;
     }
     walk_start(&w, prep, plan, node, g, NULL, true);
+    w.bound = g->n > SCORE_BOUND_CARDS;
     out.unresolvable = !walk_possible(&w);
     return out;
 }

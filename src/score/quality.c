@@ -37,7 +37,8 @@ static int64_t by_pairs(const struct walk *w)
         if (!t || !t->pair || w->divisible)
             continue;
         const int64_t pairs = (int64_t)n * (n - 1) / 2;
-        sum += rank_share((w->bound ? w->most : select_pairs_sum(t, set, n)) / pairs, SCALE.pair);
+        sum +=
+            rank_share((w->bounded ? w->most[k] : select_pairs_sum(t, set, n)) / pairs, SCALE.pair);
     }
     return asks ? sum / asks : 0;
 }

@@ -107,14 +107,21 @@ struct score_profile {
     } placements[SCORE_PLACEMENTS_MAX];
 };
 
+struct score_near { /* of one card, for quick answers about it */
+    int64_t sum;    /* of its pairs with all other cards */
+#define SCORE_NEAR_CARDS 16
+    uint8_t order[SCORE_NEAR_CARDS]; /* the other cards, the nearest first */
+};
+
 /* How the cards of a group lie to each other. Shared by nodes that are alike; immutable. */
 struct score_topology {
     uint16_t n; /* cards; the group's */
     /* value of a pair, higher is nearer, [i * n + j], symmetric, |value| ≤ SCORE_PAIR_MAX; NULL: not known */
     const int32_t *pair;
-    /* n ≤ SCORE_BOUND_CARDS: [mask * (n + 1) + k] = greatest sum of pairs of k cards of mask (select_pairs_bound());
+    /* n ≤ SCORE_BOUND_CARDS: [mask * (n + 1) + k] = greatest sum of pairs of k cards of mask (score_topology_bound());
      * NULL: not made, a looser bound is computed */
     const int64_t *bound;
+    const struct score_near *near; /* [n], n ≤ SCORE_NEAR_CARDS: score_topology_near(); NULL: not made, the same answers slower */
     /* [count] for 0 ≤ count < counts_n: what taking so many cards costs and yields; SCORE_TABLE_NONE: not said */
     const int32_t *loss, *gain;
     uint16_t counts_n;
@@ -382,6 +389,8 @@ uint8_t score_qos_join(uint8_t card, uint8_t pod);
 /* What score_topology.bound holds for the pairs of n ≤ SCORE_BOUND_CARDS cards: 2^n · (n + 1) numbers; INT64_MIN where
  * the mask has fewer than k cards. */
 void score_topology_bound(const int32_t *pair, uint16_t n, int64_t *ret);
+/* score_topology.near of the pairs of n ≤ SCORE_NEAR_CARDS cards: n elements. */
+void score_topology_near(const int32_t *pair, uint16_t n, struct score_near *ret);
 
 /* Raw scores of the listed nodes → 0…max, min–max over the list; all equal: all max. */
 void score_scale(const int64_t *raw, size_t n, int64_t max, int64_t *ret);

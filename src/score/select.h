@@ -22,8 +22,10 @@ bool select_pairs_counted(const struct score_topology *t, const uint8_t *at, uin
                           uint32_t *ret_steps);
 /* Sum of the pairs of the set. */
 int64_t select_pairs_sum(const struct score_topology *t, const uint8_t *at, uint16_t n);
+/* By candidate: sum of its pairs with all others. */
+void select_pairs_others(const struct score_topology *t, const uint8_t *at, uint16_t n, int64_t *ret);
 /* No set of `want` of the candidates has a greater sum (want ≤ n). Exact, and one look-up, where t->bound is there;
- * else a looser bound in O(n²) at most. */
+ * else a looser bound in O(n²) at most, in a third of the time where t->near is there. */
 int64_t select_pairs_most(const struct score_topology *t, const uint8_t *at, uint16_t n, uint16_t want);
 
 /* vendors-a.md 1.7 T, vendors-b.md 6g: candidates grouped by zone, the largest group first. n = want: all, in order;

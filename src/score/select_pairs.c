@@ -157,19 +157,49 @@ static void search_climb(const struct score_topology *t, const uint8_t *at, uint
 
 /* ---- which ---- */
 
+/* The cards that are no candidates, where they are fewer than those that are: what is left of a
+ * card's sum over all is found by taking these off. */
+static uint16_t left_out(const struct score_topology *t, const uint8_t *at, uint16_t n,
+                         uint8_t *ret)
+{
+    unsigned mask = 0;
+    for (uint16_t i = 0; i < n; i++)
+        mask |= 1u << at[i];
+    uint16_t out_n = 0;
+    for (uint16_t i = 0; i < t->n; i++) {
+        ret[out_n] = (uint8_t)i;
+        out_n = (uint16_t)(out_n + !(mask >> i & 1));
+    }
+    return out_n;
+}
+
+void select_pairs_others(const struct score_topology *t, const uint8_t *at, uint16_t n,
+                         int64_t *ret)
+{
+    uint8_t out[SCORE_NEAR_CARDS + 1];
+    if (t->near && t->n - n < n) {
+        const uint16_t out_n = left_out(t, at, n, out);
+        for (uint16_t i = 0; i < n; i++) {
+            ret[i] = t->near[at[i]].sum;
+            for (uint16_t j = 0; j < out_n; j++)
+                ret[i] -= pair_of(t, at[i], out[j]);
+        }
+        return;
+    }
+    for (uint16_t i = 0; i < n; i++) {
+        ret[i] = 0;
+        for (uint16_t j = 0; j < n; j++)
+            ret[i] += j == i ? 0 : pair_of(t, at[i], at[j]);
+    }
+}
+
 static uint8_t least_connected(const struct score_topology *t, const uint8_t *at, uint16_t n)
 {
+    int64_t others[CARDS_MAX];
+    select_pairs_others(t, at, n, others);
     uint16_t least = 0;
-    int64_t least_sum = 0;
-    for (uint16_t i = 0; i < n; i++) {
-        int64_t sum = 0;
-        for (uint16_t j = 0; j < n; j++)
-            sum += j == i ? 0 : pair_of(t, at[i], at[j]);
-        if (i == 0 || sum < least_sum) {
-            least = i;
-            least_sum = sum;
-        }
-    }
+    for (uint16_t i = 1; i < n; i++)
+        least = others[i] < others[least] ? i : least;
     return at[least];
 }
 
@@ -248,14 +278,44 @@ static int64_t greatest_sum(int64_t *v, uint16_t n, uint16_t k)
     return sum;
 }
 
+/* The same for few values: the greatest so far in order. */
+static int64_t few_greatest_sum(const int64_t *v, uint16_t n, uint16_t k)
+{
+    int64_t top[SCORE_NEAR_CARDS + 1], sum = 0;
+    assert(n <= SCORE_NEAR_CARDS);
+    for (uint16_t i = 0; i < n; i++) {
+        uint16_t to = i < k ? i : k;
+        for (; to > 0 && top[to - 1] < v[i]; to--)
+            top[to] = top[to - 1];
+        top[to] = v[i];
+    }
+    for (uint16_t i = 0; i < k; i++)
+        sum += top[i];
+    return sum;
+}
+
+/* Of a card's pairs with cards of the mask, which has so many, the want − 1 greatest. */
+static int64_t best_around(const struct score_topology *t, uint8_t card, unsigned mask,
+                           uint16_t want)
+{
+    const uint8_t *order = t->near[card].order;
+    int64_t sum = 0;
+    for (int32_t left = want - 1; left > 0; order++) {
+        const bool in = mask >> *order & 1;
+        sum += in ? pair_of(t, card, *order) : 0;
+        left -= in;
+    }
+    return sum;
+}
+
 int64_t select_pairs_most(const struct score_topology *t, const uint8_t *at, uint16_t n,
                           uint16_t want)
 {
     assert(n >= want);
     if (!t->pair)
         return 0;
+    unsigned mask = 0;
     if (t->bound) {
-        unsigned mask = 0;
         for (uint16_t i = 0; i < n; i++)
             mask |= 1u << at[i];
         return t->bound[mask * (t->n + 1u) + want];
@@ -263,6 +323,13 @@ int64_t select_pairs_most(const struct score_topology *t, const uint8_t *at, uin
     /* Each card of a set has want − 1 pairs in it, at best its best ones; each pair is counted from
      * both its ends. */
     int64_t best[CARDS_MAX];
+    if (t->near) {
+        for (uint16_t i = 0; i < n; i++)
+            mask |= 1u << at[i];
+        for (uint16_t i = 0; i < n; i++)
+            best[i] = best_around(t, at[i], mask, want);
+        return few_greatest_sum(best, n, want) / 2;
+    }
     for (uint16_t i = 0; i < n; i++) {
         int64_t pairs[CARDS_MAX];
         uint16_t pairs_n = 0;
@@ -292,6 +359,25 @@ void score_topology_bound(const int32_t *pair, uint16_t n, int64_t *ret)
                     const int64_t without = ret[(mask & ~(1u << i)) * (n + 1u) + k];
                     best[k] = without > best[k] ? without : best[k];
                 }
+        }
+    }
+}
+
+void score_topology_near(const int32_t *pair, uint16_t n, struct score_near *ret)
+{
+    assert(n <= SCORE_NEAR_CARDS);
+    for (uint16_t i = 0; i < n; i++) {
+        struct score_near *near = &ret[i];
+        uint16_t others = 0;
+        *near = (struct score_near){.sum = 0};
+        for (uint16_t j = 0; j < n; j++) {
+            if (j == i)
+                continue;
+            uint16_t to = others++;
+            for (; to > 0 && pair[i * n + near->order[to - 1]] < pair[i * n + j]; to--)
+                near->order[to] = near->order[to - 1];
+            near->order[to] = (uint8_t)j;
+            near->sum += pair[i * n + j];
         }
     }
 }

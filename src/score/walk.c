@@ -71,8 +71,7 @@ void walk_start(struct walk *w, const struct score_prepared *prep, const struct 
     w->group = group;
     w->n = group->n;
     w->special = !plan->plain || plan->numa_bind || group->traits;
-    w->divisible = w->bound = false;
-    w->most = 0;
+    w->divisible = w->bound = w->bounded = false;
     w->only = 0;
     w->mem_sum = w->cores_sum = 0;
     for (uint16_t i = 0; i < w->n; i++) {
@@ -98,8 +97,9 @@ void walk_start(struct walk *w, const struct score_prepared *prep, const struct 
         start_special(w, extra, unused);
 }
 
-static void walk_reset(struct walk *w)
+void walk_reset(struct walk *w)
 {
+    w->bounded = false;
     w->mem_sum = w->cores_sum = 0;
     w->only = 0;
     for (uint16_t i = 0; i < w->n; i++) {
@@ -538,9 +538,10 @@ static bool choose_of(struct walk *w, const struct fit_ask *ask, const uint8_t *
     case SCORE_SELECT_PAIRS:
         if (!t || !t->pair)
             break;
-        if (!w->bound)
+        if (!w->bound || n < want || want == 1)
             return select_pairs(t, at, n, want, ret);
-        w->most = n < want ? 0 : select_pairs_most(t, at, n, want);
+        w->most[ask - w->plan->asks] = select_pairs_most(t, at, n, want);
+        w->bounded |= n > want;
         break;
     case SCORE_SELECT_ZONES:
         if (!zones_known(w))
@@ -854,27 +855,72 @@ static bool worth_searching(const struct walk *w, uint16_t stuck)
            (differ && plan->has_quota) || (w->divisible && plan->numa_bind);
 }
 
-/* How many app containers and sidecars the card could take at most, if all were as small as the
- * smallest of them. */
-static int64_t room_for(const struct walk *w, const struct card *c)
+/* The fewest of a card's bits that a slice with so much memory has. */
+static int64_t slice_min(const struct walk *w, const struct more *m, int64_t mem)
+{
+    int64_t least = 64;
+    for (uint16_t p = m->profile; p < m->profile + m->profiles_n; p++) {
+        const struct score_profile *of = &w->node->profiles[p];
+        for (uint16_t at = 0; of->mem_mib >= mem && at < of->placements_n; at++)
+            least = of->placements[at].size < least ? of->placements[at].size : least;
+    }
+    return least;
+}
+
+/* The least that any app container or sidecar takes of the card, amount by amount. False: none has
+ * room there. */
+static bool least_share(const struct walk *w, uint16_t i, struct fit_share *ret, int64_t *ret_bits)
 {
     const struct score_plan *plan = w->plan;
-    int64_t mem = INT64_MAX, cores = INT64_MAX;
+    bool some = false;
+    *ret = (struct fit_share){INT64_MAX, INT64_MAX, INT64_MAX};
+    *ret_bits = 64;
     for (uint16_t k = 0; k < plan->running_n; k++) {
-        const int64_t m = fit_mem(&plan->asks[k], c->others.mem_total);
-        mem = m < mem ? m : mem;
-        cores = plan->asks[k].cores_pct < cores ? plan->asks[k].cores_pct : cores;
+        const struct fit_ask *ask = &plan->asks[k];
+        const struct share s = share_of(w, ask, i);
+        if (s.failed)
+            continue;
+        const struct card *c = &w->cards[i];
+        const int64_t bits = c->divisible
+                                 ? slice_min(w, &w->more[i], fit_mem(ask, c->others.mem_total))
+                                 : __builtin_popcountll(s.bits);
+        const int64_t cores = c->divisible || ask->soft_only ? 0 : s.n.cores; /* not looked at */
+        some = true;
+        ret->mem = s.n.mem < ret->mem ? s.n.mem : ret->mem;
+        ret->cores = cores < ret->cores ? cores : ret->cores;
+        ret->shares = s.n.shares < ret->shares ? s.n.shares : ret->shares;
+        *ret_bits = bits < *ret_bits ? bits : *ret_bits;
     }
+    return some;
+}
+
+static int64_t room_by(int64_t room, int64_t free, int64_t each)
+{
+    return each > 0 && free / each < room ? free / each : room;
+}
+
+/* How many app containers and sidecars the card could take at most, if all were as small as the
+ * smallest of them. */
+static int64_t room_for(const struct walk *w, uint16_t i)
+{
+    const struct card *c = &w->cards[i];
+    const struct fit_ask *ask = &w->plan->asks[0];
     const struct fit_card *o = &c->others;
-    int64_t room = SCORE_PARTS_MAX;
-    if (plan->asks[0].mutex)
+    struct fit_share least;
+    int64_t bits, room = SCORE_PARTS_MAX;
+    if (!least_share(w, i, &least, &bits))
+        return 0;
+    if (ask->mutex && !c->divisible)
         room = o->shares_used == 0;
-    if (plan->asks[0].slots && o->shares_total - o->shares_used < room)
-        room = o->shares_total - o->shares_used;
-    if (plan->asks[0].memory && mem > 0 && (o->mem_total - o->mem_used) / mem < room)
-        room = (o->mem_total - o->mem_used) / mem;
-    if (plan->asks[0].cores && cores > 0 && (o->cores_total - o->cores_used) / cores < room)
-        room = (o->cores_total - o->cores_used) / cores;
+    if (ask->slots)
+        room = room_by(room, o->shares_total - o->shares_used, least.shares);
+    if (ask->memory)
+        room = room_by(room, o->mem_total - o->mem_used, least.mem);
+    if (ask->cores)
+        room = room_by(room, o->cores_total - o->cores_used, least.cores);
+    if (w->special && bits > 0)
+        room = room_by(room, __builtin_popcountll(w->more[i].bits_total & ~w->more[i].bits_used),
+                       bits);
     return room > 0 ? room : 0;
 }
 
@@ -888,13 +934,13 @@ static bool promising(const struct walk *w)
     for (uint16_t k = 0; k < plan->asks_n; k++)
         plain &= !plan->asks[k].soft_only;
     int64_t mem_free = 0, cores_free = 0, room = 0;
-    for (uint16_t i = 0; plain && i < w->n; i++) {
+    for (uint16_t i = 0; i < w->n; i++) {
         const struct fit_card *c = &w->cards[i].others;
         if (w->cards[i].fixed)
             continue;
         mem_free += c->mem_total > c->mem_used ? c->mem_total - c->mem_used : 0;
         cores_free += c->cores_total > c->cores_used ? c->cores_total - c->cores_used : 0;
-        room += plan->running_n ? room_for(w, &w->cards[i]) : 0;
+        room += plan->running_n ? room_for(w, i) : 0;
     }
     int64_t mem = 0, cores = 0, shares = 0;
     for (uint16_t k = 0; k < plan->asks_n; k++) {
@@ -910,7 +956,7 @@ static bool promising(const struct walk *w)
         cores += ask->cores ? (int64_t)ask->cores_pct * ask->count : 0;
         shares += ask->count;
     }
-    return !plain || (mem <= mem_free && cores <= cores_free && shares <= room);
+    return shares <= room && (!plain || (mem <= mem_free && cores <= cores_free));
 }
 
 static bool search(struct walk *w)
@@ -951,8 +997,6 @@ static bool search(struct walk *w)
 /* From cards as others left them. */
 static bool any_way(struct walk *w)
 {
-    if (!promising(w))
-        return false;
     if (!plan_hard(w->plan)) {
         if (first_fit(w) == w->plan->asks_n)
             return true;
@@ -965,8 +1009,17 @@ bool walk_otherwise(struct walk *w, uint16_t stuck)
 {
     if (!worth_searching(w, stuck))
         return false;
+    const bool bounded = w->bounded;
     walk_reset(w);
-    return any_way(w);
+    if (!promising(w))
+        return false;
+    if (any_way(w))
+        return true;
+    if (!bounded) /* the nearest sets were taken before */
+        return false;
+    walk_reset(w);
+    w->bound = false;
+    return walk_greedy(w) == w->plan->asks_n;
 }
 
 bool walk_possible(struct walk *w)

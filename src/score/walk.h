@@ -49,9 +49,10 @@ struct walk {
     bool special;   /* not only numbers: the row's ways, or traits of the cards */
     bool divisible; /* some card that the pod may have is given out slice by slice */
     bool bound;     /* choose(): a bound of the pairs will do, the set need not be the best */
-    int64_t most;   /* that bound */
+    bool bounded;   /* it did, and took other cards */
     uint16_t only;  /* SCORE_CHECK_ONE_CARD: 1 + the card that earlier containers have; 0: none */
     int64_t mem_sum, cores_sum; /* of taken over all cards, against the quota */
+    int64_t most[SCORE_ASKS_MAX]; /* those bounds, by ask of the plan */
     struct card cards[SCORE_DEVICES_MAX];
     struct took took[SCORE_PARTS_MAX];   /* by fit_ask.part */
     struct more more[SCORE_DEVICES_MAX]; /* by card */
@@ -64,6 +65,8 @@ struct walk {
 void walk_start(struct walk *w, const struct score_prepared *prep, const struct score_plan *plan,
                 const struct score_node *node, const struct score_group *group,
                 const struct score_extra *extra, bool unused);
+/* The same cards again, without what the asks took of them. */
+void walk_reset(struct walk *w);
 /* Places every ask where the policy likes it best. Returns how many asks found room: asks_n = all
  * of them. */
 uint16_t walk_greedy(struct walk *w);
