@@ -3,7 +3,10 @@
  * all of them stand in docs/design/compatibility.md. */
 #include "verbs_fixture.h"
 
+#include "extender/turn.h"
+
 #include <check.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -451,6 +454,122 @@ START_TEST(core_defect_c42_cards_of_init_containers_take_the_lock)
 }
 END_TEST
 
+/* ---- binds that wait ---- */
+
+struct caller { /* a bind that kube-scheduler waits for */
+    struct fx *fx;
+    pthread_t thread;
+    char args[512], error[256];
+};
+
+static void *call_bind(void *ctx)
+{
+    struct caller *c = ctx;
+    unsigned status;
+    json_t *got = fx_call(c->fx, "POST", "/bind", c->args, &status);
+    const char *text = text_at(got, "Error", NULL, NULL);
+    (void)snprintf(c->error, sizeof(c->error), "%s", text ? text : "(none)");
+    json_decref(got);
+    return NULL;
+}
+
+/* Calls, and waits until it waits: so many binds are under way then. */
+static void begin_bind(struct fx *fx, struct caller *c, const char *pod, size_t under_way)
+{
+    c->fx = fx;
+    (void)snprintf(c->args, sizeof(c->args), "%s", fx_bind_args(fx, "ml", pod, "node-a"));
+    ck_assert_int_eq(pthread_create(&c->thread, NULL, call_bind, c), 0);
+    for (int i = 0; i < 5000 && ext_turns_count(fx->app.turns) < under_way; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    ck_assert_uint_eq(ext_turns_count(fx->app.turns), under_way);
+}
+
+static void ck_bound(struct caller *c)
+{
+    ck_assert_int_eq(pthread_join(c->thread, NULL), 0);
+    ck_assert_msg(c->error[0] == '\0', "%s", c->error);
+}
+
+/* What the plugin does when it has served the pod. */
+static void serve(struct fx *fx, const char *path)
+{
+    fx_patch(fx, path,
+             "{\"metadata\":{\"annotations\":{\"hami.io/vgpu-devices-to-allocate\":\";\","
+             "\"hami.io/bind-phase\":\"success\"}}}");
+    fx_patch(fx, "nodes/node-a", "{\"metadata\":{\"annotations\":{\"" LOCK_KEY "\":null}}}");
+}
+
+/* C40: in HAMi a bind that meets another pod's lock fails at once and goes to back-off. */
+START_TEST(core_defect_c40_binds_of_one_node_take_turns)
+{
+    struct fx fx;
+    struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = 50000};
+    struct caller second, third;
+    fx_open(&fx,
+            NODE("node-a", "GPU-a") WAITING("p-0", 1000) WAITING("p-1", 1000) WAITING("p-2", 1000),
+            &opt);
+    ck_binds(&fx, "p-0", "node-a");
+    begin_bind(&fx, &second, "p-1", 1);
+    begin_bind(&fx, &third, "p-2", 2);
+    ck_note(&fx, "nodes/node-a", LOCK_KEY, "2026-09-21T14:13:20Z,ml,p-0");
+    serve(&fx, "pods/ml/p-0");
+    ck_bound(&second);
+    ck_note(&fx, "nodes/node-a", LOCK_KEY, "2026-09-21T14:13:20Z,ml,p-1");
+    ck_assert_uint_eq(ext_turns_count(fx.app.turns), 1);
+    serve(&fx, "pods/ml/p-1");
+    ck_bound(&third);
+    ck_note(&fx, "nodes/node-a", LOCK_KEY, "2026-09-21T14:13:20Z,ml,p-2");
+    fx_close(&fx);
+}
+END_TEST
+
+/* C43: HAMi's bind-time is from before it waited for the lock. */
+START_TEST(core_defect_c43_times_are_those_of_the_writes)
+{
+    struct fx fx;
+    struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = 80000};
+    struct caller second;
+    fx_open(&fx, NODE("node-a", "GPU-a") WAITING("p-0", 1000) WAITING("p-1", 1000), &opt);
+    ck_binds(&fx, "p-0", "node-a");
+    ck_note(&fx, "pods/ml/p-0", "hami.io/bind-time", "1790000000");
+    begin_bind(&fx, &second, "p-1", 1);
+    fx.wall_skew_ms = fx.mono_skew_ms = 28000;
+    serve(&fx, "pods/ml/p-0");
+    ck_bound(&second);
+    ck_note(&fx, "pods/ml/p-1", "hami.io/bind-time", "1790000028");
+    ck_note(&fx, "nodes/node-a", LOCK_KEY, "2026-09-21T14:13:48Z,ml,p-1");
+    fx_close(&fx);
+}
+END_TEST
+
+/* C21: HAMi knows pods by name: one that is created again inherits lock and annotations. */
+START_TEST(core_defect_c21_a_pod_of_the_same_name_is_another)
+{
+    struct fx fx;
+    char before[512];
+    fx_open(&fx, TWO_NODES WAITING("p-0", 1000), NULL);
+    (void)snprintf(before, sizeof(before), "%s", fx_bind_args(&fx, "ml", "p-0", "node-b"));
+    ck_binds(&fx, "p-0", "node-a");
+    ck_assert(fx_wait_used(&fx, "node-a", "GPU-a", 1, 1000));
+    fx_patch(&fx, "pods/ml/p-0", NULL);
+    fx_create(&fx, "pods/ml/p-0",
+              "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p-0\","
+              "\"namespace\":\"ml\"},\"spec\":{\"schedulerName\":\"cardinal-scheduler\","
+              "\"containers\":[" CONTAINER("main", "," LIMITS(2000)) "]},\"status\":{\"phase\":"
+                                                                     "\"Pending\"}}");
+    ck_assert_msg(fx_wait_used(&fx, "node-a", "GPU-a", 0, 0), "its share went with it");
+    const uint64_t writes = kube_store_writes(fx.store);
+    ck_does_not_bind(&fx, before, "another UID");
+    ck_assert_msg(kube_store_writes(fx.store) - writes <= 1, "nothing but an event is written");
+    ck_note(&fx, "pods/ml/p-0", LIST_KEY, NULL);
+    ck_note(&fx, "nodes/node-b", LOCK_KEY, NULL);
+    ck_binds(&fx, "p-0", "node-a");
+    ck_note(&fx, "pods/ml/p-0", LIST_KEY, "GPU-a,NVIDIA,2000,10:;");
+    ck_assert(fx_wait_used(&fx, "node-a", "GPU-a", 1, 2000));
+    fx_close(&fx);
+}
+END_TEST
+
 int main(void)
 {
     json_object_seed(1);
@@ -471,6 +590,9 @@ int main(void)
     tcase_add_test(tc, core_defect_c25_a_simulation_answers_all_that_fit);
     tcase_add_loop_test(tc, core_defect_c39_ready_only_when_filter_can_answer, 0, 3);
     tcase_add_test(tc, core_defect_c42_cards_of_init_containers_take_the_lock);
+    tcase_add_test(tc, core_defect_c40_binds_of_one_node_take_turns);
+    tcase_add_test(tc, core_defect_c43_times_are_those_of_the_writes);
+    tcase_add_test(tc, core_defect_c21_a_pod_of_the_same_name_is_another);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -18,8 +18,8 @@ static int64_t mono(void *ctx)
 
 static int64_t wall(void *ctx)
 {
-    (void)ctx;
-    return FX_WALL_S * 1000000000;
+    const struct fx *fx = ctx;
+    return FX_WALL_S * 1000000000 + fx->wall_skew_ms * 1000000;
 }
 
 static void must(enum err_code rc, const struct err *err)

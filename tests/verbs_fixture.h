@@ -15,6 +15,7 @@ struct fx {
     struct kube_store *store;
     struct ext_reflector *reflector;
     _Atomic int64_t mono_skew_ms; /* added to the monotonic clock: lets holds age */
+    _Atomic int64_t wall_skew_ms; /* added to the wall clock */
     int64_t request_age_ms;       /* the first byte of the next requests came so long ago */
     struct clock clock;
 };
