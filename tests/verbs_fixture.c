@@ -140,9 +140,11 @@ void fx_close(struct fx *fx)
     ext_config_done(&app->config);
 }
 
-/* A request whose handler may answer later, from another thread. */
-struct later {
+struct fx_pending {
     struct ext_request r;
+    struct ext_answer a;
+    struct arena *arena;
+    char *body; /* the handler may read it until it has answered */
     pthread_mutex_t lock;
     pthread_cond_t moved;
     bool answered;
@@ -150,59 +152,81 @@ struct later {
 
 static void answered(struct ext_request *r)
 {
-    struct later *l = (struct later *)(void *)((char *)r - offsetof(struct later, r));
-    pthread_mutex_lock(&l->lock);
-    l->answered = true;
-    pthread_cond_signal(&l->moved);
-    pthread_mutex_unlock(&l->lock);
+    struct fx_pending *p =
+        (struct fx_pending *)(void *)((char *)r - offsetof(struct fx_pending, r));
+    pthread_mutex_lock(&p->lock);
+    p->answered = true;
+    pthread_cond_signal(&p->moved);
+    pthread_mutex_unlock(&p->lock);
 }
 
-static void await_answer(struct later *l)
+struct fx_pending *fx_begin(struct fx *fx, const char *method, const char *target, const char *body)
 {
-    pthread_mutex_lock(&l->lock);
-    while (!l->answered)
-        pthread_cond_wait(&l->moved, &l->lock);
-    pthread_mutex_unlock(&l->lock);
+    struct fx_pending *p = calloc(1, sizeof(*p));
+    ck_assert_ptr_nonnull(p);
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->moved, NULL);
+    p->arena = arena_new(256 << 20);
+    p->body = body ? strdup(body) : NULL;
+    ck_assert(p->arena && (p->body || !body));
+    p->r = (struct ext_request){.app = &fx->app,
+                                .id = ++fx->app.request_ids,
+                                .method = str_z(method),
+                                .arena = p->arena,
+                                .body = str_z(p->body),
+                                .content_type = STR("application/json"),
+                                .started_ms = clock_mono_ms(fx->app.clock) - fx->request_age_ms,
+                                .answered = answered};
+    ck_assert(ext_route_target(str_z(target), p->arena, &p->r.path, &p->r.query));
+    const char *allow = NULL;
+    const struct ext_route *route =
+        ext_route_find(EXT_ROUTES, p->r.method, p->r.path, EXT_ON_ALL, &allow);
+    ck_assert_msg(route != NULL, "no route for %s %s", method, target);
+    buf_init(&p->a.body, 64 << 20);
+    route->handle(&p->r, &p->a);
+    if (!route->later)
+        p->answered = true;
+    return p;
+}
+
+bool fx_answered(struct fx_pending *p)
+{
+    pthread_mutex_lock(&p->lock);
+    bool is = p->answered;
+    pthread_mutex_unlock(&p->lock);
+    return is;
+}
+
+json_t *fx_end(struct fx_pending *p, unsigned *ret_status)
+{
+    pthread_mutex_lock(&p->lock);
+    while (!p->answered)
+        pthread_cond_wait(&p->moved, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+    struct ext_answer *a = &p->a;
+    ck_assert(!a->body.failed);
+    if (a->stream.more) { /* a long answer comes in pieces */
+        while (a->stream.more(a->stream.ctx, &a->body))
+            ;
+        if (a->stream.done)
+            a->stream.done(a->stream.ctx);
+    }
+    *ret_status = a->status;
+    json_error_t why;
+    json_t *json = a->body.n ? json_loadb(a->body.p, a->body.n, JSON_DECODE_ANY, &why) : NULL;
+    buf_done(&a->body);
+    arena_free(p->arena);
+    pthread_cond_destroy(&p->moved);
+    pthread_mutex_destroy(&p->lock);
+    free(p->body);
+    free(p);
+    return json;
 }
 
 json_t *fx_call(struct fx *fx, const char *method, const char *target, const char *body,
                 unsigned *ret_status)
 {
-    struct arena *arena = arena_new(256 << 20);
-    ck_assert_ptr_nonnull(arena);
-    struct later l = {.lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER};
-    struct ext_request *r = &l.r;
-    *r = (struct ext_request){.app = &fx->app,
-                              .id = ++fx->app.request_ids,
-                              .method = str_z(method),
-                              .arena = arena,
-                              .body = str_z(body),
-                              .content_type = STR("application/json"),
-                              .started_ms = clock_mono_ms(fx->app.clock) - fx->request_age_ms,
-                              .answered = answered};
-    ck_assert(ext_route_target(str_z(target), arena, &r->path, &r->query));
-    const char *allow = NULL;
-    const struct ext_route *route =
-        ext_route_find(EXT_ROUTES, r->method, r->path, EXT_ON_ALL, &allow);
-    ck_assert_msg(route != NULL, "no route for %s %s", method, target);
-    struct ext_answer a = {0};
-    buf_init(&a.body, 64 << 20);
-    route->handle(r, &a);
-    if (route->later)
-        await_answer(&l);
-    ck_assert(!a.body.failed);
-    if (a.stream.more) { /* a long answer comes in pieces */
-        while (a.stream.more(a.stream.ctx, &a.body))
-            ;
-        if (a.stream.done)
-            a.stream.done(a.stream.ctx);
-    }
-    *ret_status = a.status;
-    json_error_t why;
-    json_t *json = a.body.n ? json_loadb(a.body.p, a.body.n, JSON_DECODE_ANY, &why) : NULL;
-    buf_done(&a.body);
-    arena_free(arena);
-    return json;
+    return fx_end(fx_begin(fx, method, target, body), ret_status);
 }
 
 static void locate(const char *path, struct kube_request *req)

@@ -37,6 +37,11 @@ void fx_restart(struct fx *fx);
  * as in HTTP. */
 json_t *fx_call(struct fx *fx, const char *method, const char *target, const char *body,
                 unsigned *ret_status);
+/* The same in two steps, for what answers later: begin returns as soon as the handler does. */
+struct fx_pending;
+struct fx_pending *fx_begin(struct fx *fx, const char *method, const char *target, const char *body);
+bool fx_answered(struct fx_pending *p);
+json_t *fx_end(struct fx_pending *p, unsigned *ret_status); /* waits; frees */
 /* Reads an object of the store: "pods/NS/NAME" or "nodes/NAME"; NULL: not there. */
 json_t *fx_object(struct fx *fx, const char *path);
 /* A merge patch, or a deletion with body NULL, by the API. */

@@ -312,11 +312,10 @@ static enum err_code take_locks(struct bind *b, bool *ret_wait, struct err *err)
             if (rc == ERR_CANCELLED)
                 rc = ext_bind_too_late(b, err);
         } else {
-            rc =
-                err_set(err, ERR_BUSY,
-                        "node " STR_FMT
-                        " hands out the cards of a pod that was bound before: node lock contention",
-                        STR_ARG(b->args.node));
+            rc = err_set(err, ERR_BUSY, "node " STR_FMT " %s: node lock contention",
+                         STR_ARG(b->args.node),
+                         is_serving(b, lock) ? "hands out the cards of a pod that was bound before"
+                                             : "is locked for another pod");
         }
         *ret_wait = rc == ERR_BUSY;
         if (!rc || rc == ERR_UNKNOWN) /* perhaps ours, now or later: to be released */
@@ -505,6 +504,8 @@ static void step_lock(struct ext_turn *t)
         ext_turn_park(t, b->lock_ask_ms > now_ms(b) ? b->lock_ask_ms : t->deadline_ms);
         return;
     }
+    if (err.code == ERR_BUSY && ext_turn_cancelled(t))
+        err_ignore(ext_bind_too_late(b, &err));
     if (err.code)
         finish_undone(b, &err);
     else
