@@ -6,6 +6,7 @@
  *   floor [--first] [--kubeconfig=FILE] [SECONDS]      prints "listening ADDRESS" */
 #include "extender/priv.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,7 +173,8 @@ int main(int argc, char **argv)
     printf("listening %s\n", ext_server_address(server));
     fflush(stdout);
     struct timespec wait = {seconds, 0};
-    sigtimedwait(&set, NULL, &wait);
+    while (sigtimedwait(&set, NULL, &wait) < 0 && errno == EINTR)
+        ; /* somebody looks at us with a debugger */
     ext_server_quiesce(server);
     ext_server_stop(server);
     ext_workers_free(app.workers);

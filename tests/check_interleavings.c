@@ -3,6 +3,7 @@
 #include "verbs_fixture.h"
 
 #include <check.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -250,6 +251,66 @@ START_TEST(filter_while_a_binding_is_in_flight)
     want_node_of(&fx, "p", NULL);
     want_bind(&fx, "p", "p", "node-a", "");
     want_audit(&fx, "in the end");
+    fx_close(&fx);
+}
+END_TEST
+
+/* ---- a bind that is decided in the middle of a filter ---- */
+
+/* A clock that does something when this thread looks at it: filter does between its look at the
+ * nodes and the one at the holds. */
+static struct {
+    struct clock real;
+    pthread_t who;
+    int left; /* looks until then; 0: it was done */
+    struct fx *fx;
+} between;
+
+static int64_t looked(void *unused)
+{
+    (void)unused;
+    if (between.left > 0 && pthread_equal(pthread_self(), between.who) && --between.left == 0)
+        want_bind(between.fx, "in between", "p", "node-a", "");
+    return between.real.mono_ns(between.real.ctx);
+}
+
+static int64_t wall(void *unused)
+{
+    (void)unused;
+    return between.real.wall_ns(between.real.ctx);
+}
+
+/* Its hold is gone by the time that holds are asked for, and its charge was not there yet when the
+ * nodes were looked at: q is not promised p's room. */
+START_TEST(a_bind_in_the_middle_of_a_filter)
+{
+    static const struct clock HOOKED = {.mono_ns = looked, .wall_ns = wall};
+    const struct fx_options opt = {.shortlist = 1};
+    unsigned status;
+    struct fx fx;
+    fx_open(&fx, TWO_NODES, &opt);
+    for (int look = 1;; look++) {
+        want_filter(&fx, "p", "p", A, "node-a");
+        char *args = strdup(fx_args(&fx, "ml", "q", AB));
+        between.real = *fx.app.clock;
+        between.who = pthread_self();
+        between.left = look;
+        between.fx = &fx;
+        fx.app.clock = &HOOKED;
+        json_t *answer = fx_call(&fx, "POST", "/filter", args, &status);
+        fx.app.clock = &fx.clock;
+        free(args);
+        json_t *names = json_object_get(answer, "NodeNames");
+        ck_assert_uint_eq(json_array_size(names), 1);
+        ck_assert_msg(!strcmp(json_string_value(json_array_get(names, 0)), "node-b"),
+                      "look %d: q is told of p's room", look);
+        json_decref(answer);
+        if (between.left > 0)
+            break; /* a filter looks at the clock less often than that */
+        fx_close(&fx);
+        fx_open(&fx, TWO_NODES, &opt);
+    }
+    between.left = 0;
     fx_close(&fx);
 }
 END_TEST
@@ -591,6 +652,7 @@ int main(void)
     tcase_add_test(tc, the_undone_binding_that_lands_later);
     tcase_add_test(tc, the_binding_that_nothing_undid_lands_later);
     tcase_add_test(tc, filter_while_a_binding_is_in_flight);
+    tcase_add_test(tc, a_bind_in_the_middle_of_a_filter);
     tcase_add_loop_test(tc, the_kubelet_away_for_longer_than_the_locks_age, 0,
                         sizeof(LATELY) / sizeof(LATELY[0]));
     tcase_add_test(tc, the_lock_released_after_the_first_of_two_containers);

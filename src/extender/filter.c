@@ -5,6 +5,8 @@
 #include <assert.h>
 #include <string.h>
 
+#define CHOOSE_TRIES 4 /* the nodes moved while we chose */
+
 /* ---- 7: the answer ---- */
 
 /* ExtenderFilterResult with an error text; kube-scheduler reads bodies of 200 answers only. */
@@ -461,6 +463,45 @@ static void refuse_ask(struct ext_request *r, struct ext_question *q, struct ext
 
 /* ---- in order ---- */
 
+/* A bind that was decided after our look at the nodes and before the one at the holds has taken its
+ * hold away: the picked node was judged with neither hold nor charge. Whoever charges after this
+ * look here finds us among the holds. */
+static bool has_moved(struct ext_request *r, const struct ext_question *q, const size_t *picked,
+                      size_t picked_n)
+{
+    if (q->items)
+        return false; /* simulated: nobody is told that there is room */
+    struct cluster_snapshot *now = cluster_store_snapshot(r->app->store);
+    bool moved = false;
+    for (size_t i = 0; now != q->snapshot && i < picked_n && !moved; i++) {
+        const struct cluster_node *before = q->candidates[picked[i]].node;
+        const struct cluster_node *after = cluster_snapshot_at(now, before->slot);
+        moved = !after || after->generation != before->generation;
+    }
+    cluster_snapshot_unref(now);
+    return moved;
+}
+
+/* Fills `picked` with the nodes to answer; *ret_fits: how many fit but for holds. */
+static enum err_code choose(struct ext_request *r, struct ext_question *q, size_t *picked,
+                            size_t *ret_n, size_t *ret_fits, struct err *err)
+{
+    const bool all = q->pod.soft_wishes || q->items || r->app->config.shortlist == 0;
+    for (int i = 0;; i++) {
+        *ret_fits = 0;
+        for (size_t c = 0; c < q->n; c++)
+            *ret_fits += q->candidates[c].verdict.fits;
+        *ret_n = pick(r, q, all ? 0 : (size_t)r->app->config.shortlist, picked);
+        if (*ret_n == 0 && *ret_fits > 0)
+            *ret_n = pick_pinned(r, q, picked);
+        if (i == CHOOSE_TRIES - 1 || !has_moved(r, q, picked, *ret_n))
+            return ERR_OK;
+        enum err_code rc = ext_question_again(r, q, err);
+        if (rc)
+            return rc;
+    }
+}
+
 static enum err_code decide(struct ext_request *r, struct ext_question *q, struct ext_answer *a,
                             struct err *err)
 {
@@ -470,9 +511,7 @@ static enum err_code decide(struct ext_request *r, struct ext_question *q, struc
     size_t *picked = arena_array(r->arena, q->n + 1, sizeof(*picked));
     if (!picked)
         return err_set(err, ERR_NO_MEMORY, "filter: out of request memory");
-    size_t fits = 0;
-    for (size_t i = 0; i < q->n; i++) {
-        fits += q->candidates[i].verdict.fits;
+    for (size_t i = 0; i < q->n; i++)
         if (q->own[0] && q->candidates[i].verdict.fits &&
             str_eq(q->candidates[i].name, str_z(q->own))) {
             picked[0] = i; /* its bind is under way there: the same answer again */
@@ -480,11 +519,10 @@ static enum err_code decide(struct ext_request *r, struct ext_question *q, struc
             ext_metrics_count(r->app->metrics, EXT_FILTER_FITS, 1);
             return ERR_OK;
         }
-    }
-    bool all = q->pod.soft_wishes || q->items || r->app->config.shortlist == 0;
-    size_t n = pick(r, q, all ? 0 : (size_t)r->app->config.shortlist, picked);
-    if (n == 0 && fits > 0)
-        n = pick_pinned(r, q, picked);
+    size_t n = 0, fits = 0;
+    rc = choose(r, q, picked, &n, &fits, err);
+    if (rc)
+        return rc;
     if (n == 0) {
         refuse(r, q, fits > 0, a);
         ext_metrics_count(r->app->metrics, EXT_FILTER_REFUSED, 1);

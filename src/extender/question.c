@@ -15,10 +15,27 @@ static enum err_code read_names(struct ext_request *r, struct ext_question *q, s
     q->candidates = arena_array(r->arena, q->n + 1, sizeof(*q->candidates));
     if (!q->candidates)
         return err_set(err, ERR_NO_MEMORY, "extender args: out of request memory");
-    for (size_t i = 0; i < q->n; i++) {
+    for (size_t i = 0; i < q->n; i++)
         q->candidates[i].name = names[i];
-        q->candidates[i].node = cluster_snapshot_find(q->snapshot, names[i]);
-    }
+    return ERR_OK;
+}
+
+/* The question in the terms of the snapshot at hand. */
+static enum err_code prepare(struct ext_request *r, struct ext_question *q, struct err *err)
+{
+    struct ext_app *app = r->app;
+    for (size_t i = 0; !q->items && i < q->n; i++)
+        q->candidates[i].node = cluster_snapshot_find(q->snapshot, q->candidates[i].name);
+    q->pod.request.quotas_n =
+        cluster_quota_left(app->store, q->pod.ns, q->pod.uid, clock_mono_ms(app->clock), q->quotas);
+    q->pod.request.quotas = q->quotas;
+    uint32_t types_n = 0;
+    const struct str *types = cluster_snapshot_types(q->snapshot, &types_n);
+    enum err_code rc = score_prepare(&q->pod.request, types, types_n, r->arena, &q->prepared, err);
+    if (rc)
+        return rc;
+    if (cluster_pod_state(app->store, q->pod.uid, q->own, sizeof(q->own)) != CLUSTER_STATE_ASSUMED)
+        q->own[0] = '\0';
     return ERR_OK;
 }
 
@@ -87,18 +104,21 @@ enum err_code ext_question_open(struct ext_request *r, struct ext_question *q, e
         *ret = EXT_OPENED_REFUSED;
         return ERR_OK;
     }
-    q->pod.request.quotas_n =
-        cluster_quota_left(app->store, q->pod.ns, q->pod.uid, clock_mono_ms(app->clock), q->quotas);
-    q->pod.request.quotas = q->quotas;
-    uint32_t types_n = 0;
-    const struct str *types = cluster_snapshot_types(q->snapshot, &types_n);
-    rc = score_prepare(&q->pod.request, types, types_n, r->arena, &q->prepared, err);
+    rc = prepare(r, q, err);
     if (rc)
         return rc;
-    if (cluster_pod_state(app->store, q->pod.uid, q->own, sizeof(q->own)) != CLUSTER_STATE_ASSUMED)
-        q->own[0] = '\0';
     *ret = EXT_OPENED_ASKING;
     return ERR_OK;
+}
+
+enum err_code ext_question_again(struct ext_request *r, struct ext_question *q, struct err *err)
+{
+    cluster_class_unref(q->class);
+    q->class = NULL;
+    cluster_snapshot_unref(q->snapshot);
+    q->snapshot = cluster_store_snapshot(r->app->store);
+    enum err_code rc = prepare(r, q, err);
+    return rc ? rc : ext_question_ask(r, q, err);
 }
 
 /* A verdict for each name, from the class's memory or afresh. */

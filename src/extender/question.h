@@ -37,6 +37,9 @@ MUST_USE enum err_code ext_question_open(struct ext_request *r, struct ext_quest
 /* Step 4: a verdict for each candidate, without holds. */
 MUST_USE enum err_code ext_question_ask(struct ext_request *r, struct ext_question *q,
                                         struct err *err);
+/* Steps 3 and 4 once more, for names: the nodes moved while we looked. */
+MUST_USE enum err_code ext_question_again(struct ext_request *r, struct ext_question *q,
+                                          struct err *err);
 /* Fits, and on which cards, with `extra` on top (may be NULL). */
 MUST_USE enum err_code
 ext_question_place(struct ext_request *r, struct ext_question *q, const struct cluster_node *node,
