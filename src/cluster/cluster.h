@@ -226,6 +226,12 @@ struct cluster_pod *cluster_pod_find(struct cluster_store *st, struct str ns, st
 enum cluster_state { CLUSTER_STATE_UNKNOWN, CLUSTER_STATE_WAITING, CLUSTER_STATE_ASSUMED, CLUSTER_STATE_BOUND };
 enum cluster_state cluster_pod_state(struct cluster_store *st, struct str uid, char *ret_node, size_t node_max);
 
+/* What is wrong with a bound pod's annotations, as the ledger found: for telling, when it changes. */
+struct cluster_trouble {
+    bool fail_closed, tampered; /* as in cluster_pod_view */
+};
+struct cluster_trouble cluster_pod_trouble(struct cluster_store *st, struct str uid);
+
 /* Whether another pod that is bound to the node still waits for its cards: lists that its plugin serves under the node's
  * lock are left, and no container has begun. Some plugins unlock after the first container (node-side.md 7): who takes the
  * lock then gets the next one's call. */

@@ -124,6 +124,22 @@ static uint16_t count_closed(const struct record *r)
     return (uint16_t)__builtin_popcountll(r->closed);
 }
 
+static bool is_fail_closed(const struct record *r)
+{
+    return r->closed != 0 || r->flags & REC_VAGUE;
+}
+
+struct cluster_trouble cluster_pod_trouble(struct cluster_store *st, struct str uid)
+{
+    struct cluster_trouble t = {0};
+    pthread_mutex_lock(&st->lock);
+    const struct record *r = ledger_find(st, uid);
+    if (r)
+        t = (struct cluster_trouble){is_fail_closed(r), (r->flags & REC_TAMPERED) != 0};
+    pthread_mutex_unlock(&st->lock);
+    return t;
+}
+
 static void view_record(const struct cluster_store *st, const struct record *r, struct arena *arena,
                         struct cluster_pod_view *ret)
 {
@@ -140,7 +156,7 @@ static void view_record(const struct cluster_store *st, const struct record *r, 
                                      .uid = arena_str(arena, record_uid(r)),
                                      .node = e ? arena_str(arena, entry_name(e)) : STR(""),
                                      .state = STATES[r->state],
-                                     .fail_closed = r->closed != 0 || r->flags & REC_VAGUE,
+                                     .fail_closed = is_fail_closed(r),
                                      .tampered = r->flags & REC_TAMPERED,
                                      .shares = shares,
                                      .share_containers = names,

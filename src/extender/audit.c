@@ -1,15 +1,17 @@
 /* GET /v1/audit: is the ledger what the cluster says at this moment? Builds a second ledger from a
  * fresh list of everything, as after a restart, and compares it with the running one, node by node
- * and pod by pod. Changes nothing.
+ * and pod by pod. And where does the cluster contradict itself, so that both ledgers agree on
+ * something that is nobody's wish? Changes nothing.
  *
  * Both move while one looks, so a difference is told only when it is still there after PASSES
  * looks. Costs a list of all nodes, pods and quotas: one audit at a time. */
 #include "extender/priv.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-enum { PASSES = 3, PAUSE_MS = 300, FINDINGS_MAX = 500, NODE_PODS_MAX = 4096 };
+enum { PASSES = 3, PAUSE_MS = 300, FINDINGS_MAX = 500, NODE_PODS_MAX = 4096, PAGE_PODS = 2000 };
 #define ITEM_MEMORY_MAX ((size_t)8 << 20)
 
 struct audit {
@@ -86,25 +88,35 @@ static bool finding(struct audit *a, const char *kind, struct str node)
     return true;
 }
 
-static void card_use(struct buf *out, const char *key, const struct score_device *d)
+struct card { /* d NULL: none */
+    const struct score_device *d;
+    const struct score_trait *t; /* NULL: it has none */
+};
+
+static void card_use(struct buf *out, const char *key, struct card c)
 {
-    if (!d)
+    if (!c.d) {
         buf_fmt(out, ",\"%s\":null", key);
-    else
-        buf_fmt(
-            out,
-            ",\"%s\":{\"shares\":\"%d/%d\",\"memoryMiB\":\"%lld/%lld\",\"coresPercent\":\"%d/%d\"}",
-            key, d->shares_used, d->shares_total, (long long)d->mem_used_mib,
-            (long long)d->mem_total_mib, d->cores_used_pct, d->cores_total_pct);
+        return;
+    }
+    buf_fmt(out,
+            ",\"%s\":{\"shares\":\"%d/%d\",\"memoryMiB\":\"%lld/%lld\",\"coresPercent\":\"%d/%d\"",
+            key, c.d->shares_used, c.d->shares_total, (long long)c.d->mem_used_mib,
+            (long long)c.d->mem_total_mib, c.d->cores_used_pct, c.d->cores_total_pct);
+    if (c.t)
+        buf_fmt(out,
+                ",\"bits\":\"0x%llx/0x%llx\",\"onlinePods\":%u,\"offlinePods\":%u,\"qosPolicy\":%u",
+                (unsigned long long)c.t->bits_used, (unsigned long long)c.t->bits_total,
+                c.t->online, c.t->offline, c.t->qos);
+    buf_char(out, '}');
 }
 
-static void card_finding(struct audit *a, struct str node, const struct score_device *ledger,
-                         const struct score_device *cluster)
+static void card_finding(struct audit *a, struct str node, struct card ledger, struct card cluster)
 {
     if (!finding(a, "card", node))
         return;
     buf_add(&a->out, STR(",\"card\":"));
-    buf_json(&a->out, (ledger ? ledger : cluster)->uuid);
+    buf_json(&a->out, (ledger.d ? ledger : cluster).d->uuid);
     card_use(&a->out, "ledger", ledger);
     card_use(&a->out, "cluster", cluster);
     buf_add(&a->out, STR(",\"done\":\"the watch brings it, or the next relist repairs it\"}"));
@@ -126,20 +138,45 @@ static void pod_finding(struct audit *a, struct str node, const struct cluster_p
 
 /* ---- comparing ---- */
 
-static bool same_card(const struct score_device *a, const struct score_device *b)
+/* Slices, classes and policies: two cards can have the same amounts and differ in these. */
+static bool same_trait(const struct score_trait *a, const struct score_trait *b)
 {
+    static const struct score_trait NONE = {.zone = SCORE_ZONE_NONE};
+    a = a ? a : &NONE;
+    b = b ? b : &NONE;
+    return a->bits_total == b->bits_total && a->bits_used == b->bits_used && a->zone == b->zone &&
+           a->profiles_n == b->profiles_n && a->online == b->online && a->offline == b->offline &&
+           a->qos == b->qos;
+}
+
+static bool same_card(struct card x, struct card y)
+{
+    const struct score_device *a = x.d, *b = y.d;
+    if (!a || !b)
+        return a == b;
     return str_eq(a->uuid, b->uuid) && a->mem_total_mib == b->mem_total_mib &&
            a->mem_used_mib == b->mem_used_mib && a->cores_total_pct == b->cores_total_pct &&
            a->cores_used_pct == b->cores_used_pct && a->shares_total == b->shares_total &&
-           a->shares_used == b->shares_used && a->flags == b->flags;
+           a->shares_used == b->shares_used && a->flags == b->flags && same_trait(x.t, y.t);
 }
 
-static const struct score_device *card_of(const struct cluster_node *node, struct str uuid)
+static struct card card_at(const struct cluster_node *node, uint16_t i)
+{
+    struct card c = {.d = &node->score.devices[i]};
+    for (uint16_t g = 0; g < node->score.groups_n; g++) {
+        const struct score_group *group = &node->score.groups[g];
+        if (group->traits && i >= group->first && i - group->first < group->n)
+            c.t = &group->traits[i - group->first];
+    }
+    return c;
+}
+
+static struct card card_of(const struct cluster_node *node, struct str uuid)
 {
     for (uint16_t i = 0; node && i < node->score.devices_n; i++)
         if (str_eq(node->score.devices[i].uuid, uuid))
-            return &node->score.devices[i];
-    return NULL;
+            return card_at(node, i);
+    return (struct card){0};
 }
 
 static bool same_shares(const struct cluster_pod_view *a, const struct cluster_pod_view *b)
@@ -205,8 +242,8 @@ static void compare_node(struct audit *a, struct cluster_store *fresh, struct st
     for (int side = 0; side < 2; side++) {
         const struct cluster_node *from = side ? theirs : ours, *other = side ? ours : theirs;
         for (uint16_t i = 0; from && i < from->score.devices_n; i++) {
-            const struct score_device *d = &from->score.devices[i], *o = card_of(other, d->uuid);
-            differ |= !o || !same_card(d, o);
+            struct card c = card_at(from, i);
+            differ |= !same_card(c, card_of(other, c.d->uuid));
         }
     }
     if (!differ || compare_pods(a, fresh, name))
@@ -214,13 +251,92 @@ static void compare_node(struct audit *a, struct cluster_store *fresh, struct st
     for (int side = 0; side < 2; side++) {
         const struct cluster_node *from = side ? theirs : ours, *other = side ? ours : theirs;
         for (uint16_t i = 0; from && i < from->score.devices_n; i++) {
-            const struct score_device *d = &from->score.devices[i], *o = card_of(other, d->uuid);
-            if (side == 0 && (!o || !same_card(d, o)))
-                card_finding(a, name, d, o);
-            else if (side == 1 && !o)
-                card_finding(a, name, NULL, d);
+            struct card c = card_at(from, i), o = card_of(other, c.d->uuid);
+            if (side == 0 && !same_card(c, o))
+                card_finding(a, name, c, o);
+            else if (side == 1 && !o.d)
+                card_finding(a, name, (struct card){0}, c);
         }
     }
+}
+
+/* ---- where the cluster contradicts itself ---- */
+
+static void pod_contradictions(struct audit *a, const struct cluster_snapshot *snap,
+                               const struct cluster_pod_view *pod)
+{
+    const struct cluster_node *node = cluster_snapshot_find(snap, pod->node);
+    if (pod->state == CLUSTER_STATE_WAITING)
+        return;
+    if (!node) {
+        pod_finding(a, pod->node, pod, "is bound to a node that is not there",
+                    "its charge stays, and counts there when the node comes");
+        return;
+    }
+    if (pod->fail_closed)
+        pod_finding(a, pod->node, pod,
+                    "its annotations do not say which cards, or which parts of them, are its",
+                    "all that may be its is taken until it ends");
+    if (pod->tampered)
+        pod_finding(a, pod->node, pod, "its annotations have changed since it was bound",
+                    "what was charged then stays charged as long as it runs");
+    for (uint16_t i = 0; i < pod->shares_n; i++)
+        if (pod->shares[i].uuid.n > 0 && !card_of(node, pod->shares[i].uuid).d) {
+            pod_finding(a, pod->node, pod, "has a card that the node does not have",
+                        "its share of it stays charged, and counts when the card comes");
+            break;
+        }
+}
+
+static void node_contradictions(struct audit *a, const struct cluster_node *node)
+{
+    for (uint16_t i = 0; i < node->score.devices_n; i++)
+        if (node->score.devices[i].flags & SCORE_DEVICE_LENT &&
+            finding(a, "card", node->score.name)) {
+            buf_add(&a->out, STR(",\"card\":"));
+            buf_json(&a->out, node->score.devices[i].uuid);
+            card_use(&a->out, "ledger", card_at(node, i));
+            buf_add(&a->out,
+                    STR(",\"why\":\"more of it is given away than there is\",\"done\":\"it "
+                        "takes nothing more until pods there have ended\"}"));
+        }
+    for (uint16_t i = 0; i < node->faults_n; i++)
+        if (finding(a, "node", node->score.name)) {
+            buf_add(&a->out, STR(",\"why\":"));
+            buf_json(&a->out, node->faults[i].text);
+            buf_add(&a->out,
+                    STR(",\"done\":\"what can't be read is left out until its plugin writes "
+                        "it anew\"}"));
+        }
+}
+
+/* Appends to a->out, which holds nothing else then. */
+static enum err_code contradictions(struct audit *a, struct err *err)
+{
+    struct cluster_snapshot *snap = cluster_store_snapshot(a->app->store);
+    char ns[256] = "", name[256] = "";
+    bool more = true;
+    enum err_code rc = ERR_OK;
+    a->findings = 0;
+    a->more = false;
+    for (uint32_t slot = 0; slot < cluster_snapshot_slots(snap); slot++)
+        if (cluster_snapshot_at(snap, slot))
+            node_contradictions(a, cluster_snapshot_at(snap, slot));
+    while (!rc && more && !a->more) {
+        struct cluster_pod_view *pods = NULL;
+        size_t n = 0;
+        arena_reset(a->arena);
+        rc = cluster_list_pods(a->app->store, STR(""), str_z(ns), str_z(name), PAGE_PODS, a->arena,
+                               &pods, &n, &more, err);
+        for (size_t i = 0; !rc && i < n; i++)
+            pod_contradictions(a, snap, &pods[i]);
+        if (rc || n == 0)
+            break;
+        snprintf(ns, sizeof(ns), STR_FMT, STR_ARG(pods[n - 1].ns));
+        snprintf(name, sizeof(name), STR_FMT, STR_ARG(pods[n - 1].name));
+    }
+    cluster_snapshot_unref(snap);
+    return rc;
 }
 
 static void lock_finding(struct audit *a, const struct cluster_node *node, struct buf *out)
@@ -304,7 +420,12 @@ static enum err_code audit(struct ext_request *r, struct ext_answer *answer, str
                 a.in_flight, ext_binds_unsettled(r->app->binds), (unsigned long long)stats.repairs,
                 a.unread);
         buf_add(&answer->body, (struct str){a.out.p, a.out.n});
-        buf_fmt(&answer->body, "],\"more\":%s,\"locks\":[", a.more ? "true" : "false");
+        buf_fmt(&answer->body, "],\"more\":%s,\"contradictions\":[", a.more ? "true" : "false");
+        a.out.n = 0;
+        a.more = contradictions(&a, err) != ERR_OK || a.more; /* without memory: not all */
+        buf_add(&answer->body, (struct str){a.out.p, a.out.n});
+        buf_fmt(&answer->body, "],\"moreContradictions\":%s,\"locks\":[",
+                a.more ? "true" : "false");
         buf_add(&answer->body, (struct str){locks.p, locks.n});
         buf_add(&answer->body, STR("]}\n"));
     }

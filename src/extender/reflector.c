@@ -80,6 +80,43 @@ static void tell_registrations(struct ext_app *app, const struct cluster_node_ob
     }
 }
 
+static void tell_trouble(struct ext_app *app, const struct cluster_pod *pod, const char *reason,
+                         const char *what)
+{
+    log_warn("pod's allocation", "pod=" STR_FMT "/" STR_FMT " node=" STR_FMT " why=\"%s\"",
+             STR_ARG(pod->ns), STR_ARG(pod->name), STR_ARG(pod->node), what);
+    struct kube_event event = {.ns = pod->ns,
+                               .pod = pod->name,
+                               .uid = pod->uid,
+                               .warning = true,
+                               .reason = str_z(reason),
+                               .message = str_z(what)};
+    if (ext_leading(app)) /* one of us tells the pod */
+        kube_events_post(app->events, &event);
+}
+
+/* Told once, when the ledger finds it: after a restart again, for what it finds then. */
+static enum err_code apply_pod(struct ext_app *app, const struct cluster_pod *pod, struct err *err)
+{
+    const bool bound = pod->node.n > 0 && pod->vendors_asked;
+    struct cluster_trouble before = {0}, now = {0};
+    if (bound)
+        before = cluster_pod_trouble(app->store, pod->uid);
+    enum err_code rc = cluster_apply_pod(app->store, pod, err);
+    if (bound && !rc)
+        now = cluster_pod_trouble(app->store, pod->uid);
+    if (now.fail_closed && !before.fail_closed)
+        tell_trouble(
+            app, pod, "AllocationUnaccounted",
+            "the annotations do not say which cards, or which parts of them, are the pod's; "
+            "all that may be is taken on the node until it ends");
+    if (now.tampered && !before.tampered)
+        tell_trouble(app, pod, "AllocationChanged",
+                     "the allocation annotations have changed since the pod was bound; what was "
+                     "decided stays charged as long as it runs");
+    return rc;
+}
+
 /* *ret_read: the object was understood, and what failed is the ledger. */
 static enum err_code apply(struct watcher *w, struct str object, bool *ret_read, struct err *err)
 {
@@ -103,7 +140,7 @@ static enum err_code apply(struct watcher *w, struct str object, bool *ret_read,
         *ret_read = !rc;
         if (rc)
             return rc;
-        rc = cluster_apply_pod(app->store, &pod, err);
+        rc = apply_pod(app, &pod, err);
         if (pod.node.n)
             ext_turns_look(app->turns, pod.node);
         return rc;
@@ -131,7 +168,7 @@ static enum err_code delete (struct watcher *w, struct str object, struct err *e
     else if (w->kind == KUBE_POD) cluster_delete_pod(w->app->store, uid);
     else cluster_delete_quota(w->app->store, ns, name);
     if (w->kind != KUBE_QUOTA) /* of a pod's deletion only the name is read, not its node */
-        ext_turns_look(w->app->turns, w->kind == KUBE_NODE ? name : STR(""));
+    ext_turns_look(w->app->turns, w->kind == KUBE_NODE ? name : STR(""));
     return ERR_OK;
 }
 
