@@ -77,15 +77,15 @@ static const struct {
     {"who we are", {.verb = KUBE_GET, .kind = KUBE_NODE, .name = STR_INIT("n")}, "\r\nUser-Agent: cardinald/", ""},
     {"a lease", {.verb = KUBE_GET, .kind = KUBE_LEASE, .ns = STR_INIT("kube-system"), .name = STR_INIT("l")}, "GET /apis/coordination.k8s.io/v1/namespaces/kube-system/leases/l HTTP", ""},
     {"a quota", {.verb = KUBE_GET, .kind = KUBE_QUOTA, .ns = STR_INIT("ml"), .name = STR_INIT("q")}, "GET /api/v1/namespaces/ml/resourcequotas/q HTTP", ""},
-    {"merge patch", {.verb = KUBE_PATCH, .kind = KUBE_POD, .ns = STR_INIT("ml"), .name = STR_INIT("p"), .body = STR_INIT("{\"a\":1}"), .timeout_ms = 2000}, "PATCH /api/v1/namespaces/ml/pods/p?timeout=2s HTTP", "{\"a\":1}"},
+    {"merge patch", {.verb = KUBE_PATCH, .kind = KUBE_POD, .ns = STR_INIT("ml"), .name = STR_INIT("p"), .body = STR_INIT("{\"a\":1}"), .timeout_ms = 2000}, "PATCH /api/v1/namespaces/ml/pods/p?timeout=", "{\"a\":1}"},
     {"its type", {.verb = KUBE_PATCH, .kind = KUBE_POD, .ns = STR_INIT("ml"), .name = STR_INIT("p"), .body = STR_INIT("{}")}, "\r\nContent-Type: application/merge-patch+json\r\n", "{}"},
     {"JSON patch's type", {.verb = KUBE_PATCH, .kind = KUBE_NODE, .name = STR_INIT("n"), .patch_type = KUBE_PATCH_JSON, .body = STR_INIT("[]")}, "\r\nContent-Type: application/json-patch+json\r\n", "[]"},
     {"strategic patch's type", {.verb = KUBE_PATCH, .kind = KUBE_NODE, .name = STR_INIT("n"), .patch_type = KUBE_PATCH_STRATEGIC, .body = STR_INIT("{}")}, "\r\nContent-Type: application/strategic-merge-patch+json\r\n", "{}"},
-    {"the status part", {.verb = KUBE_PATCH, .kind = KUBE_POD, .ns = STR_INIT("ml"), .name = STR_INIT("p"), .status = true, .body = STR_INIT("{}"), .timeout_ms = 1}, "PATCH /api/v1/namespaces/ml/pods/p/status?timeout=1s HTTP", "{}"},
-    {"a binding", {.verb = KUBE_BIND, .kind = KUBE_POD, .ns = STR_INIT("ml"), .name = STR_INIT("p"), .body = STR_INIT("{\"b\":1}"), .timeout_ms = 2001}, "POST /api/v1/namespaces/ml/pods/p/binding?timeout=3s HTTP", "{\"b\":1}"},
-    {"create", {.verb = KUBE_CREATE, .kind = KUBE_EVENT, .ns = STR_INIT("ml"), .body = STR_INIT("{}"), .timeout_ms = 5000}, "POST /api/v1/namespaces/ml/events?timeout=5s HTTP", "{}"},
-    {"update", {.verb = KUBE_UPDATE, .kind = KUBE_LEASE, .ns = STR_INIT("ml"), .name = STR_INIT("l"), .body = STR_INIT("{}"), .timeout_ms = 5000}, "PUT /apis/coordination.k8s.io/v1/namespaces/ml/leases/l?timeout=5s HTTP", "{}"},
-    {"delete", {.verb = KUBE_DELETE, .kind = KUBE_POD, .ns = STR_INIT("ml"), .name = STR_INIT("p"), .timeout_ms = 5000}, "DELETE /api/v1/namespaces/ml/pods/p?timeout=5s HTTP", "{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\"}"},
+    {"the status part", {.verb = KUBE_PATCH, .kind = KUBE_POD, .ns = STR_INIT("ml"), .name = STR_INIT("p"), .status = true, .body = STR_INIT("{}"), .timeout_ms = 900}, "PATCH /api/v1/namespaces/ml/pods/p/status?timeout=", "{}"},
+    {"a binding", {.verb = KUBE_BIND, .kind = KUBE_POD, .ns = STR_INIT("ml"), .name = STR_INIT("p"), .body = STR_INIT("{\"b\":1}"), .timeout_ms = 2001}, "POST /api/v1/namespaces/ml/pods/p/binding?timeout=", "{\"b\":1}"},
+    {"create", {.verb = KUBE_CREATE, .kind = KUBE_EVENT, .ns = STR_INIT("ml"), .body = STR_INIT("{}"), .timeout_ms = 5000}, "POST /api/v1/namespaces/ml/events?timeout=", "{}"},
+    {"update", {.verb = KUBE_UPDATE, .kind = KUBE_LEASE, .ns = STR_INIT("ml"), .name = STR_INIT("l"), .body = STR_INIT("{}"), .timeout_ms = 5000}, "PUT /apis/coordination.k8s.io/v1/namespaces/ml/leases/l?timeout=", "{}"},
+    {"delete", {.verb = KUBE_DELETE, .kind = KUBE_POD, .ns = STR_INIT("ml"), .name = STR_INIT("p"), .timeout_ms = 5000}, "DELETE /api/v1/namespaces/ml/pods/p?timeout=", "{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\"}"},
     {"delete with options", {.verb = KUBE_DELETE, .kind = KUBE_POD, .ns = STR_INIT("ml"), .name = STR_INIT("p"), .body = STR_INIT("{\"gracePeriodSeconds\":0}")}, "DELETE ", "{\"gracePeriodSeconds\":0}"},
 };
 /* clang-format on */
@@ -97,8 +97,6 @@ START_TEST(sends)
     struct fixture x;
     setup(&x, &step, 1);
     struct kube_request req = SENDS[_i].req;
-    if (req.timeout_ms == 1)
-        req.timeout_ms = 900;
     struct kube_response resp;
     struct err err = {0};
     json_t *body = NULL;
@@ -366,6 +364,29 @@ START_TEST(waiting_for_a_connection_ends)
     ck_assert(!resp.sent);
     pthread_join(t, NULL);
     done(&x, "waiting");
+}
+END_TEST
+
+/* What the server may take is what is left, not what there was before the wait. */
+START_TEST(a_write_that_waited_has_less_time)
+{
+    struct fake_step steps[] = {{.status = 0}, {.want = "?timeout=1", .status = 201}};
+    struct fixture x;
+    x.f = fake_api_start(steps, COUNT(steps), FAKE_PLAIN);
+    connect_to(&x, FAKE_PLAIN, "", "token: t", 1, 0);
+    pthread_t t;
+    pthread_create(&t, NULL, call_silent, x.k);
+    while (fake_api_requests(x.f) == 0)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    struct kube_request bind = {.verb = KUBE_BIND,
+                                .kind = KUBE_POD,
+                                .ns = STR("ml"),
+                                .name = STR("p"),
+                                .body = STR("{}"),
+                                .timeout_ms = 20000};
+    ck_assert_int_eq(test_call(x.k, bind, NULL, NULL, NULL), ERR_OK);
+    pthread_join(t, NULL);
+    done(&x, "less time");
 }
 END_TEST
 
@@ -879,6 +900,26 @@ START_TEST(tls)
 }
 END_TEST
 
+/* What the server may take is reckoned when the write is handed over: it is not sent seconds later.
+ */
+START_TEST(a_write_does_not_wait_long_for_a_handshake)
+{
+    struct fixture x;
+    x.f = fake_api_start(NULL, 0, FAKE_TLS_SLOW);
+    connect_to(&x, FAKE_TLS_SLOW, "insecure-skip-tls-verify: true", "token: t", 0, 0);
+    struct kube_request patch = {.verb = KUBE_PATCH,
+                                 .kind = KUBE_NODE,
+                                 .name = STR("n"),
+                                 .body = STR("{}"),
+                                 .timeout_ms = 20000};
+    struct kube_response resp;
+    struct err err = {0};
+    ck_assert_int_eq(test_call(x.k, patch, NULL, &resp, &err), ERR_UNAVAILABLE);
+    ck_assert_msg(!resp.sent && strstr(err.text, "connecting took"), "%s", err.text);
+    done(&x, "a slow handshake");
+}
+END_TEST
+
 START_TEST(proxies_of_the_environment_are_not_for_loopback)
 {
     (void)setenv("http_proxy", "http://127.0.0.1:1", 1);
@@ -907,6 +948,7 @@ int main(void)
     tcase_add_test(tc, large_answers);
     tcase_add_test(tc, the_pool_is_bounded);
     tcase_add_test(tc, waiting_for_a_connection_ends);
+    tcase_add_test(tc, a_write_that_waited_has_less_time);
     tcase_add_test(tc, calls_can_be_stopped);
     suite_add_tcase(s, tc);
     tc = tcase_create("streams");
@@ -922,6 +964,7 @@ int main(void)
     tcase_add_test(tc, merges_kubeconfigs);
     tcase_add_test(tc, token_files_are_read_again);
     tcase_add_loop_test(tc, tls, 0, (int)COUNT(TLS));
+    tcase_add_test(tc, a_write_does_not_wait_long_for_a_handshake);
     tcase_add_test(tc, proxies_of_the_environment_are_not_for_loopback);
     suite_add_tcase(s, tc);
     return test_run(s);

@@ -19,6 +19,7 @@ enum {
     CONNECTIONS_DEFAULT = 32,
     POLL_MS = 100, /* how soon `stop` is seen */
     CONNECT_MS = 10000,
+    CONNECT_WRITE_MS = 1000, /* a write whose connection took longer is not sent any more */
     IDLE_MAX_S =
         60, /* below the server's own, so that we rarely write to a connection that it closes */
     CA_CACHE_S = 60,
@@ -161,7 +162,9 @@ struct transfer {
     struct buf body;
     bool head_done; /* the library takes a head that breaks off for a whole one */
     size_t body_sent;
-    struct err *err; /* for `piece` */
+    int64_t send_until_ms; /* a write is not begun later; 0: whenever */
+    bool late;             /* it would have been */
+    struct err *err;       /* for `piece` */
     char why[CURL_ERROR_SIZE];
 };
 
@@ -223,6 +226,15 @@ static size_t on_read(char *to, size_t size, size_t n, void *ctx)
     memcpy(to, body.p + t->body_sent, put);
     t->body_sent += put;
     return put;
+}
+
+/* Connected, and nothing is sent yet. What the server may take for a write was reckoned before. */
+static int on_connected(void *ctx, char *to, char *from, int to_port, int from_port)
+{
+    struct transfer *t = ctx;
+    (void)to, (void)from, (void)to_port, (void)from_port;
+    t->late = t->send_until_ms && now_ms() > t->send_until_ms;
+    return t->late ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 char *kube_query_escape(const char *text)
@@ -452,6 +464,8 @@ static CURLcode set_all(const struct kube_http *h, CURL *e, struct transfer *t, 
     SET(CURLOPT_WRITEDATA, t);
     SET(CURLOPT_HEADERFUNCTION, on_header);
     SET(CURLOPT_HEADERDATA, t);
+    SET(CURLOPT_PREREQFUNCTION, on_connected);
+    SET(CURLOPT_PREREQDATA, t);
     if (!rc)
         rc = set_tls(h, e);
     if (!rc)
@@ -491,8 +505,11 @@ static void look_back(const struct transfer *t, CURLcode result)
     out->status = status < 200 ? 0 : (int)status; /* 1xx: the answer was still to come */
     out->sent = bytes > 0 || status > 0;
     out->whole = result == CURLE_OK && t->head_done;
-    out->cancelled = result == CURLE_ABORTED_BY_CALLBACK;
-    if (result && !out->cancelled)
+    out->cancelled = result == CURLE_ABORTED_BY_CALLBACK && !t->late;
+    if (t->late)
+        (void)snprintf(out->why, sizeof(out->why), "connecting took more than %d ms",
+                       CONNECT_WRITE_MS);
+    else if (result && !out->cancelled)
         (void)snprintf(out->why, sizeof(out->why), "%s",
                        t->why[0] ? t->why : curl_easy_strerror(result));
 }
@@ -501,7 +518,12 @@ static enum err_code exchange_once(struct kube_http *h, struct conn *c,
                                    const struct kube_exchange *x, const char *token,
                                    struct kube_exchanged *ret, struct err *err)
 {
-    struct transfer t = {.x = x, .out = ret, .easy = c->easy, .err = err};
+    struct transfer t = {.x = x,
+                         .out = ret,
+                         .easy = c->easy,
+                         .err = err,
+                         .send_until_ms =
+                             kube_verb_writes(x->req->verb) ? now_ms() + CONNECT_WRITE_MS : 0};
     struct curl_slist *headers = NULL, *route = NULL;
     char *url = make_url(h, x);
     buf_init(&t.body, x->body_max > ERROR_BODY_MAX ? x->body_max : ERROR_BODY_MAX);
@@ -537,16 +559,37 @@ static void wipe(char *token)
     free(token);
 }
 
+/* What is left until `end_ms` is the time of the exchange, and a server is told the same about a
+ * write: it can't be done after the caller has given it up. Go's durations have milliseconds. */
+static enum err_code limit(struct kube_exchange *x, int64_t end_ms, char query[32], struct err *err)
+{
+    int64_t left_ms = end_ms - now_ms();
+    if (left_ms <= 0)
+        return err_set(err, ERR_UNAVAILABLE, "%s %s: its time was over before it was sent",
+                       kube_verb_name(x->req->verb), kube_kind_row(x->req->kind)->resource);
+    x->timeout_ms = (int)left_ms;
+    if (kube_verb_writes(x->req->verb)) {
+        (void)snprintf(query, 32, "timeout=%dms", x->timeout_ms);
+        x->query = query;
+    }
+    return ERR_OK;
+}
+
+/* `end_ms` 0: the exchange has times of its own. */
 static enum err_code exchange_on(struct kube_http *h, struct conn *c, const struct kube_exchange *x,
-                                 struct kube_exchanged *ret, struct err *err)
+                                 int64_t end_ms, struct kube_exchanged *ret, struct err *err)
 {
     for (int again = 0;; again++) {
-        char *token = NULL;
+        char *token = NULL, query[32];
+        struct kube_exchange now = *x;
         *ret = (struct kube_exchanged){0};
         enum err_code rc = kube_creds_token(h->creds, again > 0, &token, err);
         if (rc)
             return rc == ERR_NO_MEMORY ? rc : err_prefix(err, ERR_UNAVAILABLE, "no token");
-        rc = exchange_once(h, c, x, token, ret, err);
+        if (end_ms)
+            rc = limit(&now, end_ms, query, err);
+        if (!rc)
+            rc = exchange_once(h, c, &now, token, ret, err);
         wipe(token);
         /* Refused for a token that may have been replaced in the meantime: nothing was done. */
         if (rc || ret->status != 401 || again > 0 || !h->creds->token_path)
@@ -564,7 +607,7 @@ enum err_code kube_exchange(struct kube_http *h, const struct kube_exchange *x,
         c = conn_new();
         if (!c)
             return err_set(err, ERR_NO_MEMORY, "a connection: no memory");
-        enum err_code rc = exchange_on(h, c, x, ret, err);
+        enum err_code rc = exchange_on(h, c, x, 0, ret, err);
         conn_free(c);
         return rc;
     }
@@ -573,10 +616,7 @@ enum err_code kube_exchange(struct kube_http *h, const struct kube_exchange *x,
     enum err_code rc = pool_take(h, x->stop, end_ms, &c, err);
     if (rc)
         return rc;
-    struct kube_exchange left = *x;
-    int64_t left_ms = end_ms - now_ms();
-    left.timeout_ms = left_ms > 1 ? (int)left_ms : 1;
-    rc = exchange_on(h, c, &left, ret, err);
+    rc = exchange_on(h, c, x, end_ms, ret, err);
     pool_give(h, c);
     return rc;
 }
@@ -606,18 +646,10 @@ static enum err_code http_call(struct kube *k, const struct kube_request *req,
 {
     struct kube_http *h = http_of(k);
     struct kube_request sent = *req;
-    char query[32] = "";
-    int timeout_ms = req->timeout_ms > 0 ? req->timeout_ms : TIMEOUT_DEFAULT_MS;
-    if (kube_verb_writes(req->verb))
-        (void)snprintf(query, sizeof(query), "timeout=%ds",
-                       timeout_ms / 1000 + (timeout_ms % 1000 > 0));
     if (req->verb == KUBE_DELETE && req->body.n == 0)
         sent.body = STR("{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\"}"); /* see on_read */
-    struct kube_exchange x = {.req = &sent,
-                              .query = query,
-                              .stop = req->stop,
-                              .timeout_ms = timeout_ms,
-                              .body_max = h->object_max};
+    struct kube_exchange x = {
+        .req = &sent, .stop = req->stop, .timeout_ms = req->timeout_ms, .body_max = h->object_max};
     struct kube_exchanged r;
     enum err_code rc = kube_exchange(h, &x, &r, err);
     if (rc)

@@ -28,7 +28,7 @@ struct kube_request {
     bool status;              /* PATCH, UPDATE: the status subresource */
     enum kube_patch_type patch_type;
     struct str body;          /* CREATE, UPDATE, PATCH, BIND: JSON */
-    int timeout_ms;           /* of the whole call; writes also carry ?timeout= (whole seconds, rounded up, at least 1) */
+    int timeout_ms;           /* of the whole call; writes also carry ?timeout=, what is left of it when there is a connection */
     const _Atomic bool *stop; /* LIST, WATCH and waits: true ends the call with ERR_CANCELLED; may be NULL */
 };
 

@@ -315,6 +315,8 @@ static bool shake_hands(struct conn *c)
     struct fake_api *f = c->f;
     if (f->tls == FAKE_PLAIN)
         return true;
+    if (f->tls == FAKE_TLS_SLOW)
+        nanosleep(&(struct timespec){.tv_sec = 2}, NULL);
     must(gnutls_init(&c->tls, GNUTLS_SERVER));
     must(gnutls_set_default_priority(c->tls));
     must(gnutls_credentials_set(c->tls, GNUTLS_CRD_CERTIFICATE, f->cred));

@@ -23,7 +23,12 @@ struct fake_step {
     bool from_start;   /* close or reset before the request is read */
 };
 
-enum fake_tls { FAKE_PLAIN, FAKE_TLS, FAKE_TLS_NAMED /* a certificate for kube.test only */ };
+enum fake_tls {
+    FAKE_PLAIN,
+    FAKE_TLS,
+    FAKE_TLS_NAMED, /* a certificate for kube.test only */
+    FAKE_TLS_SLOW   /* each handshake begins 2 s late */
+};
 
 struct fake_api;
 struct fake_api *fake_api_start(const struct fake_step *steps, size_t n, enum fake_tls tls);
