@@ -41,7 +41,8 @@ enum err_code ext_bind_too_late(struct bind *b, struct err *err)
 int ext_bind_write_ms(const struct bind *b)
 {
     int64_t left = b->turn.deadline_ms - now_ms(b);
-    return left < EXT_WRITE_TIMEOUT_MS ? (int)(left > 1 ? left : 1) : EXT_WRITE_TIMEOUT_MS;
+    int most = ext_write_ms(&b->app->config);
+    return left < most ? (int)(left > 1 ? left : 1) : most;
 }
 
 static void copy_z(char *to, size_t max, struct str s)

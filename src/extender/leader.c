@@ -12,6 +12,9 @@
 #include <unistd.h>
 
 enum {
+    CALLS_OF_A_BIND = 6, /* see the lock, take it, read and clean the pod, bind; fence */
+    WRITE_MIN_MS = 2000,
+    WRITE_MAX_MS = 5000,
     LOOK_MS = 20, /* while a bind waits for its term */
     LABEL_TRIES = 3,
     PODS_MAX = 64 /* replicas of ours */
@@ -28,6 +31,14 @@ struct ext_leader {
 };
 
 static int64_t now_ms(const struct ext_app *app) { return clock_mono_ms(app->clock); }
+
+int ext_write_ms(const struct ext_config *c)
+{
+    int64_t ms = c->bind_timeout_ms / CALLS_OF_A_BIND;
+    if (c->leader_elect && ms > c->leader_duration_ms / 3)
+        ms = c->leader_duration_ms / 3;
+    return ms < WRITE_MIN_MS ? WRITE_MIN_MS : ms > WRITE_MAX_MS ? WRITE_MAX_MS : (int)ms;
+}
 
 /* ---- who asks ---- */
 
@@ -61,14 +72,13 @@ static struct lease_lead look(struct ext_app *app, int64_t timeout_ms)
     struct lease_lead lead = lease_keeper_lead(app->leader->keeper);
     if (lead.leads || timeout_ms <= 0)
         return lead;
-    return lease_keeper_look(app->leader->keeper, timeout_ms < EXT_WRITE_TIMEOUT_MS
-                                                      ? (int)timeout_ms
-                                                      : EXT_WRITE_TIMEOUT_MS);
+    int most = ext_write_ms(&app->config);
+    return lease_keeper_look(app->leader->keeper, timeout_ms < most ? (int)timeout_ms : most);
 }
 
 enum err_code ext_lead_check(struct ext_app *app, struct err *err)
 {
-    if (!app->leader || look(app, EXT_WRITE_TIMEOUT_MS).leads)
+    if (!app->leader || look(app, ext_write_ms(&app->config)).leads)
         return ERR_OK;
     return refuse(app, err);
 }
@@ -112,7 +122,7 @@ void ext_wrote(struct ext_app *app, struct ext_term *term)
     if (!app->leader || !term->writing)
         return;
     term->writing = false;
-    int64_t over_ms = now_ms(app) - term->until_ms - EXT_WRITE_TIMEOUT_MS;
+    int64_t over_ms = now_ms(app) - term->until_ms - ext_write_ms(&app->config);
     if (over_ms <= 0)
         return;
     uint64_t n = atomic_fetch_add(&app->leader->late, 1) + 1;
@@ -173,7 +183,7 @@ static enum err_code set_role(struct ext_app *app, const char *ns, const struct 
                                .status = true, /* takes labels, and can't change images */
                                .patch_type = KUBE_PATCH_MERGE,
                                .body = {body.p, body.n},
-                               .timeout_ms = EXT_WRITE_TIMEOUT_MS};
+                               .timeout_ms = ext_write_ms(&app->config)};
     struct kube_response resp = {0};
     enum err_code rc = kube_call(app->kube, &req, &resp, err);
     kube_response_done(&resp);
@@ -272,7 +282,7 @@ enum err_code ext_leader_start(struct ext_app *app, struct err *err)
         .duration_ms = c->leader_duration_ms,
         .renew_deadline_ms = c->leader_renew_ms,
         .retry_ms = c->leader_retry_ms,
-        .write_ms = EXT_WRITE_TIMEOUT_MS,
+        .write_ms = ext_write_ms(c),
         .prepare = c->leader_own || c->leader_role_label ? prepare : NULL,
         .changed = changed,
         .ctx = l};

@@ -280,6 +280,10 @@ struct ext_term {
 };
 MUST_USE enum err_code ext_term_enter(struct ext_app *app, int64_t deadline_ms, struct ext_term *ret, int64_t *ret_again_ms,
                                       struct err *err);
+/* How long one write may take at most, which is also its ?timeout=, and how long a new leader waits for those of the last one.
+ * By the budget of a bind: a server that takes seconds for each answer is waited for where there is time for it. At most a
+ * third of the Lease, so that its last writes land before it can be taken. Pods of one Service have the same flags. */
+int ext_write_ms(const struct ext_config *c);
 /* Asked immediately before each write is sent (undoing is always right and does not ask); and told when it is back, which
  * finds a stop of this process in between. */
 bool ext_may_write(struct ext_app *app, struct ext_term *term);

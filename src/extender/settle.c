@@ -36,7 +36,7 @@ enum err_code ext_pod_get(struct ext_app *app, struct arena *arena, struct str n
                                .kind = KUBE_POD,
                                .ns = ns,
                                .name = name,
-                               .timeout_ms = EXT_WRITE_TIMEOUT_MS};
+                               .timeout_ms = ext_write_ms(&app->config)};
     struct kube_response resp = {0};
     enum err_code rc = kube_call(app->kube, &req, &resp, err);
     if (!rc) {
@@ -113,7 +113,7 @@ enum ext_proof ext_settle_fence(struct arena *arena, struct ext_settle *e)
                                .status = true,
                                .patch_type = KUBE_PATCH_MERGE,
                                .body = {body.p, body.n},
-                               .timeout_ms = EXT_WRITE_TIMEOUT_MS};
+                               .timeout_ms = ext_write_ms(&e->app->config)};
     struct kube_response resp = {0};
     struct err err;
     enum err_code rc = kube_call(e->app->kube, &req, &resp, &err);
@@ -129,7 +129,7 @@ enum ext_proof ext_settle_fence(struct arena *arena, struct ext_settle *e)
 static bool release_lock(const struct ext_settle *e, const struct ext_lock *lock)
 {
     /* Before we ask: a write that was given up may land until then. */
-    const bool over = now_ms(e) - e->since_ms >= EXT_LOCK_LANDED_MS;
+    const bool over = now_ms(e) - e->since_ms >= ext_write_ms(&e->app->config) + EXT_LOCK_LANDED_MS;
     struct lease_lock_args args = {.kube = e->app->kube,
                                    .clock = e->app->clock,
                                    .node = str_z(e->node),
@@ -138,7 +138,7 @@ static bool release_lock(const struct ext_settle *e, const struct ext_lock *lock
                                    .pod = str_z(e->name),
                                    .uid = str_z(e->uid),
                                    .time_only = lock->time_only,
-                                   .timeout_ms = EXT_WRITE_TIMEOUT_MS,
+                                   .timeout_ms = ext_write_ms(&e->app->config),
                                    .expire_ms = e->app->config.lock_expire_ms};
     struct err err;
     bool removed = false;

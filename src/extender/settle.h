@@ -4,13 +4,12 @@
 
 #include "extender/turn.h"
 
-#define EXT_WRITE_TIMEOUT_MS 2000 /* of one write; also its ?timeout= */
 /* How long after we gave a write up it can still land. A server ends a request at its ?timeout=; what it had handed to
- * etcd by then may take etcd's own time (some 7 s). A lock later than the first bound is a nuisance that its age ends; a
- * Binding later than the second would be a card given twice (docs/design/verbs.md). */
-#define EXT_LOCK_LANDED_MS    (EXT_WRITE_TIMEOUT_MS + 1000)
+ * etcd by then may take etcd's own time (some 7 s). A lock later than the first bound (behind ext_write_ms()) is a nuisance
+ * that its age ends; a Binding later than the second would be a card given twice (docs/design/verbs.md). */
+#define EXT_LOCK_LANDED_MS    1000
 #define EXT_BINDING_LANDED_MS 30000
-#define EXT_LOCKS_MAX        4    /* kinds of node locks one pod can need */
+#define EXT_LOCKS_MAX         4 /* kinds of node locks one pod can need */
 
 /* A live GET; the pod's strings live in `arena`. */
 MUST_USE enum err_code ext_pod_get(struct ext_app *app, struct arena *arena, struct str ns, struct str name,

@@ -25,7 +25,6 @@
 #define AGAIN_MIN_MS     1000  /* between two touches of one pod, doubling */
 #define AGAIN_MAX_MS     60000
 #define UNKNOWN_MAX_MS   60000 /* a pod that our watch never shows is not waited for */
-#define WRITE_TIMEOUT_MS 2000
 #define ROUND_MEMORY_MAX ((size_t)64 << 20)
 
 struct waiting {              /* a pod that was refused and has not been answered otherwise since */
@@ -248,7 +247,7 @@ static enum err_code touch(struct ext_app *app, const struct cluster_pod *pod, s
                                .status = true,
                                .patch_type = KUBE_PATCH_MERGE,
                                .body = {body.p, body.n},
-                               .timeout_ms = WRITE_TIMEOUT_MS};
+                               .timeout_ms = ext_write_ms(&app->config)};
     struct kube_response resp = {0};
     enum err_code rc = kube_call(app->kube, &req, &resp, err);
     kube_response_done(&resp);

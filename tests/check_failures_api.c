@@ -1,0 +1,363 @@
+/* What fails around the API server: every answer late, nobody there for a while, and a wall clock
+ * that jumps. Time is virtual where it is the server's: an answer that is two seconds late moves
+ * the clock by two seconds. */
+#include "verbs_fixture.h"
+
+#include "extender/settle.h"
+#include "kubeclient/priv.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define CARD(id)                                                                                   \
+    "{\"id\":\"" id "\",\"count\":10,\"devmem\":24576,\"devcore\":100,\"type\":\"NVIDIA A10\","    \
+    "\"health\":true}"
+#define AMOUNTS                                                                                    \
+    "{\"nvidia.com/gpu\":\"10\",\"mthreads.com/vgpu\":\"100\",\"mthreads.com/sgpu-core\":\"16\","  \
+    "\"mthreads.com/sgpu-memory\":\"96\"}"
+#define NODE(name)                                                                                 \
+    "---\n{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"" name                 \
+    "\",\"uid\":\"uid-" name "\",\"annotations\":{\"hami.io/node-nvidia-register\":'[" CARD(       \
+        "GPU-" name) "]'}},\"status\":{\"capacity\":" AMOUNTS ",\"allocatable\":" AMOUNTS "}}\n"
+#define POD(name, notes, limits)                                                                   \
+    "---\n{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"" name                  \
+    "\",\"namespace\":\"ml\",\"uid\":\"uid-" name "\",\"annotations\":{" notes                     \
+    "}},\"spec\":{\"schedulerName\":\"cardinal-scheduler\",\"containers\":[{\"name\":\"main\","    \
+    "\"image\":\"x\",\"resources\":{\"limits\":{" limits                                           \
+    "}}}]},\"status\":{\"phase\":\"Pending\"}}\n"
+#define LOCKED "\"nvidia.com/gpu\":\"1\",\"nvidia.com/gpumem\":\"20000\""
+#define LOCKLESS                                                                                   \
+    "\"mthreads.com/vgpu\":\"1\",\"mthreads.com/sgpu-memory\":\"32\","                             \
+    "\"mthreads.com/sgpu-core\":\"8\""
+#define STALE "\"hami.io/MLU-devices-allocated\":\"x\""
+static const char CLUSTER[] = NODE("a") NODE("b") POD("lock", "", LOCKED) POD("next", "", LOCKED)
+    POD("third", "", LOCKED) POD("lockless", "", LOCKLESS) POD("stale", STALE, LOCKED);
+static const char *const AB[] = {"a", "b", NULL};
+
+/* ---- an API server in the way of which something stands ---- */
+
+struct way {
+    struct kube kube;
+    struct kube *inner;
+    struct fx *fx;
+    _Atomic int late_ms;     /* every answer; 0: at once */
+    _Atomic bool away;       /* no connection */
+    _Atomic bool cut;        /* watches end */
+    _Atomic unsigned calls;  /* single calls */
+    _Atomic unsigned fences; /* writes to pods/status */
+    _Atomic unsigned watches[KUBE_LEASE + 1];
+};
+
+static enum err_code way_call(struct kube *k, const struct kube_request *req,
+                              struct kube_response *ret, struct err *err)
+{
+    struct way *w = (struct way *)k;
+    w->calls++;
+    w->fences += req->verb == KUBE_PATCH && req->status;
+    if (w->away)
+        return kube_no_answer(req, /* sent= */ false, "Connection refused", err);
+    enum err_code rc = kube_call(w->inner, req, ret, err);
+    int late_ms = w->late_ms;
+    if (late_ms < req->timeout_ms) {
+        w->fx->mono_skew_ms += late_ms;
+        return rc;
+    }
+    w->fx->mono_skew_ms += req->timeout_ms; /* done, and the answer comes when nobody waits */
+    kube_response_done(ret);
+    *ret = (struct kube_response){.sent = true};
+    return kube_no_answer(req, /* sent= */ true, "Operation timed out", err);
+}
+
+static enum err_code way_list(struct kube *k, enum kube_kind kind,
+                              const struct kube_list_options *opt, const _Atomic bool *stop,
+                              const struct kube_list_handler *handler, char ret_rv[KUBE_RV_MAX],
+                              struct err *err)
+{
+    struct way *w = (struct way *)k;
+    if (w->away)
+        return err_set(err, ERR_UNAVAILABLE, "Connection refused");
+    return kube_list(w->inner, kind, opt, stop, handler, ret_rv, err);
+}
+
+static enum err_code way_watch(struct kube *k, enum kube_kind kind,
+                               const struct kube_watch_options *opt, const _Atomic bool *stop,
+                               const struct kube_watch_handler *handler, struct err *err)
+{
+    struct way *w = (struct way *)k;
+    w->watches[kind]++;
+    if (w->away)
+        return err_set(err, ERR_UNAVAILABLE, "Connection refused");
+    enum err_code rc = kube_watch(w->inner, kind, opt, &w->cut, handler, err);
+    return rc == ERR_CANCELLED && !*stop ? err_set(err, ERR_UNAVAILABLE, "Connection reset") : rc;
+}
+
+static const char *way_describe(const struct kube *k)
+{
+    (void)k;
+    return "a slow API server";
+}
+
+static void way_free(struct kube *k) { kube_free(((struct way *)k)->inner); }
+
+static const struct kube_backend WAY = {way_call, way_list, way_watch, way_describe, way_free};
+
+static struct fx fx;
+static struct way way;
+
+static void open_way(int bind_timeout_ms)
+{
+    struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = bind_timeout_ms};
+    fx_open(&fx, CLUSTER, &opt);
+    memset(&way, 0, sizeof(way));
+    way.kube.backend = &WAY;
+    way.inner = fx.app.kube;
+    way.fx = &fx;
+    fx.app.kube = &way.kube;
+    fx_restart(&fx);
+    ck_assert(fx_wait_state(&fx, "uid-stale", CLUSTER_STATE_WAITING));
+}
+
+static void close_way(void)
+{
+    way.late_ms = 0;
+    way.away = false;
+    way.cut = true;
+    fx_close(&fx);
+}
+
+/* Its Error; borrowed until the next. */
+static const char *binds(const char *pod, const char *node)
+{
+    static char error[512];
+    unsigned status;
+    bool away = way.away;
+    int late_ms = way.late_ms;
+    way.away = false; /* the question is the test's own look */
+    way.late_ms = 0;
+    char *args = strdup(fx_bind_args(&fx, "ml", pod, node));
+    way.away = away;
+    way.late_ms = late_ms;
+    json_t *got = fx_call(&fx, "POST", "/bind", args, &status);
+    ck_assert_uint_eq(status, 200);
+    (void)snprintf(error, sizeof(error), "%s", json_string_value(json_object_get(got, "Error")));
+    json_decref(got);
+    free(args);
+    return error;
+}
+
+/* How many nodes a filter names. */
+static size_t filters(const char *args)
+{
+    unsigned status;
+    json_t *got = fx_call(&fx, "POST", "/filter", args, &status);
+    ck_assert_uint_eq(status, 200);
+    size_t n = json_array_size(json_object_get(got, "NodeNames"));
+    json_decref(got);
+    return n;
+}
+
+static bool consistent(void)
+{
+    unsigned status;
+    json_t *got = fx_call(&fx, "GET", "/v1/audit", "", &status);
+    bool is = status == 200 && json_is_true(json_object_get(got, "consistent")) &&
+              json_integer_value(json_object_get(got, "bindsUnsettled")) == 0 &&
+              json_integer_value(json_object_get(got, "repairs")) == 0;
+    json_decref(got);
+    return is;
+}
+
+static void settle(void)
+{
+    struct arena *arena = arena_new((size_t)16 << 20);
+    for (int i = 0; i < 1000 && ext_binds_unsettled(fx.app.binds) > 0; i++) {
+        fx.mono_skew_ms += 1000;
+        ext_settle_round(fx.app.binds, arena);
+    }
+    arena_free(arena);
+    ck_assert_uint_eq(ext_binds_unsettled(fx.app.binds), 0);
+}
+
+static void ck_consistent(const char *when)
+{
+    for (int i = 0; i < 500 && !consistent(); i++)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    ck_assert_msg(consistent(), "%s: the books are wrong", when);
+}
+
+static char *note_of(const char *path, const char *key)
+{
+    json_t *object = fx_object(&fx, path);
+    const json_t *notes = json_object_get(json_object_get(object, "metadata"), "annotations");
+    const char *text = json_string_value(json_object_get(notes, key));
+    char *copy = text ? strdup(text) : NULL;
+    json_decref(object);
+    return copy;
+}
+
+/* ---- slow ---- */
+
+/* Every answer is two seconds late, and there are thirty for a bind: locks are taken, stale keys
+ * removed and Bindings written, and none is given up and fenced. */
+START_TEST(slow_answers_are_waited_for)
+{
+    static const char *const PODS[] = {"lock", "lockless", "stale"};
+    open_way(30000);
+    way.late_ms = 2000;
+    int64_t began = fx.mono_skew_ms;
+    for (size_t i = 0; i < 3; i++) {
+        const char *error = binds(PODS[i], i == 2 ? "b" : "a");
+        ck_assert_msg(!*error, "%s: %s", PODS[i], error);
+        char uid[32];
+        (void)snprintf(uid, sizeof(uid), "uid-%s", PODS[i]);
+        ck_assert(fx_wait_state(&fx, uid, CLUSTER_STATE_BOUND));
+    }
+    ck_assert_int_ge(fx.mono_skew_ms - began, 3 * 2000);
+    ck_assert_uint_eq(way.fences, 1); /* the cleaning of stale keys */
+    ck_assert_uint_eq(ext_binds_unsettled(fx.app.binds), 0);
+    ck_consistent("slow");
+    close_way();
+}
+END_TEST
+
+/* With the usual four seconds that is too slow: nothing is bound, or its outcome is found out; all
+ * of it is undone, and the next try succeeds when the server is itself again. */
+START_TEST(answers_too_slow_for_the_budget)
+{
+    open_way(0);
+    way.late_ms = 2500;
+    ck_assert(*binds("lock", "a"));
+    ck_assert(*binds("lockless", "b"));
+    way.late_ms = 0;
+    settle();
+    ck_consistent("too slow");
+    char *lock = note_of("nodes/a", "hami.io/mutex.lock");
+    ck_assert_msg(!lock, "lock left: %s", lock);
+    const char *error = binds("lock", "a");
+    ck_assert_msg(!*error, "lock: %s", error);
+    error = binds("lockless", "b");
+    ck_assert_msg(!*error || strstr(error, "already"), "lockless: %s", error);
+    ck_consistent("afterwards");
+    close_way();
+}
+END_TEST
+
+/* ---- away ---- */
+
+/* Nobody there for a minute: filters are answered from what is known, binds are refused at once and
+ * may be tried again, watches are asked for ever more rarely; and the books are right afterwards.
+ */
+START_TEST(the_api_server_is_away_for_a_minute)
+{
+    open_way(0);
+    char *args = strdup(fx_args(&fx, "ml", "next", AB));
+    char *hold = strdup(fx_args(&fx, "ml", "third", AB));
+    ck_assert_uint_eq(filters(args), 2);
+    way.away = way.cut = true;
+    unsigned before = way.watches[KUBE_POD];
+    int64_t began_ms = clock_mono_ms(&CLOCK_SYSTEM);
+    for (int s = 0; s < 60; s += 5) {
+        fx.mono_skew_ms += 5000;
+        ck_assert_uint_ge(filters(args), 1);
+        ck_assert_uint_ge(filters(hold), 1);
+        const char *error = binds("lock", "a");
+        ck_assert_msg(strstr(error, "Connection refused"), "%s", error);
+    }
+    nanosleep(&(struct timespec){.tv_sec = 2}, NULL);
+    unsigned tried =
+        way.watches[KUBE_POD] - before; /* the pauses are of real time: 0.8 s at least */
+    int64_t took_ms = clock_mono_ms(&CLOCK_SYSTEM) - began_ms;
+    ck_assert_msg(tried >= 1 && tried <= 2 + took_ms / 400, "%u watches of pods tried in %lld ms",
+                  tried, (long long)took_ms);
+    ck_assert(ext_ready(&fx.app));
+    ck_assert_uint_eq(ext_binds_unsettled(fx.app.binds), 0);
+    way.away = way.cut = false;
+    const char *error = binds("lock", "a");
+    ck_assert_msg(!*error, "%s", error);
+    ck_assert(fx_wait_state(&fx, "uid-lock", CLUSTER_STATE_BOUND));
+    ck_consistent("back");
+    free(args);
+    free(hold);
+    close_way();
+}
+END_TEST
+
+/* ---- the wall clock jumps ---- */
+
+static const int64_t JUMPS[] = {3600 * INT64_C(1000), -3600 * INT64_C(1000)};
+
+/* Holds live by the monotonic clock. */
+START_TEST(holds_do_not_see_the_wall_clock_jump)
+{
+    open_way(0);
+    char *first = strdup(fx_args(&fx, "ml", "next", (const char *[]){"a", NULL}));
+    char *second = strdup(fx_args(&fx, "ml", "third", (const char *[]){"a", NULL}));
+    ck_assert_uint_eq(filters(first), 1);
+    ck_assert_uint_eq(filters(second), 0);
+    fx.wall_skew_ms += JUMPS[_i];
+    ck_assert_uint_eq(filters(second), 0);
+    fx.mono_skew_ms += CLUSTER_HOLD_MS + 1000;
+    ck_assert_uint_eq(filters(second), 1);
+    free(first);
+    free(second);
+    close_way();
+}
+END_TEST
+
+/* A lock says when it was taken by the wall clock of whoever took it. Its age alone takes it away
+ * from nobody who is bound and not served: neither in the clock's future nor in its past. */
+START_TEST(locks_outlive_a_jump_of_the_wall_clock)
+{
+    open_way(0);
+    ck_assert_str_eq(binds("lock", "a"), "");
+    char *lock = note_of("nodes/a", "hami.io/mutex.lock");
+    ck_assert_msg(lock && strstr(lock, ",ml,lock"), "%s", lock);
+    fx.wall_skew_ms += JUMPS[_i];
+    fx.request_age_ms = 3000; /* a second is left to wait, whatever the wall clock says */
+    int64_t began_ms = clock_mono_ms(&CLOCK_SYSTEM);
+    ck_assert(*binds("next", "a"));
+    ck_assert_int_lt(clock_mono_ms(&CLOCK_SYSTEM) - began_ms, 20000);
+    char *after = note_of("nodes/a", "hami.io/mutex.lock");
+    ck_assert_str_eq(after, lock);
+    free(after);
+    /* The plugin is done: the next one's turn, under a time of the clock as it is now. */
+    fx_patch(&fx, "nodes/a", "{\"metadata\":{\"annotations\":{\"hami.io/mutex.lock\":null}}}");
+    fx_patch(&fx, "pods/ml/lock",
+             "{\"metadata\":{\"annotations\":{\"hami.io/bind-phase\":\"success\","
+             "\"hami.io/vgpu-devices-to-allocate\":\"\"}},"
+             "\"status\":{\"phase\":\"Running\"}}");
+    fx.request_age_ms = 0;
+    const char *error = binds("lockless", "a");
+    ck_assert_msg(!*error, "%s", error);
+    error = binds("next", "b");
+    ck_assert_msg(!*error, "%s", error);
+    char *fresh = note_of("nodes/b", "hami.io/mutex.lock"), when[CLOCK_TEXT_MAX];
+    (void)clock_rfc3339((FX_WALL_S * 1000 + JUMPS[_i]) * 1000000, false, when);
+    ck_assert_msg(fresh && strncmp(fresh, when, 16) == 0, "%s, want %s", fresh, when);
+    free(fresh);
+    free(lock);
+    ck_consistent("after the jump");
+    close_way();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("failures of the API server");
+    TCase *tc = tcase_create("api");
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, slow_answers_are_waited_for);
+    tcase_add_test(tc, answers_too_slow_for_the_budget);
+    tcase_add_test(tc, the_api_server_is_away_for_a_minute);
+    tcase_add_loop_test(tc, holds_do_not_see_the_wall_clock_jump, 0, 2);
+    tcase_add_loop_test(tc, locks_outlive_a_jump_of_the_wall_clock, 0, 2);
+    suite_add_tcase(s, tc);
+    SRunner *runner = srunner_create(s);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
