@@ -122,7 +122,7 @@ static void land_later(struct wire *wire, const struct kube_request *req)
         bytes += parts[i]->n;
     }
     p->req.stop = NULL;
-    p->until_ms = fiber_now_ms() + req->timeout_ms;
+    p->until_ms = fiber_now_ms() + req->timeout_ms - NEWS_MS;
     if (!prompt()) /* settle.h says how late is still a nuisance only */
         p->until_ms += chance(req->verb == KUBE_BIND ? 25000 : 1000);
     late = p;
@@ -195,13 +195,16 @@ static enum err_code outer_call(struct kube *k, const struct kube_request *req,
 {
     struct wire *wire = ((struct outer *)k)->wire;
     const int64_t end_ms = fiber_now_ms() + req->timeout_ms,
-                  hard_ms = prompt() ? end_ms : FIBER_NEVER;
+                  hard_ms = prompt() ? end_ms - NEWS_MS : FIBER_NEVER;
     struct lost lost = {wire, req};
     int status = 0;
     enum kube_fault fault = draw_fault(req, &status);
     const char *verb = kube_verb_name(req->verb), *kind = kube_kind_row(req->kind)->resource;
     fiber_on_kill(on_kill, &lost);
-    fiber_yield(hard_ms);
+    if (chance_of(10)) /* a slow network */
+        fiber_sleep_hard(chance((uint32_t)req->timeout_ms), hard_ms);
+    else
+        fiber_yield(hard_ms);
     enum err_code rc;
     ret->sent = fault != KUBE_FAULT_REFUSED;
     switch (fault) {
@@ -249,21 +252,27 @@ struct listening {
     const struct kube_watch_handler *event;
 };
 
-/* News of a Lease is at most 4 s old, as leadership needs it (docs/design/leadership.md), and with
- * two leaders news of pods and nodes at most 1 s: the new one waits 2 s for what the old one wrote.
- */
+/* Somebody who takes over waits 2 s for what the other one wrote, from when it heard of the change:
+ * so news is fresh where there are two, and what they write lands a little before its time-out. */
 static int64_t news_until_ms(enum kube_kind kind)
 {
-    if (kind == KUBE_LEASE)
-        return fiber_now_ms() + 4000;
-    return options.instances > 1 ? fiber_now_ms() + 1000 : FIBER_NEVER;
+    const bool fresh = kind == KUBE_LEASE || options.instances > 1;
+    return fresh ? fiber_now_ms() + NEWS_MS : FIBER_NEVER;
+}
+
+/* One object of a list: what comes late, comes very late now and then. */
+static void wait_for_item(enum kube_kind kind)
+{
+    if (chance_of(3) && options.instances == 1)
+        fiber_sleep(chance(3000));
+    else if (chance_of(40))
+        fiber_yield(news_until_ms(kind));
 }
 
 static enum err_code on_item(void *ctx, struct str object, struct err *err)
 {
     struct listening *l = ctx;
-    if (chance_of(50))
-        fiber_yield(news_until_ms(l->kind));
+    wait_for_item(l->kind);
     return l->item->item(l->item->ctx, object, err);
 }
 
@@ -285,9 +294,11 @@ static enum err_code on_event(void *ctx, enum kube_event_type type, struct str o
                               struct str resource_version, struct err *err)
 {
     struct listening *l = ctx;
-    if (chance_of(l->initial ? 30 : 60)) /* else in one go with the one before */
+    if (l->initial)
+        wait_for_item(l->kind);
+    else if (chance_of(60)) /* else in one go with the one before */
         fiber_yield(news_until_ms(l->kind));
-    if (faults_on && options.faults_pct && chance(200) == 0)
+    if (faults_on && options.faults_pct && options.instances == 1 && chance(200) == 0)
         return err_set(err, ERR_UNAVAILABLE, "watch: the connection was cut");
     if (type == KUBE_INITIAL_END)
         l->initial = false;

@@ -406,8 +406,8 @@ static const struct {
     [EV_REGISTER] = {"register", 60}, [EV_SHRINK] = {"shrink", 14},
     [EV_HEAL] = {"heal", 20},         [EV_NODE_GONE] = {"node-gone", 3},
     [EV_QUOTA] = {"quota", 12},       [EV_FOREIGN] = {"foreign", 8},
-    [EV_CUT] = {"cut", 10},           [EV_GONE] = {"gone", 6},
-    [EV_LEAD] = {"lead", 8},          [EV_CRASH] = {"crash", 5},
+    [EV_CUT] = {"cut", 10},           [EV_GONE] = {"gone", 25},
+    [EV_LEAD] = {"lead", 30},         [EV_CRASH] = {"crash", 5},
     [EV_RESTART] = {"restart", 3},    [EV_REST] = {"rest", 10},
 };
 
@@ -425,6 +425,9 @@ static bool is_on(enum event e)
         return options.foreign;
     case EV_LEAD:
         return options.instances > 1;
+    case EV_CUT:
+    case EV_GONE:
+        return options.instances == 1;
     case EV_CRASH:
         return options.kills;
     default:
@@ -535,7 +538,7 @@ void world_open(uint64_t seed)
     static const int SHORTLIST[] = {1, 16, 0};
     options = (struct options){.nodes = 1 + chance(4),
                                .pods = 4 + chance(16),
-                               .instances = chance_of(25) ? 2 : 1,
+                               .instances = chance_of(35) ? 2 : 1,
                                .old_server = chance_of(25),
                                .kills = chance_of(30),
                                .foreign = chance_of(30),
@@ -553,6 +556,8 @@ void world_open(uint64_t seed)
          options.first_container ? ", plugins that unlock early" : "",
          options.old_server ? ", an old server" : "");
     fiber_start();
+    if (options.instances > 1)
+        fiber_prompt(NEWS_MS);
     api_open();
     for (unsigned i = 0; i < SPACES; i++) {
         t_spaces[i] = (struct t_space){.mem_limit = -1, .cores_limit = -1};

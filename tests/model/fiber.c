@@ -49,7 +49,7 @@ static struct {
     void *main_sanitizer;
     const void *main_bottom;
     size_t main_size;
-    int64_t now_ms;
+    int64_t now_ms, prompt_ms;
     uint64_t random, switches;
     bool active;
 } all;
@@ -214,7 +214,13 @@ static bool may_run(const struct fiber *f)
 
 /* ---- the walk's side ---- */
 
-void fiber_start(void) { all.active = true; }
+void fiber_start(void)
+{
+    all.active = true;
+    all.prompt_ms = FIBER_NEVER;
+}
+
+void fiber_prompt(int64_t ms) { all.prompt_ms = ms; }
 
 size_t fiber_runnable(void)
 {
@@ -379,6 +385,8 @@ static void ring(const void *cond, bool everybody)
     for (size_t i = 0; i < all.n; i++)
         if (all.v[i].used && !all.v[i].signalled && all.v[i].cond == cond) {
             all.v[i].signalled = true;
+            if (all.prompt_ms != FIBER_NEVER)
+                all.v[i].hard_ms = all.now_ms + all.prompt_ms;
             if (!everybody)
                 return;
         }

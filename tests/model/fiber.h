@@ -39,6 +39,8 @@ void fiber_resume_one(void); /* any runnable one, by chance; none: nothing */
 void fiber_resume_in_turn(void); /* the one that has waited longest */
 int64_t fiber_next_ms(void); /* when the next one becomes runnable; FIBER_NEVER: none will by time */
 void fiber_advance(int64_t ms); /* time passes; hard ones that become due run meanwhile */
+/* Whoever is signalled runs within so much time: no process stands still. FIBER_NEVER (at first): in its own time. */
+void fiber_prompt(int64_t ms);
 void fiber_kill(int group); /* they never run again; what they own is lost */
 size_t fiber_alive(int group);
 uint64_t fiber_switches(void);

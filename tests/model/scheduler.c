@@ -223,7 +223,8 @@ static void give_up(struct sched *s) /* its own time-out of a call */
     }
 }
 
-static void start_bind(struct sched *s, struct entry *e, const char *node)
+/* false: beside the one that it waits for, as a client that lost an answer calls again. */
+static void start_bind(struct sched *s, struct entry *e, const char *node, bool waits)
 {
     struct call *c = NULL;
     for (int i = 0; i < CALLS_MAX && !c; i++)
@@ -236,11 +237,21 @@ static void start_bind(struct sched *s, struct entry *e, const char *node)
     (void)snprintf(c->name, sizeof(c->name), "%s", e->name);
     (void)snprintf(c->uid, sizeof(c->uid), "%s", e->uid);
     (void)snprintf(c->node, sizeof(c->node), "%s", node);
-    e->state = BINDING;
-    e->call = c->number;
-    e->until_ms = fiber_now_ms() + GIVE_UP_MS;
+    if (waits) {
+        e->state = BINDING;
+        e->call = c->number;
+        e->until_ms = fiber_now_ms() + GIVE_UP_MS;
+    }
     *b = (struct binding){s, c, c->number};
     (void)fiber_spawn(s->instance + 1, "bind", bind_fiber, b);
+}
+
+static void start_binds(struct sched *s, struct entry *e, const json_t *scores, const json_t *fit)
+{
+    const char *node = best_of(scores, fit);
+    start_bind(s, e, node, true);
+    if (chance_of(5)) /* to the same, or another */
+        start_bind(s, e, chance_of(50) ? node : best_of(NULL, fit), false);
 }
 
 static void cycle(struct sched *s, struct entry *e)
@@ -277,7 +288,7 @@ static void cycle(struct sched *s, struct entry *e)
     if (!pod || !pod->there || pod->ended || pod->deleting || pod->node[0])
         drop(e);
     else if (json_array_size(fit) > 0)
-        start_bind(s, e, best_of(scores, fit));
+        start_binds(s, e, scores, fit);
     else if (!got || (error && *error) || e->moved)
         back_off(e);
     else
@@ -321,30 +332,34 @@ static bool taking_over;
 
 static void sleep_exactly(int64_t ms) { fiber_sleep_hard(ms, fiber_now_ms() + ms); }
 
+static void renew_now(void)
+{
+    static const char *const HOST[] = {"host-a_0000", "host-b_1111"};
+    static int transitions, was = -1;
+    char now[CLOCK_TEXT_MAX];
+    if (holder < 0)
+        return;
+    (void)clock_rfc3339((FIBER_WALL_S * 1000 + fiber_now_ms()) * 1000000, true, now);
+    transitions += was >= 0 && was != holder;
+    was = holder;
+    json_t *spec =
+        json_pack("{s:s,s:i,s:s,s:s,s:i}", "holderIdentity", HOST[holder], "leaseDurationSeconds",
+                  15, "renewTime", now, "acquireTime", now, "leaseTransitions", transitions);
+    if (!api_call(KUBE_PATCH, KUBE_LEASE, "kube-system", "kube-scheduler", false,
+                  json_pack("{s:O}", "spec", spec), NULL))
+        (void)api_call(KUBE_CREATE, KUBE_LEASE, "kube-system", "", false,
+                       json_pack("{s:s,s:s,s:{s:s,s:s},s:O}", "apiVersion",
+                                 "coordination.k8s.io/v1", "kind", "Lease", "metadata", "name",
+                                 "kube-scheduler", "namespace", "kube-system", "spec", spec),
+                       NULL);
+    json_decref(spec);
+}
+
 static void renew(void *ctx)
 {
     (void)ctx;
-    static const char *const HOST[] = {"host-a_0000", "host-b_1111"};
-    char now[CLOCK_TEXT_MAX];
-    int transitions = 0, was = -1;
     for (;;) {
-        (void)clock_rfc3339((FIBER_WALL_S * 1000 + fiber_now_ms()) * 1000000, true, now);
-        if (holder >= 0) {
-            transitions += was >= 0 && was != holder;
-            was = holder;
-            json_t *spec = json_pack("{s:s,s:i,s:s,s:s,s:i}", "holderIdentity", HOST[holder],
-                                     "leaseDurationSeconds", 15, "renewTime", now, "acquireTime",
-                                     now, "leaseTransitions", transitions);
-            if (!api_call(KUBE_PATCH, KUBE_LEASE, "kube-system", "kube-scheduler", false,
-                          json_pack("{s:O}", "spec", spec), NULL))
-                (void)api_call(KUBE_CREATE, KUBE_LEASE, "kube-system", "", false,
-                               json_pack("{s:s,s:s,s:{s:s,s:s},s:O}", "apiVersion",
-                                         "coordination.k8s.io/v1", "kind", "Lease", "metadata",
-                                         "name", "kube-scheduler", "namespace", "kube-system",
-                                         "spec", spec),
-                               NULL);
-            json_decref(spec);
-        }
+        renew_now();
         sleep_exactly(2000);
     }
 }
@@ -352,11 +367,12 @@ static void renew(void *ctx)
 static void take_over(void *ctx)
 {
     const int i = (int)(intptr_t)ctx;
-    holder = -1;
-    sleep_exactly(
-        chance_of(50) ? 15000 : 2000); /* it was killed and its Lease runs out; or it released it */
+    if (chance_of(30)) { /* it was killed, and its Lease runs out */
+        holder = -1;
+        sleep_exactly(15000);
+    } /* else it released the Lease, and the other one was quick */
     holder = i;
-    sleep_exactly(2000); /* renewed once */
+    renew_now();
     for (unsigned k = 0; k < options.instances; k++)
         scheds[k].leads = (int)k == i;
     taking_over = false;

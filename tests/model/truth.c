@@ -636,6 +636,8 @@ void truth_check_quiet(void)
             broken("a bind that never ends", "%llu assumed, %zu unsettled",
                    (unsigned long long)stats.assumed, ext_binds_unsettled(in->app.binds));
     }
+    if (scheduler_oldest() != UINT64_MAX)
+        broken("a bind that never ends", "call %llu", (unsigned long long)scheduler_oldest());
     for (int i = 0; i < NODES_MAX; i++)
         if (t_nodes[i].there && t_nodes[i].lock[0] && !t_nodes[i].lock_lost)
             broken("a lock that stays", "%s: %s", t_nodes[i].name, t_nodes[i].lock);

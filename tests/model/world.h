@@ -47,6 +47,7 @@ struct kube *api_kube(void); /* without faults; nothing else runs during its cal
 struct kube_store *api_store(void);
 struct wire *api_wire(int instance); /* one an incarnation; lives for ever */
 void api_faults(bool on);
+#define NEWS_MS 50 /* how old news may be where somebody waits for it */
 size_t api_late(void); /* writes that will still land */
 bool api_late_of(const char *ns, const char *name);
 /* A world's own call; false: refused. `ret` may be NULL, else decref it. */
