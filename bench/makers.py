@@ -1,10 +1,12 @@
 """Clusters and asks of the kinds of cards that the core treats in a way of its own, for run.py.
 
 A kind is a shape (what stub_api gives nodes and pods, %N is the node's number, %C the pod's turn on its node), how many
-pods a node has, and asks: limits and annotations, with the load generator's marks where asks are to differ.
+pods a node has, and asks: limits and annotations, with the load generator's marks where asks are to differ. The same as
+objects of a file, for bind: file_cluster().
 """
 
 import json
+import re
 
 CARDS = 8
 CARD_MIB = 81920
@@ -33,6 +35,8 @@ PROFILES = [{"name": "1g.10gb", "memoryMB": 9728, "core": 14, "sliceCount": 1,
             {"name": "3g.40gb", "memoryMB": 40192, "core": 42, "sliceCount": 3,
              "placements": [{"start": i, "size": 4} for i in (0, 4)]},
             {"name": "7g.80gb", "memoryMB": 80384, "core": 100, "sliceCount": 7, "placements": [{"start": 0, "size": 8}]}]
+GPUS = {"hami.io/node-nvidia-register": register({"type": "NVIDIA A100-SXM4-80GB", "mode": "hami-core"},
+                                                 id=lambda i: "GPU-%%N-%d" % i, count=lambda i: 20)}
 AWARE = {"hami.io/gpu-scheduler-policy": "topology-aware"}
 
 
@@ -45,12 +49,15 @@ def holds(key, card, limits):
     return {"pod-annotations": {key: card + ":;"}, "pod-limits": limits}
 
 
+REFUSED = {"bench": "refused"}
+
 # name → nvidia: stub_api makes the cards and half-fills them; shape; pods a node; asks: (what, limits, annotations, and
 # which of those before it is its measure, if any)
 KINDS = {
     "pairs": {
         "nvidia": True, "pods": 2,
         "shape": {"annotations": {"hami.io/node-nvidia-score": scores(420, 10)}},
+        "file": {"annotations": GPUS, "resources": {"nvidia.com/gpu": "160"}},  # what stub_api adds by itself
         "asks": [("one, plain", gpu("1#s#", "#t"), None), ("one, topology-aware", gpu("1#s#", "#t"), AWARE, "one, plain"),
                  ("four, plain", gpu("1#s#", "#t", "4"), None), ("four, topology-aware", gpu("1#s#", "#t", "4"), AWARE,
                                                               "four, plain")]},
@@ -69,6 +76,20 @@ KINDS = {
         "asks": [("a share", gpu("1#s#", "#t"), {"nvidia.com/vgpu-mode": "hami-core"}),
                  ("a slice", gpu("1#s#", "#t"), {"nvidia.com/vgpu-mode": "mig"}, "a share"),
                  ("either", gpu("1#s#", "#t"), None, "a share")]},
+    "slices, one left a card": {
+        "pods": 8,
+        "shape": {"annotations": {"hami.io/node-nvidia-register": register(
+                      {"type": "NVIDIA A100-SXM4-80GB", "mode": "mig", "count": 7, "migProfiles": PROFILES})},
+                  "resources": {"nvidia.com/gpu": "56"},
+                  "pod-annotations": {
+                      "hami.io/vgpu-devices-allocated": "card-%N-%C,NVIDIA,40192,42:card-%N-%C,NVIDIA,19968,28:;",
+                      "hami.io/vgpu-mig-allocations": text([{
+                          "containerIndex": 0, "deviceIndex": at, "gpuUUID": "card-%N-%C", "profile": profile,
+                          "placement": {"start": start, "size": size}}
+                          for at, (profile, start, size) in enumerate([("3g.40gb", 0, 4), ("2g.20gb", 4, 2)])])},
+                  "pod-limits": {"nvidia.com/gpu": "2", "nvidia.com/gpumem": "15000"}},
+        "asks": [("the last", gpu("1#s#", "#t"), None), ("four of the last", gpu("1#s#", "#t", "4"), None),
+                 ("a larger one: refused", gpu("1#s#0", "#t"), REFUSED)]},
     "capacity": {
         "pods": 4,
         "shape": {"resources": {"cambricon.com/mlu.smlu.vcore": "800", "cambricon.com/mlu.smlu.vmemory": "2560"},
@@ -85,7 +106,7 @@ KINDS = {
                   **holds("hami.io/Ascend910B3-devices-allocated", "card-%N-%C,Ascend910B3,16384,0",
                           {"huawei.com/Ascend910B3": "1", "huawei.com/Ascend910B3-memory": "16384"})},
         "asks": [("one", {"huawei.com/Ascend910B3": "1", "huawei.com/Ascend910B3-memory": "1#s#"}, None),
-                 ("three", {"huawei.com/Ascend910B3": "3", "huawei.com/Ascend910B3-memory": "1#s#"}, None)]},
+                 ("three whole", {"huawei.com/Ascend910B3": "3"}, None)]},
     "zones that fit": {
         "pods": 2,
         "shape": {"annotations": {"metax-tech.com/node-gpu-devices": text(
@@ -141,3 +162,49 @@ NVIDIA_ALONE = """nvidia:
 def shape_file(shape):
     """The lines that stub_api reads."""
     return "".join("%s %s\n" % (word, text(members)[1:-1]) for word, members in shape.items())
+
+
+# -- the same as objects of a file ---------------------------------------------------------------------------------
+
+
+def filled(value, node, turn=0):
+    """A shape's members for one node, and for one pod on it."""
+    return json.loads(text(value).replace("%N", "%05d" % node).replace("%C", "%d" % turn))
+
+
+def unmarked(limits, n):
+    """An ask with the load generator's marks filled in, as it does it."""
+    values = {"u": n, "s": 100 + n % 900, "t": 10 + n // 900 % 80}
+    return {k: re.sub("#([ust])#*", lambda m: str(values[m.group(1)]).zfill(len(m.group(0))), v) for k, v in limits.items()}
+
+
+def node_object(k, i):
+    shape, more = k["shape"], k.get("file", {})
+    amounts = {"cpu": "128", "memory": "1024Gi", "pods": "250", **more.get("resources", {}), **shape.get("resources", {})}
+    return {"apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": "node-%05d" % i, "uid": "n-%d" % i,
+                         "labels": {"kubernetes.io/hostname": "node-%05d" % i, **filled(shape.get("labels", {}), i)},
+                         "annotations": filled({**more.get("annotations", {}), **shape.get("annotations", {})}, i)},
+            "status": {"capacity": amounts, "allocatable": amounts, "conditions": [{"type": "Ready", "status": "True"}]}}
+
+
+def holder_object(k, node, turn):
+    """A pod that runs on the node, as stub_api has them."""
+    shape = k["shape"]
+    return {"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "pod-%d-%d" % (node, turn), "namespace": "held", "uid": "h-%d-%d" % (node, turn),
+                         "annotations": {"hami.io/bind-phase": "success", "hami.io/bind-time": "1790000000",
+                                         "hami.io/vgpu-node": "node-%05d" % node, "hami.io/vgpu-time": "1790000000",
+                                         **filled(shape.get("pod-annotations", {}), node, turn)}},
+            "spec": {"nodeName": "node-%05d" % node, "schedulerName": "hami-scheduler", "containers": [
+                {"name": "main", "image": "registry.example/train:1",
+                 "resources": {"limits": filled(shape.get("pod-limits", {}), node, turn)}}]},
+            "status": {"phase": "Running", "containerStatuses": [{"name": "main", "ready": True, "started": True,
+                                                                 "state": {"running": {}}}]}}
+
+
+def file_cluster(k, nodes, holders, pods):
+    """A List for --cluster: nodes, `holders` running pods on each, and the pods to be bound."""
+    items = [node_object(k, i) for i in range(nodes)]
+    items += [holder_object(k, i, t) for i in range(nodes) for t in range(holders)]
+    return {"apiVersion": "v1", "kind": "List", "items": items + [{"apiVersion": "v1", "kind": "Pod", **p} for p in pods]}

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Measures cardinald beside its floor: one run prints all the figures that docs/design/performance.md speaks of.
 
-    bench/run.py --build=DIR [--json=FILE] [--quick] [--rounds=N] [--only=PART,...]
+    bench/run.py --build=DIR [--json=FILE] [--markdown=FILE] [--quick] [--rounds=N] [--only=PART,...]
 
 DIR is a build folder in which `make bench-programs` was done. Parts: core, verbs, pods, names, holds, refusal, bind,
 memory, apply, makers, alone. Everything runs on the loopback interface, bounded in count and time. --quick times nothing that is
-worth reading: it goes through all of it with small clusters and checks the answers.
+worth reading: it goes through all of it with small clusters and checks the answers. --markdown replaces in FILE what stands
+between the lines "<!-- bench PART -->" and "<!-- bench end -->" by this run's tables; parts that did not run stay.
 
 Standard library only.
 """
@@ -361,6 +362,11 @@ def part_core(b):
                          timeout=300, check=True).stdout.decode()
     print(out.rstrip(), flush=True)
     b.rows.append({"part": "core", "what": "bench/core", "text": out})
+    print("\nNear cards and slices beside the plain ask on the same nodes, ns a card (bench/core --ratios)", flush=True)
+    out = subprocess.run([b.program("bench/core"), "--ratios", *(["50", "8"] if b.quick else [])], stdout=subprocess.PIPE,
+                         timeout=300, check=True).stdout.decode()
+    print(out.rstrip(), flush=True)
+    b.rows.append({"part": "core", "what": "bench/core --ratios", "text": out})
 
 
 def part_verbs(b):
@@ -458,24 +464,14 @@ def part_refusal(b):
             b.figure("refusal", "refused : fits, %s" % kind, refused["p50_us"] / fit["p50_us"], "times")
 
 
-def part_bind(b):
-    """Bind with the API store of file mode: lock, Binding, and the simulated plugin that serves the lock."""
-    nodes, pods = (60, 60) if b.quick else (2000, 2000)  # one a node: nobody waits for a lock
-    register = [{"id": "GPU-%05d-%d", "index": i, "count": SPLIT, "devmem": CARD_MIB, "devcore": 100,
-                 "type": "NVIDIA A100-SXM4-80GB", "mode": "hami-core", "health": True} for i in range(CARDS)]
-    items = []
-    for i in range(nodes):
-        cards = [dict(c, id=c["id"] % (i, c["index"])) for c in register]
-        items.append({"apiVersion": "v1", "kind": "Node", "metadata": {
-            "name": "node-%05d" % i, "uid": "n-%d" % i,
-            "annotations": {"hami.io/node-nvidia-register": json.dumps(cards, separators=(",", ":"))}},
-            "status": {"allocatable": {"cpu": "128", "memory": "1024Gi", "pods": "250", "nvidia.com/gpu": str(CARDS * SPLIT)}}})
-    for j in range(pods):
-        items.append({"apiVersion": "v1", "kind": "Pod", **pod("%012d" % j, gpu("2000", "5"))})
-    path = os.path.join(b.dir.name, "cluster.json")
+def measure_bind(b, part, label, k, nodes, holders, ask, annotations=None, **more):
+    """Bind with the API store of file mode: lock, Binding, and the simulated plugin that serves the lock. One pod a node:
+    nobody waits for a lock."""
+    pods = [pod("%012d" % j, makers.unmarked(ask, j), annotations) for j in range(nodes)]
+    b.number += 1
+    path = os.path.join(b.dir.name, "cluster-%d.json" % b.number)
     with open(path, "w", encoding="ascii") as f:
-        json.dump({"apiVersion": "v1", "kind": "List", "items": items}, f)
-    b.title("bind, API store of file mode, %d nodes" % nodes)
+        json.dump(makers.file_cluster(k, nodes, holders, pods), f)
     for connections in (1, 16):
         with Process([b.cardinald, "--cluster=" + path, "--listen-extender=127.0.0.1:0", "--metrics-bind-address=127.0.0.1:0"],
                      r'msg="?listening[^\n]* extender="?([0-9.:]+)', "stderr") as p:
@@ -484,14 +480,20 @@ def part_bind(b):
                 time.sleep(0.02)
             lines = "\n".join(json.dumps({"PodName": "ask-%012d" % j, "PodNamespace": "bench",
                                           "PodUID": "10000000-0000-4000-8000-%012d" % j,
-                                          "Node": "node-%05d" % (j % nodes)}) for j in range(pods))
-            figures, _ = b.load(p, "/bind", lines, connections, '"Error":""', seconds=60, warmup=0, requests=pods,
+                                          "Node": "node-%05d" % j}) for j in range(nodes))
+            figures, _ = b.load(p, "/bind", lines, connections, '"Error":""', seconds=60, warmup=0, requests=nodes,
                                 lines=True, first=0)
-            b.row("bind", "bind, %d conn." % connections, figures, connections=connections)
-            status, text = get(p.address, "/v1/objects/pods/bench/ask-%012d" % (pods - 1))
-            if status != 200 or json.loads(text)["spec"].get("nodeName") != "node-%05d" % ((pods - 1) % nodes):
+            b.row(part, "bind, %s%d conn." % (label, connections), figures, connections=connections, **more)
+            status, text = get(p.address, "/v1/objects/pods/bench/ask-%012d" % (nodes - 1))
+            if status != 200 or json.loads(text)["spec"].get("nodeName") != "node-%05d" % (nodes - 1):
                 raise Failure("bind: the last pod is not bound: %d %s" % (status, text[:200]))
     os.unlink(path)
+
+
+def part_bind(b):
+    nodes = 60 if b.quick else 2000
+    b.title("bind, API store of file mode, %d nodes" % nodes)
+    measure_bind(b, "bind", "", makers.KINDS["pairs"], nodes, 0, gpu("2000", "5"))
 
 
 def part_memory(b):
@@ -542,10 +544,14 @@ def measure_asks(b, kind, k, c):
     """Filter and prioritize with each ask of a kind of cards, and as a multiple of another one where it names one."""
     all_names, spent = names(c.nodes), {}
     for what, limits, annotations, *beside in k["asks"]:
-        text = body(all_names, ONE_POD, limits, annotations)
-        for verb in ("filter", "prioritize"):
-            figures, answer = b.load(c.cardinald, "/" + verb, text, 1, FITS if verb == "filter" else '"Score"')
-            if verb == "filter":
+        refused = annotations is makers.REFUSED
+        text = body(all_names, ONE_POD, limits, None if refused else annotations)
+        for verb in ("filter",) if refused else ("filter", "prioritize"):
+            want = '"Score"' if verb == "prioritize" else REFUSED if refused else FITS
+            figures, answer = b.load(c.cardinald, "/" + verb, text, 1, want)
+            if refused:
+                check_refused(answer, c.nodes)
+            elif verb == "filter":
                 check_fits(answer, min(16, c.nodes))
             elif len(answer) != c.nodes:
                 raise Failure("prioritize: %d scores" % len(answer))
@@ -556,18 +562,30 @@ def measure_asks(b, kind, k, c):
                          figures["cpu_us"] / spent[verb, other], "times")
 
 
+def measure_memory(b, kind, c):
+    rss, peak = c.cardinald.memory_mib()
+    b.figure("makers", "%s: resident after them, %d pods" % (kind, c.pods), rss, "MiB")
+    b.figure("makers", "%s: peak" % kind, peak, "MiB")
+
+
 def part_makers(b):
     """Cards that are treated in a way of their own; asks that all differ where they can, prioritize for all nodes."""
-    n = 50 if b.quick else 5000
+    n, bind_n = (50, 20) if b.quick else (5000, 400)
     failed = []
-    b.title("Kinds of cards, %d names" % n)
+    b.title("Kinds of cards, %d names; bind: %d nodes of a file" % (n, bind_n))
     for kind, k in makers.KINDS.items():
         nvidia = k.get("nvidia", False)
         try:
             with Cluster(b, n, k["pods"] * n, 0.5 if nvidia else 0.0, shape=k["shape"], nvidia=nvidia) as c:
                 measure_asks(b, kind, k, c)
+                measure_memory(b, kind, c)
+            for what, limits, annotations, *_ in k["asks"]:
+                if annotations is not makers.REFUSED:
+                    measure_bind(b, "makers", "%s, %s, " % (kind, what), k, bind_n, 0 if nvidia else k["pods"], limits,
+                                 annotations, kind=kind)
         except Failure as e:
             failed.append("%s: %s" % (kind, e))
+            print("FAILED: %s" % failed[-1], flush=True)
     if failed:
         raise Failure("; ".join(failed))
 
@@ -596,6 +614,53 @@ def part_alone(b):
                      best["all rows"]["cpu_us"] / best["one row"]["cpu_us"], "times")
 
 
+# -- the page of figures --------------------------------------------------------------------------------------------
+
+
+def table(head, rows):
+    return ["| %s |" % " | ".join(r) for r in [head, ["---"] * len(head), *rows]]
+
+
+def markdown_of(rows):
+    """Tables of one part: what was loaded (one connection; binds with all), then single figures, then texts' last words."""
+    loads = [r for r in rows if "p50_us" in r and (r.get("connections", 1) == 1 or "floor_p50_us" not in r)]
+    beside = any("ratio" in r for r in loads)
+    head = ["what", "p50 µs", "p99 µs", "processor µs", "a second"] + (["x floor", "x, processor"] if beside else [])
+    lines = table(head, [[r["what"].replace(", 1 conn.", ""), *("%.0f" % r[k] for k in ("p50_us", "p99_us", "cpu_us", "rps")),
+                          *(["%.1f" % r["ratio"], "%.1f" % r["ratio_cpu"]] if "ratio" in r else [""] * 2 * beside)]
+                         for r in loads]) if loads else []
+    figures = [r for r in rows if "value" in r]
+    if figures:
+        lines += [""] * bool(lines) + table(["figure", "", ""], [[r["what"], "%.2f" % r["value"], r["unit"]] for r in figures])
+    for r in rows:
+        if "text" in r:
+            text = r["text"].splitlines()
+            short = [t for t in text if t.startswith("at most: ")]
+            lines += [""] * bool(lines) + ["```", *(short or text), "```"]
+    return lines
+
+
+def write_page(path, m, rows):
+    with open(path, encoding="utf-8") as f:
+        old = f.read().splitlines()
+    by_part = {}
+    for r in rows:
+        by_part.setdefault(r["part"], []).append(r)
+    stamp = "%(time)s, commit %(commit)s, %(cores)d cores (%(cpu)s), load before %(load_before).1f" % m
+    out, skip = [], False
+    for line in old:
+        begins = re.fullmatch(r"<!-- bench (\w+) -->", line)
+        if begins and begins.group(1) == "end":
+            skip = False
+        if not skip:
+            out.append(line)
+        if begins and begins.group(1) in by_part:
+            out += ["", *markdown_of(by_part[begins.group(1)]), "", "*%s*" % stamp, ""]
+            skip = True
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("\n".join(out) + "\n")
+
+
 def machine():
     with open("/proc/cpuinfo", encoding="utf-8") as f:
         model = re.search(r"model name\s*: (.*)", f.read())
@@ -613,10 +678,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=".", metavar="DIR")
     parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--markdown", metavar="FILE")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int, default=1, metavar="N", help="each measurement N times, the calmest counts")
     parser.add_argument("--only", metavar="PART,...")
     args = parser.parse_args()
+    if args.markdown and args.quick:
+        parser.error("--quick measures nothing that is worth a page")
     wanted = args.only.split(",") if args.only else PARTS
     for part in wanted:
         if part not in PARTS:
@@ -643,6 +711,8 @@ def main():
         with open(args.json, "w", encoding="utf-8") as f:
             json.dump({"version": 1, "machine": m, "quick": args.quick, "failed": failed, "rows": b.rows}, f, indent=1)
             f.write("\n")
+    if args.markdown:
+        write_page(args.markdown, m, [r for r in b.rows if r["part"] not in failed])
     print("\n%d of %d parts ran" % (len(wanted) - len(failed), len(wanted)))
     return 1 if failed else 0
 
