@@ -99,7 +99,8 @@ void fx_open(struct fx *fx, const char *cluster, const struct fx_options *opt)
         .hash_seed = 7,
     };
     must(cluster_store_new(&app->cluster, &app->store, &err), &err);
-    struct kube_store_config store = {.binding_labels = true, .watch_initial = !opt->old_server};
+    struct kube_store_config store = {.binding_labels = !opt->labels_dropped,
+                                      .watch_initial = !opt->old_server};
     must(kube_store_new(&store, app->clock, &app->kube, &fx->store, &err), &err);
     char path[] = "/tmp/cardinal-verbs-XXXXXX";
     bool text = strchr(cluster, '\n') != NULL;

@@ -66,6 +66,7 @@ struct cluster_pod { /* strings point into the text, the arena, or (clones) the 
 
     /* what its annotations say; the phase texts as they are */
     struct str vgpu_node, bind_phase;
+    struct str node_label; /* the label of the same name as vgpu_node; empty: none */
     const struct cluster_share *shares; /* decoded `-allocated` lists of all vendors */
     uint16_t shares_n;
     bool shares_broken; /* a list is there that can't be decoded, contradicts or is negative: charge fail-closed */

@@ -176,6 +176,23 @@ static void read_annotations(struct raw_pod *r)
     }
 }
 
+static void read_labels(struct raw_pod *r)
+{
+    struct decode *d = &r->d;
+    struct str key;
+    if (scan_null(&d->s)) { /* a Go map: null empties it */
+        r->pod->node_label = STR("");
+        return;
+    }
+    if (!scan_object(&d->s))
+        return;
+    while (scan_key(&d->s, &key))
+        if (str_eq(key, STR(KEY_POD_NODE)))
+            decode_map_text(d, &r->pod->node_label);
+        else
+            scan_skip(&d->s);
+}
+
 static void read_metadata(struct raw_pod *r)
 {
     struct decode *d = &r->d;
@@ -197,6 +214,8 @@ static void read_metadata(struct raw_pod *r)
             pod->deleting = !scan_null(&d->s) && scan_string(&d->s, &text);
         else if (decode_is(d, key, STR("annotations")))
             read_annotations(r);
+        else if (decode_is(d, key, STR("labels")))
+            read_labels(r);
         else
             scan_skip(&d->s); /* managedFields and all */
     }
@@ -987,7 +1006,8 @@ static size_t pack_pod(const struct cluster_pod *from, struct pack p)
                                  &pod.scheduler_name,
                                  &pod.refused_text,
                                  &pod.vgpu_node,
-                                 &pod.bind_phase};
+                                 &pod.bind_phase,
+                                 &pod.node_label};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         pack_str(&p, texts[i]);
     if (to) {

@@ -252,6 +252,8 @@ static enum err_code start_clients(struct program *p, struct err *err)
     if (!rc)
         rc = ext_leader_start(app, err);
     if (!rc)
+        rc = ext_labels_new(app, &app->labels, err);
+    if (!rc)
         rc = ext_wake_new(app, &app->wake, err);
     if (!rc && app->file_store)
         rc = sim_start(app->kube, app->vendors, app->clock, &p->sim, err);
@@ -336,6 +338,7 @@ static void stop(struct program *p)
     if (p->reflector)
         ext_reflector_stop(p->reflector);
     ext_wake_free(app->wake);
+    ext_labels_free(app->labels);
     ext_turns_stop(app->turns);
     ext_workers_free(app->workers);
     ext_turns_free(app->turns);

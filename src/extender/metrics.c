@@ -85,6 +85,8 @@ static const struct {
                      "lists made from the start; more than one a kind: a watch could not go on"},
     [EXT_DECODE_ERRORS] = {"cardinald_decode_errors_total", NULL,
                            "objects of the API that could not be read"},
+    [EXT_LABELS] = {"cardinald_labels_total", NULL,
+                    "bound pods labelled because the API server took no label from the Binding"},
     [EXT_WAKES] = {"cardinald_wakes_total", NULL, "waiting pods touched because they fit now"},
     [EXT_REJECTED_BODY] = {"cardinald_rejected_total", "why=\"body\"",
                            "requests and connections turned away"},

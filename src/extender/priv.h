@@ -87,7 +87,7 @@ void ext_metrics_verb(struct ext_metrics *m, enum ext_verb verb, unsigned status
 enum ext_counter { /* monotonic */
     EXT_FILTER_FITS, EXT_FILTER_REFUSED, EXT_FILTER_PASSED, EXT_FILTER_ERRORS,
     EXT_BIND_OK, EXT_BIND_JOINED, EXT_BIND_CONFLICT, EXT_BIND_BUSY, EXT_BIND_ERRORS, EXT_BIND_UNKNOWN,
-    EXT_WATCH_EVENTS, EXT_RELISTS, EXT_DECODE_ERRORS, EXT_WAKES,
+    EXT_WATCH_EVENTS, EXT_RELISTS, EXT_DECODE_ERRORS, EXT_WAKES, EXT_LABELS,
     EXT_REJECTED_BODY, EXT_REJECTED_BUSY, EXT_REJECTED_SLOW, EXT_REJECTED_PEER,
     EXT_COUNTER_COUNT_
 };
@@ -112,6 +112,7 @@ struct ext_app {
     struct ext_binds *binds;
     struct ext_turns *turns;
     struct ext_wake *wake; /* NULL: nobody is woken */
+    struct ext_labels *labels; /* NULL: nobody is labelled */
     struct ext_leader *leader; /* NULL: leads always */
     struct admission_config admission;
     _Atomic bool synced[EXT_SYNC_COUNT_];
@@ -247,6 +248,14 @@ void ext_wake_done(struct ext_wake *w, struct str uid); /* answered with a node,
 void ext_wake_round(struct ext_wake *w, struct arena *arena); /* one look at all; the thread's, and tests' */
 size_t ext_wake_waiting(struct ext_wake *w);
 void ext_wake_free(struct ext_wake *w);
+/* label.c: bound pods that lack the label, because the API server did not take it from the Binding. The waking thread works
+ * them off. All but new take NULL. */
+struct ext_labels;
+MUST_USE enum err_code ext_labels_new(struct ext_app *app, struct ext_labels **ret, struct err *err);
+void ext_labels_see(struct ext_labels *l, const struct cluster_pod *pod); /* as an event shows it */
+void ext_labels_round(struct ext_labels *l); /* a few writes; one caller at a time */
+size_t ext_labels_waiting(const struct ext_labels *l);
+void ext_labels_free(struct ext_labels *l);
 /* inventory.c */
 void ext_v1_nodes(struct ext_request *r, struct ext_answer *a);   /* /v1/nodes */
 void ext_v1_node(struct ext_request *r, struct ext_answer *a);    /* /v1/nodes/NAME */

@@ -105,6 +105,8 @@ static enum err_code apply_pod(struct ext_app *app, const struct cluster_pod *po
     enum err_code rc = cluster_apply_pod(app->store, pod, err);
     if (bound && !rc)
         now = cluster_pod_trouble(app->store, pod->uid);
+    if (!rc)
+        ext_labels_see(app->labels, pod);
     if (now.fail_closed && !before.fail_closed)
         tell_trouble(
             app, pod, "AllocationUnaccounted",

@@ -394,9 +394,10 @@ static void *wake_thread(void *ctx)
         until.tv_sec += (time_t)(ns / 1000000000);
         until.tv_nsec = (long)(ns % 1000000000);
         (void)pthread_cond_timedwait(&w->moved, &w->lock, &until);
-        if (w->stop || w->n == 0)
+        if (w->stop || (w->n == 0 && ext_labels_waiting(w->app->labels) == 0))
             continue;
         pthread_mutex_unlock(&w->lock);
+        ext_labels_round(w->app->labels);
         int64_t began = CLOCK_SYSTEM.mono_ns(CLOCK_SYSTEM.ctx);
         ext_wake_round(w, arena);
         int64_t took_ms = (CLOCK_SYSTEM.mono_ns(CLOCK_SYSTEM.ctx) - began) / 1000000;
