@@ -15,10 +15,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DECIDE_TRIES   16  /* the node moved while we decided */
-#define CONFLICT_TRIES 3   /* kube-scheduler itself may have moved the pod */
-#define FENCE_TRIES    3   /* while kube-scheduler waits; then the settling thread goes on */
-#define LOCK_ASK_MS    250 /* how often the API server is asked for a lock that somebody has */
+#define DECIDE_TRIES    16   /* the node moved while we decided */
+#define CONFLICT_TRIES  3    /* kube-scheduler itself may have moved the pod */
+#define FENCE_TRIES     3    /* while kube-scheduler waits; then the settling thread goes on */
+#define LOCK_ASK_MIN_MS 250  /* how often the API server is asked for a lock that somebody has, */
+#define LOCK_ASK_MAX_MS 1000 /* each time less often: who lets go is seen by our watch */
 
 static int64_t now_ms(const struct bind *b) { return clock_mono_ms(b->app->clock); }
 
@@ -117,9 +118,9 @@ static enum err_code remember_written(struct bind *b, const struct score_node *n
                                       struct err *err)
 {
     struct arena *arena = b->r->arena;
-    b->written = arena_array(arena, b->placement.parts_n + 1u, sizeof(*b->written));
-    for (uint16_t p = 0; b->written && p < b->placement.parts_n; p++) {
-        const struct score_part *part = &b->placement.parts[p];
+    b->written = arena_array(arena, b->placement->parts_n + 1u, sizeof(*b->written));
+    for (uint16_t p = 0; b->written && p < b->placement->parts_n; p++) {
+        const struct score_part *part = &b->placement->parts[p];
         const struct score_device *card = &node->devices[part->device];
         const struct score_trait *trait = trait_of(node, part->device);
         const uint16_t container = b->pod->request.asks[part->ask].container;
@@ -141,6 +142,16 @@ static enum err_code remember_written(struct bind *b, const struct score_node *n
                                : ERR_OK;
 }
 
+/* A bind may be parked for long, and most have a part or two of the many that there is room for. */
+static struct score_placement *keep_placement(struct arena *arena, const struct score_placement *p)
+{
+    const size_t bytes = offsetof(struct score_placement, parts) + p->parts_n * sizeof(p->parts[0]);
+    struct score_placement *copy = arena_alloc(arena, bytes);
+    if (copy)
+        memcpy(copy, p, bytes);
+    return copy;
+}
+
 static enum err_code decide_on(struct bind *b, const struct cluster_snapshot *snap, struct err *err)
 {
     struct cluster_store *store = b->app->store;
@@ -160,8 +171,9 @@ static enum err_code decide_on(struct bind *b, const struct cluster_snapshot *sn
     if (rc)
         return rc;
     struct score_verdict verdict;
+    struct score_placement placement;
     struct score_detail detail = {0};
-    score_node_place(&prepared, &node->score, NULL, &verdict, &b->placement, &detail);
+    score_node_place(&prepared, &node->score, NULL, &verdict, &placement, &detail);
     if (!verdict.fits) {
         struct buf why;
         buf_init(&why, 1024);
@@ -171,7 +183,10 @@ static enum err_code decide_on(struct bind *b, const struct cluster_snapshot *sn
         buf_done(&why);
         return rc;
     }
-    struct cluster_decision d = {.pod = b->pod, .node = node, .placement = &b->placement};
+    b->placement = keep_placement(b->r->arena, &placement);
+    if (!b->placement)
+        return err_set(err, ERR_NO_MEMORY, "bind: out of request memory");
+    struct cluster_decision d = {.pod = b->pod, .node = node, .placement = b->placement};
     rc = cluster_assume(store, snap, &d, err);
     if (rc)
         return rc;
@@ -266,6 +281,14 @@ static bool is_serving(const struct bind *b, const struct ext_lock *lock)
     return !lock->time_only && cluster_node_serving(b->app->store, b->args.node, b->args.uid);
 }
 
+static void ask_later(struct bind *b)
+{
+    b->lock_pause_ms = b->lock_pause_ms ? 2 * b->lock_pause_ms : LOCK_ASK_MIN_MS;
+    if (b->lock_pause_ms > LOCK_ASK_MAX_MS)
+        b->lock_pause_ms = LOCK_ASK_MAX_MS;
+    b->lock_ask_ms = now_ms(b) + b->lock_pause_ms;
+}
+
 /* Whether it is worth asking for the lock now. Our books show the shared lock only. */
 static bool may_ask(struct bind *b, const struct ext_lock *lock)
 {
@@ -276,7 +299,7 @@ static bool may_ask(struct bind *b, const struct ext_lock *lock)
         b->lock_expected = false;
     if (now_ms(b) >= b->lock_ask_ms) {
         if (locked && b->lock_ask_ms == 0) { /* its end is a watch event: no reason to ask yet */
-            b->lock_ask_ms = now_ms(b) + LOCK_ASK_MS;
+            ask_later(b);
             return false;
         }
         return true;
@@ -308,7 +331,7 @@ static enum err_code take_locks(struct bind *b, bool *ret_wait, struct err *err)
             struct lease_lock_args args = lock_args(b, lock);
             rc = lease_lock_take(&args, lock->value, err);
             ext_wrote(b->app, &b->term);
-            b->lock_ask_ms = now_ms(b) + LOCK_ASK_MS;
+            ask_later(b);
             b->lock_expected = rc == ERR_BUSY && !lock->time_only;
             if (rc == ERR_CANCELLED)
                 rc = ext_bind_too_late(b, err);

@@ -13,13 +13,14 @@ struct bind { /* in the request's arena; on one worker at a time, parked between
     struct ext_bind_args args;
     struct ext_term term;    /* of the leading that it began in */
     struct cluster_pod *pod; /* heap clone */
-    struct score_placement placement;
-    struct vendor_written *written; /* of placement.parts, in the arena */
+    struct score_placement *placement; /* in the arena; no longer than its parts */
+    struct vendor_written *written;    /* of them */
     struct str resource_version;    /* the Binding's precondition */
     bool reserved_keys;             /* to be cleaned first */
     bool charged;
     bool sent;           /* a Binding left: its outcome needs a proof */
     size_t locks_n;      /* that it needs; those taken are undo.locks_n */
+    int lock_pause_ms;   /* between the last two such questions */
     int64_t lock_ask_ms; /* the API server is not asked for the lock before, unless our books say that it is gone */
     bool lock_expected;  /* it said "locked" and our books do not show that yet */
     struct ext_settle undo; /* locks needed, those taken first; becomes a settling entry as it is */

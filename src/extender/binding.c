@@ -52,8 +52,8 @@ static enum err_code add_vendor(struct bind *b, uint16_t vendor, struct notes *n
                              .node = b->args.node,
                              .now_ns = clock_wall_ns(b->app->clock),
                              .asks = notes->asks};
-    for (uint16_t p = 0; p < b->placement.parts_n; p++)
-        if (req->asks[b->placement.parts[p].ask].vendor == vendor)
+    for (uint16_t p = 0; p < b->placement->parts_n; p++)
+        if (req->asks[b->placement->parts[p].ask].vendor == vendor)
             notes->shares[w.shares_n++] = b->written[p];
     for (uint16_t i = 0; i < req->asks_n; i++)
         if (req->asks[i].vendor == vendor)
@@ -74,7 +74,7 @@ static enum err_code add_notes(struct bind *b, struct buf *out, struct err *err)
         .out = out,
         .arena = arena,
         .keys = arena_array(arena, most, sizeof(*notes.keys)),
-        .shares = arena_array(arena, b->placement.parts_n + 1u, sizeof(*notes.shares)),
+        .shares = arena_array(arena, b->placement->parts_n + 1u, sizeof(*notes.shares)),
         .asks = arena_array(arena, b->pod->request.asks_n + 1u, sizeof(*notes.asks))};
     if (!notes.keys || !notes.shares || !notes.asks)
         return err_set(err, ERR_NO_MEMORY, "bind: out of request memory");
