@@ -498,12 +498,164 @@ START_TEST(pairs_of_outcomes)
 }
 END_TEST
 
+/* ---- what only a GET can tell ---- */
+
+static uint64_t charged(struct world *w)
+{
+    struct cluster_stats stats;
+    cluster_store_stats(w->fx.app.store, &stats);
+    return stats.pods_charged;
+}
+
+/* Our watch hears nothing from here on. */
+static void go_deaf(struct world *w)
+{
+    ext_reflector_stop(w->fx.reflector);
+    w->fx.reflector = NULL;
+}
+
+/* Bound while a list is made that does not have it: no event and no list will end its charge. */
+static void bind_in_a_relist(struct world *w, char path[64], char **ret_uid)
+{
+    static const struct way WAY = {"bound during a relist", MTHREADS};
+    char error[512];
+    make_pod(w, &WAY, path, ret_uid);
+    go_deaf(w);
+    cluster_relist_begin(w->fx.app.store, CLUSTER_PODS);
+    ck_assert_msg(bind(w, args_of(w, path), error, sizeof(error)), "%s", error);
+}
+
+START_TEST(a_pod_that_went_while_it_was_bound_is_asked_about)
+{
+    struct world w;
+    char path[64], *uid;
+    open_world(&w);
+    bind_in_a_relist(&w, path, &uid);
+    fx_patch(&w.fx, path, NULL);
+    cluster_relist_end(w.fx.app.store, CLUSTER_PODS);
+    ext_settle_round(w.fx.app.binds, w.arena);
+    for (int i = 0; i < 5000 && charged(&w) > 0; i++)
+        pause_a_little(); /* the thread was first, and asks still */
+    ck_assert_msg(charged(&w) == 0, "a pod that is gone is charged");
+    free(uid);
+    close_world(&w);
+}
+END_TEST
+
+START_TEST(a_pod_that_a_relist_missed_stays_charged)
+{
+    struct world w;
+    char path[64], *uid;
+    open_world(&w);
+    bind_in_a_relist(&w, path, &uid);
+    cluster_relist_end(w.fx.app.store, CLUSTER_PODS);
+    struct cluster_pod_ref *refs;
+    for (int i = 0; i < 5000; i++) { /* until the doubt has ended */
+        ext_settle_round(w.fx.app.binds, w.arena);
+        if (cluster_doubts(w.fx.app.store, 8, w.arena, &refs) == 0)
+            break;
+        pause_a_little();
+    }
+    ck_assert_uint_eq(cluster_doubts(w.fx.app.store, 8, w.arena, &refs), 0);
+    ck_assert_uint_eq(charged(&w), 1);
+    free(uid);
+    close_world(&w);
+}
+END_TEST
+
+/* What another scheduler does. */
+static void bind_elsewhere(struct world *w, const char *path, const char *node)
+{
+    char body[256];
+    snprintf(body, sizeof(body),
+             "{\"metadata\":{\"name\":\"%s\"},\"target\":{\"kind\":\"Node\",\"name\":\"%s\"}}",
+             path + 8, node);
+    struct kube_request req = {.verb = KUBE_BIND,
+                               .kind = KUBE_POD,
+                               .ns = STR("ml"),
+                               .name = str_z(path + 8),
+                               .body = str_z(body),
+                               .timeout_ms = 1000};
+    struct kube_response resp = {0};
+    struct err err = {0};
+    enum err_code rc = kube_call(w->fx.app.kube, &req, &resp, &err);
+    ck_assert_msg(rc == ERR_OK, "%s", err.text);
+    kube_response_done(&resp);
+}
+
+/* Which of the two writes finds out: the Binding itself, or the fence behind it. */
+START_TEST(a_pod_bound_elsewhere_is_charged_there_at_once)
+{
+    static const struct way WAY = {"bound elsewhere", NVIDIA};
+    struct world w;
+    char path[64], *uid, error[512], node[64];
+    open_world(&w);
+    make_pod(&w, &WAY, path, &uid);
+    go_deaf(&w);
+    const bool by_fence = _i == 1;
+    if (by_fence) {
+        kube_store_fault(w.fx.store, &(struct kube_fault_rule){KUBE_FAULT_TIMEOUT_NEVER, POD_BIND});
+        kube_store_fault(w.fx.store,
+                         &(struct kube_fault_rule){KUBE_FAULT_REFUSED, .verb = KUBE_PATCH,
+                                                   .kind = KUBE_POD, .times = 1000});
+    } else {
+        bind_elsewhere(&w, path, "n2");
+    }
+    ck_assert(!bind(&w, args_of(&w, path), error, sizeof(error)));
+    kube_store_fault_clear(w.fx.store);
+    if (by_fence)
+        bind_elsewhere(&w, path, "n2");
+    settle(&w);
+    ck_assert_int_eq(cluster_pod_state(w.fx.app.store, str_z(uid), node, sizeof(node)),
+                     CLUSTER_STATE_BOUND);
+    ck_assert_str_eq(node, "n2");
+    no_locks(&w);
+    free(uid);
+    close_world(&w);
+}
+END_TEST
+
+START_TEST(an_unsettled_bind_waits_as_the_server_says)
+{
+    static const struct way WAY = {"told when", MTHREADS};
+    struct world w;
+    char path[64], *uid, error[512];
+    open_world(&w);
+    make_pod(&w, &WAY, path, &uid);
+    const char *args = args_of(&w, path);
+    kube_store_fault(w.fx.store, &(struct kube_fault_rule){KUBE_FAULT_TIMEOUT_NEVER, POD_BIND});
+    kube_store_fault(w.fx.store, &(struct kube_fault_rule){KUBE_FAULT_STATUS, .verb = KUBE_PATCH,
+                                                           .kind = KUBE_POD, .status = 429,
+                                                           .retry_after_s = 40, .times = 1000});
+    ck_assert(!bind(&w, args, error, sizeof(error)));
+    ck_assert_uint_eq(ext_binds_unsettled(w.fx.app.binds), 1);
+    note_calls(&w, true, -1);
+    for (int s = 0; s < 30; s++) {
+        w.fx.mono_skew_ms += 1000;
+        ext_settle_round(w.fx.app.binds, w.arena);
+    }
+    ck_assert_msg(w.calls_n == 0, "asked %d times in 30 of 40 s", w.calls_n);
+    kube_store_fault_clear(w.fx.store);
+    settle(&w);
+    ck_assert_int_gt(w.calls_n, 0);
+    free(uid);
+    close_world(&w);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("faults");
     TCase *tc = tcase_create("singles");
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, each_call_with_each_outcome, 0, COUNT(WAYS));
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("what only a GET can tell");
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, a_pod_that_went_while_it_was_bound_is_asked_about);
+    tcase_add_test(tc, a_pod_that_a_relist_missed_stays_charged);
+    tcase_add_loop_test(tc, a_pod_bound_elsewhere_is_charged_there_at_once, 0, 2);
+    tcase_add_test(tc, an_unsettled_bind_waits_as_the_server_says);
     suite_add_tcase(suite, tc);
     tc = tcase_create("pairs");
     tcase_set_timeout(tc, 1200);

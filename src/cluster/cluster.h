@@ -218,6 +218,14 @@ void cluster_confirm(struct cluster_store *st, struct str uid);
 /* A GET shows the pod bound to a node, and nobody has said by whose Binding. If a decision of ours for it is still open,
  * what the pod says is charged: the decision if its annotations name it, else as for a pod that others bound. */
 MUST_USE enum err_code cluster_adopt(struct cluster_store *st, const struct cluster_pod *pod, struct err *err);
+/* Pods that are charged although the last relist did not have them, and that nothing has shown since: their Binding was
+ * answered while the list was made. A GET of each says whether it is there: then the doubt ends; else cluster_delete_pod().
+ * At most `max`, in the arena. Cheap when there are none, which is always but after a relist in the middle of binds. */
+struct cluster_pod_ref {
+    struct str ns, name, uid;
+};
+size_t cluster_doubts(struct cluster_store *st, size_t max, struct arena *arena, struct cluster_pod_ref **ret);
+void cluster_doubt_ends(struct cluster_store *st, struct str uid);
 /* Surely not bound: the charge ends. Nothing when the watch has shown the pod bound meanwhile. */
 void cluster_forget(struct cluster_store *st, struct str uid);
 

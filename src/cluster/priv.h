@@ -191,6 +191,7 @@ enum record_flag {
     REC_DELETING = 1 << 4,
     REC_VAGUE = 1 << 5, /* a card is taken whole: nobody can tell which bits of it are the pod's */
     REC_SERVING = 1 << 6, /* waits for cards under the node's lock, as far as its object says */
+    REC_DOUBT = 1 << 7,   /* charged, and the last relist did not have it: doubt.c */
 };
 struct record { /* a pod that asks for cards; one block */
     uint32_t hash;
@@ -321,6 +322,7 @@ struct cluster_store {
     _Atomic int64_t wall_ms, lock_due_ms; /* when locks were looked at; when the next is too old */
 
     bool relist[CLUSTER_KIND_COUNT_];
+    bool doubts; /* some record may be in doubt */
     struct cluster_stats counts; /* those that only grow */
     struct scratch *scratch;
 
@@ -379,6 +381,7 @@ MUST_USE bool ledger_refresh(struct cluster_store *st, struct entry *e); /* fals
 /* Differences between what is kept and what follows from the records; with `repair` they are put
  * right. */
 size_t ledger_verify(struct cluster_store *st, bool repair);
+void ledger_doubt(struct cluster_store *st); /* the end of a relist of pods */
 #ifdef CARDINAL_LEDGER_CHECK
 void ledger_check(struct cluster_store *st);
 #else

@@ -546,6 +546,7 @@ static void end_pods(struct cluster_store *st)
         while ((p->uid[0] || p->uid[1]) && !p->seen)
             ledger_cpu_remove(st, p);
     }
+    ledger_doubt(st);
     st->counts.repairs += ledger_verify(st, true);
 }
 

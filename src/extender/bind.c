@@ -384,6 +384,8 @@ static enum err_code send(struct bind *b, struct err *err)
             return cluster_adopt(b->app->store, &live, err)
                        ? err_prefix(err, ERR_UNKNOWN, "bound, and not charged")
                        : ERR_OK;
+        if (live.node.n) /* by others; the books know now what the watch will say */
+            err_ignore(cluster_adopt(b->app->store, &live, err));
         if (live.node.n || live.deleting || live.gated)
             return err_set(err, ERR_INVALID, "%s", why.text);
         b->resource_version = live.resource_version;

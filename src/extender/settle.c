@@ -14,6 +14,8 @@
 #define RETRY_AFTER_MAX 60000
 #define LOOK_MS         100  /* how often the thread looks at the clock while something is left */
 #define SETTLE_MAX      4096 /* binds of unknown outcome at once */
+#define DOUBTS_MAX      64   /* pods asked about in one round */
+#define DOUBTS_MS       1000 /* how soon the thread finds one */
 #define ARENA_MAX       ((size_t)16 << 20)
 
 struct ext_binds {
@@ -241,6 +243,23 @@ static void give_back(struct ext_binds *binds, struct ext_settle *e, bool done)
     pthread_mutex_unlock(&binds->lock);
 }
 
+/* What a relist left open: see cluster_doubts(). */
+static void ask_about_doubts(struct ext_app *app, struct arena *arena)
+{
+    struct cluster_pod_ref *refs;
+    arena_reset(arena);
+    size_t n = cluster_doubts(app->store, DOUBTS_MAX, arena, &refs);
+    for (size_t i = 0; i < n; i++) {
+        struct cluster_pod pod;
+        struct err err;
+        enum err_code rc = ext_pod_get(app, arena, refs[i].ns, refs[i].name, &pod, &err);
+        if (rc == ERR_NOT_FOUND || (!rc && !str_eq(pod.uid, refs[i].uid)))
+            cluster_delete_pod(app->store, refs[i].uid);
+        else if (!rc)
+            cluster_doubt_ends(app->store, refs[i].uid);
+    }
+}
+
 void ext_settle_round(struct ext_binds *binds, struct arena *arena)
 {
     for (struct ext_settle *e; (e = take_due(binds));) {
@@ -255,6 +274,7 @@ void ext_settle_round(struct ext_binds *binds, struct arena *arena)
                  proof == EXT_PROOF_BOUND);
         free(e);
     }
+    ask_about_doubts(binds->app, arena);
 }
 
 static bool is_due_locked(const struct ext_binds *binds)
@@ -271,20 +291,21 @@ static void *settle_thread(void *ctx)
     struct ext_binds *binds = ctx;
     pthread_mutex_lock(&binds->lock);
     while (!binds->stop) {
-        if (!binds->unsettled) {
-            pthread_cond_wait(&binds->moved, &binds->lock);
-        } else if (is_due_locked(binds)) {
-            pthread_mutex_unlock(&binds->lock);
-            ext_settle_round(binds, binds->arena);
-            pthread_mutex_lock(&binds->lock);
-        } else {
-            struct timespec until;
-            err_ignore(clock_gettime(CLOCK_MONOTONIC, &until) ? ERR_INTERNAL : ERR_OK);
-            until.tv_nsec += LOOK_MS * 1000000;
-            until.tv_sec += until.tv_nsec / 1000000000;
-            until.tv_nsec %= 1000000000;
-            (void)pthread_cond_timedwait(&binds->moved, &binds->lock, &until);
-        }
+        const int pause_ms = binds->unsettled ? LOOK_MS : DOUBTS_MS;
+        struct timespec until;
+        err_ignore(clock_gettime(CLOCK_MONOTONIC, &until) ? ERR_INTERNAL : ERR_OK);
+        until.tv_sec += pause_ms / 1000;
+        until.tv_nsec += (long)(pause_ms % 1000) * 1000000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        int late = 0;
+        if (!is_due_locked(binds))
+            late = pthread_cond_timedwait(&binds->moved, &binds->lock, &until);
+        if (binds->stop || (!is_due_locked(binds) && !late))
+            continue;
+        pthread_mutex_unlock(&binds->lock);
+        ext_settle_round(binds, binds->arena);
+        pthread_mutex_lock(&binds->lock);
     }
     pthread_mutex_unlock(&binds->lock);
     return NULL;
