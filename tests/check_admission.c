@@ -135,7 +135,7 @@ static const struct row {
     {"gpucores 30", POD1(CORES ":'30'"), "[" ADD_GPU("1") "," SCHED "]", .asks = true},
     {"percentage 100 alone", POD1(PCT ":'100'"), "[" ADD_GPU("1") "," ADD_CORES "," SCHED "]",
      .asks = true},
-    {"percentage 0: exclusive (N 9)", POD1(GPU ":'1'," PCT ":'0'"), "[" ADD_CORES "," SCHED "]",
+    {"nvidia_defect_n9: percentage 0 is exclusive", POD1(GPU ":'1'," PCT ":'0'"), "[" ADD_CORES "," SCHED "]",
      .asks = true},
     {"amounts as JSON numbers", POD1(GPU ":1," MEM ":8192"), "[" SCHED "]", .asks = true},
     {"requests count like limits",
@@ -160,9 +160,9 @@ static const struct row {
     /* what asks for nothing */
     {"no resources", "{'spec':{'containers':[{'name':'c'}]}}", "[]"},
     {"other resources", POD1("'cpu':'1','example.com/gpu':'x'"), "[]"},
-    {"gpu 0 (N 8)", POD1(GPU ":'0'"), "[]"},
-    {"gpu 0 with gpumem (N 8)", POD1(GPU ":'0'," MEM ":'4000'"), "[]"},
-    {"gpu 0 and privileged (N 8)",
+    {"nvidia_defect_n8: gpu 0", POD1(GPU ":'0'"), "[]"},
+    {"nvidia_defect_n8: gpu 0 with gpumem", POD1(GPU ":'0'," MEM ":'4000'"), "[]"},
+    {"nvidia_defect_n8: gpu 0 and privileged",
      "{'spec':{'containers':[{'name':'c','securityContext':{'privileged':true},'resources':"
      "{'limits':{" GPU ":'0'}}}]}}",
      "[]"},
@@ -180,31 +180,31 @@ static const struct row {
      "[{'op':'add','path':'/spec/containers/0/env/-','value':{'name':'CUDA_TASK_PRIORITY','value':"
      "'0'}}," SCHED "]",
      .asks = true},
-    {"priority over the user's own, the last of them (N 7)",
+    {"nvidia_defect_n7: priority over the user's own, the last of them",
      "{'spec':{'containers':[{'name':'c','env':[{'name':'CUDA_TASK_PRIORITY','value':'0'},"
      "{'name':'A'},{'name':'CUDA_TASK_PRIORITY','value':'7'}],'resources':{'limits':{" GPU
      ":'1'," MEM ":'1'," PRIO ":'1'}}}]}}",
      "[{'op':'replace','path':'/spec/containers/0/env/2','value':{'name':'CUDA_TASK_PRIORITY',"
      "'value':'1'}}," SCHED "]",
      .asks = true},
-    {"priority over a reference (N 7)",
+    {"nvidia_defect_n7: priority over a reference",
      "{'spec':{'containers':[{'name':'c','env':[{'name':'CUDA_TASK_PRIORITY','valueFrom':{}}],"
      "'resources':{'limits':{" GPU ":'1'," MEM ":'1'," PRIO ":'1'}}}]}}",
      "[{'op':'replace','path':'/spec/containers/0/env/0','value':{'name':'CUDA_TASK_PRIORITY',"
      "'value':'1'}}," SCHED "]",
      .asks = true},
-    {"priority there already (N 7)",
+    {"nvidia_defect_n7: priority there already",
      "{'spec':{'schedulerName':'cardinal','containers':[{'name':'c','env':[{'name':"
      "'CUDA_TASK_PRIORITY','value':'1'}],'resources':{'limits':{" GPU ":'1'," MEM ":'1'," PRIO
      ":'1'}}}]}}",
      "[]", .asks = true},
-    {"core policy for asking containers only (N 7)",
+    {"nvidia_defect_n7: core policy for asking containers only",
      "{'spec':{'runtimeClassName':'x','containers':[{'name':'a'},{'name':'b','resources':{'limits':"
      "{" GPU ":'1'," MEM ":'1'}}}]}}",
      "[{'op':'add','path':'/spec/containers/1/env','value':[{'name':'GPU_CORE_UTILIZATION_POLICY',"
      "'value':'force'}]}," SCHED "]",
      .table = CONFIGURED, .asks = true},
-    {"core policy not for pods without cards (N 7)", "{'spec':{'containers':[{'name':'a'}]}}", "[]",
+    {"nvidia_defect_n7: core policy not for pods without cards", "{'spec':{'containers':[{'name':'a'}]}}", "[]",
      .table = CONFIGURED},
     {"runtime class of the user stays",
      "{'spec':{'schedulerName':'cardinal','runtimeClassName':'mine','containers':[{'name':'c','env'"
@@ -271,7 +271,7 @@ static const struct row {
      "[]", 0, "pod already has different scheduler assigned", .no_scheduler = true,
      .keep_scheduler = true},
     /* reserved keys (S 2, K3) */
-    {"a forged allocation on a plain pod (S 2)",
+    {"core_defect_s2: a forged allocation on a plain pod",
      "{'metadata':{'annotations':{'hami.io/vgpu-node':'n','hami.io/vgpu-devices-allocated':"
      "';GPU-a,NVIDIA,-100000,-100:;','a':'b'},'labels':{'hami.io/vgpu-node':'n','app':'x'}},'spec':"
      "{'containers':[{'name':'c'}]}}",

@@ -637,7 +637,7 @@ END_TEST
 
 /* D1.5: the policy is that of the pods on the card, so none stays behind, and a restart knows it.
  */
-START_TEST(metax_defect_d1_5_policy_follows_from_the_pods)
+START_TEST(metax_defect_d1_5_d1_8_policy_follows_from_the_pods)
 {
     CARDS("Metax-SGPU", {.id = STR("a"), SGPU_CARD});
     bound_as("p1", "a,Metax-SGPU,4096,30:;", APP(SGPU(4, 30)), SCORE_CLASS_NONE, FIXED_SHARE);
@@ -727,7 +727,7 @@ END_TEST
 /* ---- what no check of a row looks at ---- */
 
 /* D3.7, kept: shares of these cards are counted and do not stand in the way. */
-START_TEST(what_the_row_does_not_look_at_lends_no_card)
+START_TEST(kunlun_defect_d3_7_what_the_row_does_not_look_at_lends_no_card)
 {
     const char *key = "hami.io/xpu-devices-allocated";
     CARDS("XPU", {.id = STR("x0"), .mem_mib = 98304, .count = 1, .cores_pct = 100});
@@ -1161,12 +1161,12 @@ void check_cluster_books(Suite *suite)
     tcase_add_test(tc, slices_are_never_fewer_than_the_ask);
     tcase_add_test(tc, units_are_never_fewer_than_the_ask);
     tcase_add_test(tc, classes_are_counted_in_pods);
-    tcase_add_test(tc, metax_defect_d1_5_policy_follows_from_the_pods);
+    tcase_add_test(tc, metax_defect_d1_5_d1_8_policy_follows_from_the_pods);
     tcase_add_test(tc, whole_cards_and_online_pods_bring_no_policy);
     tcase_add_test(tc, policies_that_contradict_are_nobodys);
     tcase_add_test(tc, a_decision_brings_class_and_policy);
     tcase_add_test(tc, generations_know_classes_and_bits);
-    tcase_add_test(tc, what_the_row_does_not_look_at_lends_no_card);
+    tcase_add_test(tc, kunlun_defect_d3_7_what_the_row_does_not_look_at_lends_no_card);
     tcase_add_test(tc, held_slices_are_set_for_others);
     tcase_add_test(tc, held_classes_count_for_others);
     tcase_add_test(tc, held_shares_of_slices);

@@ -511,7 +511,7 @@ static const struct {
     {"none of ours", "\"pods\":\"3\",\"requests.nvidia.com/gpu\":\"1\"", ""},
     {"memory", "\"limits.nvidia.com/gpumem\":\"100\"", "0m100"},
     {"a factor", "\"limits.acme.example/npumem\":\"100\"", "1m200"},
-    {"a fraction is rounded down", "\"limits.nvidia.com/gpucores\":\"1500m\"", "0c1"},
+    {"core_defect_c18: a fraction is rounded down", "\"limits.nvidia.com/gpucores\":\"1500m\"", "0c1"},
     {"zero", "\"limits.nvidia.com/gpumem\":\"0\"", "0m0"},
     {"negative", "\"limits.nvidia.com/gpumem\":\"-5\"", "0m0 broken"},
     {"unreadable", "\"limits.nvidia.com/gpumem\":\"much\"", "0m0 broken"},

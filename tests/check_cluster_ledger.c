@@ -417,6 +417,46 @@ START_TEST(core_defect_c45_quota_follows_the_cards)
 }
 END_TEST
 
+/* What nobody is in and nothing limits is forgotten, and comes back as if it had never been. */
+START_TEST(core_defect_c44_namespaces_and_nodes_are_forgotten)
+{
+    NODE(&w, "n1", .list = cards(&w, "a", 0, 1));
+    for (int i = 0; i < 3; i++) {
+        const char *ns = fmt(&w, "ns-%d", i);
+        put_quota(&w, ns, "q", "100", NULL);
+        POD(&w, "p1", .ns = ns, HAMI);
+        ck_assert_ptr_nonnull(ledger_space_find(w.st, str_z(ns)));
+        cluster_delete_pod(w.st, STR("p1"));
+        ck_assert_ptr_nonnull(ledger_space_find(w.st, str_z(ns)));
+        cluster_delete_quota(w.st, str_z(ns), STR("q"));
+        ck_assert_ptr_null(ledger_space_find(w.st, str_z(ns)));
+    }
+    cluster_delete_node(w.st, STR("n1"), STR(""));
+    ck_assert_ptr_null(ledger_entry_find(w.st, STR("n1")));
+}
+END_TEST
+
+/* HAMi builds all usage anew for each call, and every 15 s from every registration. */
+START_TEST(core_defect_p1_p4_what_did_not_change_is_shared)
+{
+    struct cluster_snapshot *s[3];
+    NODE(&w, "n1", .list = cards(&w, "a", 0, 1));
+    NODE(&w, "n2", .list = cards(&w, "b", 0, 1));
+    s[0] = cluster_store_snapshot(w.st);
+    NODE(&w, "n1", .list = cards(&w, "a", 0, 1)); /* the same once more */
+    s[1] = cluster_store_snapshot(w.st);
+    ck_assert_ptr_eq(s[0], s[1]);
+    POD(&w, "p1", HAMI);
+    s[2] = cluster_store_snapshot(w.st);
+    ck_assert_ptr_ne(cluster_snapshot_find(s[2], STR("n1")),
+                     cluster_snapshot_find(s[1], STR("n1")));
+    ck_assert_ptr_eq(cluster_snapshot_find(s[2], STR("n2")),
+                     cluster_snapshot_find(s[1], STR("n2")));
+    for (int i = 0; i < 3; i++)
+        cluster_snapshot_unref(s[i]);
+}
+END_TEST
+
 START_TEST(core_defect_c17_the_tightest_of_several_quotas_counts)
 {
     struct err err;
@@ -458,7 +498,7 @@ END_TEST
             "\"nvidia.com/gpucores\":60}}}],",                                                     \
     .gpu = "1", .mem = "8000", .cores = "20"
 
-START_TEST(init_and_sidecars)
+START_TEST(core_defect_c31_peaks_of_init_stay)
 {
     struct err err;
     NODE(&w, "n1", .list = cards(&w, "a", 0, 1));
@@ -471,6 +511,10 @@ START_TEST(init_and_sidecars)
     ck_assert_str_eq(quota_use(&w, "ml"), "21000/65");
     t.node = "n1";
     t.allocated = "GPU-a0,NVIDIA,1000,5:;GPU-a0,NVIDIA,20000,60:;GPU-a0,NVIDIA,8000,20:;";
+    put_pod(&w, t);
+    ck_use(&w, "n1", "GPU-a0", "2/21000/65");
+    t.phase = "Running"; /* init is over; a sandbox that starts again runs it again */
+    t.status = RUNS;
     put_pod(&w, t);
     ck_use(&w, "n1", "GPU-a0", "2/21000/65");
     ck_assert_uint_eq(stats(&w).tampered, 0);
@@ -589,7 +633,7 @@ START_TEST(percent_follows_the_card)
 }
 END_TEST
 
-START_TEST(generations)
+START_TEST(core_defect_p7_generations_follow_the_set)
 {
     const char *a = "{\"id\":\"GPU-a0\",\"count\":10,\"devmem\":100,\"devcore\":100,\"type\":\"t\","
                     "\"health\":true}";
@@ -818,13 +862,15 @@ void check_cluster_ledger(Suite *suite)
     tcase_add_test(tc, core_defect_c34_one_snapshot_gives_a_share_once);
     tcase_add_test(tc, core_defect_c35_an_end_needs_no_annotations);
     tcase_add_test(tc, core_defect_c45_quota_follows_the_cards);
+    tcase_add_test(tc, core_defect_c44_namespaces_and_nodes_are_forgotten);
+    tcase_add_test(tc, core_defect_p1_p4_what_did_not_change_is_shared);
     tcase_add_test(tc, core_defect_c17_the_tightest_of_several_quotas_counts);
-    tcase_add_test(tc, init_and_sidecars);
+    tcase_add_test(tc, core_defect_c31_peaks_of_init_stay);
     tcase_add_test(tc, tampered);
     tcase_add_test(tc, restart);
     tcase_add_test(tc, nodes_come_and_go);
     tcase_add_test(tc, percent_follows_the_card);
-    tcase_add_test(tc, generations);
+    tcase_add_test(tc, core_defect_p7_generations_follow_the_set);
     tcase_add_test(tc, lent);
     tcase_add_test(tc, forgotten_after_the_end);
     tcase_add_test(tc, relists);

@@ -11,18 +11,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* ---- a cluster: two nodes with one card each, and pods that ask for parts of it ---- */
 
 #define LIST_KEY "hami.io/vgpu-devices-allocated"
 #define LOCK_KEY "hami.io/mutex.lock"
-#define NODE(name, uuid)                                                                           \
+#define CARD(uuid, index)                                                                          \
+    "{\"id\":\"" uuid "\",\"index\":" #index ",\"count\":10,\"devmem\":10000,\"devcore\":100,"     \
+    "\"type\":\"NVIDIA A10\",\"mode\":\"hami-core\",\"health\":true}"
+#define NODE_OF(name, cards)                                                                       \
     "---\n{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"" name                 \
-    "\",\"uid\":\"uid-" name                                                                       \
-    "\",\"annotations\":{\"hami.io/node-nvidia-register\":'[{\"id\":\"" uuid                       \
-    "\",\"index\":0,\"count\":10,\"devmem\":10000,\"devcore\":100,\"type\":\"NVIDIA A10\","        \
-    "\"mode\":\"hami-core\",\"health\":true}]'}},\"status\":{\"capacity\":{\"nvidia.com/gpu\":"    \
-    "\"10\"},\"allocatable\":{\"nvidia.com/gpu\":\"10\"}}}\n"
+    "\",\"uid\":\"uid-" name "\",\"annotations\":{\"hami.io/node-nvidia-register\":'[" cards       \
+    "]'}},\"status\":{\"capacity\":{\"nvidia.com/gpu\":\"20\"},\"allocatable\":{\"nvidia.com/"     \
+    "gpu\":\"20\"}}}\n"
+#define NODE(name, uuid) NODE_OF(name, CARD(uuid, 0))
 #define LIMITS(mem)                                                                                \
     "\"resources\":{\"limits\":{\"nvidia.com/gpu\":\"1\",\"nvidia.com/gpumem\":\"" #mem            \
     "\",\"nvidia.com/gpucores\":\"10\"}}"
@@ -34,6 +37,7 @@
     "},\"status\":{\"phase\":\"Pending\"}}\n"
 #define WAITING(name, mem) POD(name, "", "\"containers\":[" CONTAINER("main", "," LIMITS(mem)) "]")
 #define TWO_NODES          NODE("node-a", "GPU-a") NODE("node-b", "GPU-b")
+#define TWO_CARDS          NODE_OF("node-a", CARD("GPU-a", 0) "," CARD("GPU-b", 1))
 #define QUOTA(mib)                                                                                 \
     "---\napiVersion: v1\nkind: ResourceQuota\nmetadata:\n  name: q\n  namespace: ml\nspec:\n  "   \
     "hard:\n    limits.nvidia.com/gpumem: \"" #mib "\"\n"
@@ -407,6 +411,71 @@ START_TEST(core_defect_c25_a_simulation_answers_all_that_fit)
 }
 END_TEST
 
+/* C2 (and Cambricon's C4): beside an init container HAMi takes the first app containers for others:
+ * the largest of them counts, not their sum. */
+START_TEST(core_defect_c2_cambricon_defect_c4_app_containers_add_up)
+{
+    struct fx fx;
+    fx_open(
+        &fx,
+        TWO_CARDS QUOTA(11999) POD(
+            "p-0", "",
+            "\"initContainers\":[" CONTAINER(
+                "first",
+                "," LIMITS(
+                    1000)) "],\"containers\":[" CONTAINER("a",
+                                                          "," LIMITS(
+                                                              6000)) "," CONTAINER("b",
+                                                                                   "," LIMITS(
+                                                                                       6000)) "]"),
+        NULL);
+    json_t *got;
+    ck_assert_uint_eq(filter_body(&fx, fx_args(&fx, "ml", "p-0", AB), &got), 0);
+    const char *why = text_at(got, "FailedAndUnresolvableNodes", "node-a", NULL);
+    ck_assert_msg(why && strstr(why, "ResourceQuotaNotFit"), "%s", why ? why : "(none)");
+    json_decref(got);
+    ck_does_not_bind(&fx, fx_bind_args(&fx, "ml", "p-0", "node-a"), "ResourceQuotaNotFit");
+    fx_patch(&fx, "quotas/ml/q", "{\"spec\":{\"hard\":{\"limits.nvidia.com/gpumem\":\"12000\"}}}");
+    ck_will_fit(&fx, "p-0", 1);
+    fx_close(&fx);
+}
+END_TEST
+
+/* ---- what it costs ---- */
+
+static char *read_all(FILE *f, size_t *ret_n)
+{
+    char *text = calloc(1, 1 << 16);
+    ck_assert_ptr_nonnull(text);
+    rewind(f);
+    *ret_n = fread(text, 1, (1 << 16) - 1, f);
+    return text;
+}
+
+/* P2: HAMi's nine calls a pod share five a second. P8: and each of them is logged, at the level
+ * that everybody has. */
+START_TEST(core_defect_p2_p8_a_pod_costs_three_writes_and_no_line)
+{
+    struct fx fx;
+    fx_open(&fx, TWO_NODES WAITING("p-0", 1000), NULL);
+    FILE *log = tmpfile();
+    int before = dup(STDERR_FILENO);
+    ck_assert(log && before >= 0 && dup2(fileno(log), STDERR_FILENO) >= 0);
+    ck_assert_uint_eq(filter(&fx, "p-0", AB), 2);
+    ck_binds(&fx, "p-0", "node-a");
+    ck_assert(dup2(before, STDERR_FILENO) >= 0);
+    ck_assert_msg(kube_store_writes(fx.store) <= 3, "lock, Binding, event: %llu",
+                  (unsigned long long)kube_store_writes(fx.store));
+    size_t n;
+    char *text = read_all(log, &n);
+    ck_assert_msg(n == 0, "%s", text);
+    free(text);
+    (void)fclose(log);
+    close(before);
+    fx_close(&fx);
+}
+END_TEST
+
 /* ---- when it may be asked ---- */
 
 /* C39: HAMi is ready while filter waits for its first pass. */
@@ -588,6 +657,8 @@ int main(void)
     tcase_add_test(tc, core_defect_c23_null_names_are_an_error);
     tcase_add_test(tc, core_defect_c24_whole_nodes_that_we_know_are_held);
     tcase_add_test(tc, core_defect_c25_a_simulation_answers_all_that_fit);
+    tcase_add_test(tc, core_defect_c2_cambricon_defect_c4_app_containers_add_up);
+    tcase_add_test(tc, core_defect_p2_p8_a_pod_costs_three_writes_and_no_line);
     tcase_add_loop_test(tc, core_defect_c39_ready_only_when_filter_can_answer, 0, 3);
     tcase_add_test(tc, core_defect_c42_cards_of_init_containers_take_the_lock);
     tcase_add_test(tc, core_defect_c40_binds_of_one_node_take_turns);

@@ -305,7 +305,7 @@ static char *settled(char *text)
     return out;
 }
 
-START_TEST(metrics_golden)
+START_TEST(core_defect_c27_metrics_golden)
 {
     size_t pieces;
     ck_assert(fx_wait_used(&fx, "alpha", "GPU-a0", 2, 4096));
@@ -423,7 +423,7 @@ int main(void)
     tcase_add_test(tc, held);
     tcase_add_test(tc, stored_objects);
     tcase_add_test(tc, pages);
-    tcase_add_loop_test(tc, metrics_golden, 0, 2);
+    tcase_add_loop_test(tc, core_defect_c27_metrics_golden, 0, 2);
     tcase_add_test(tc, metrics_in_pieces);
     suite_add_tcase(s, tc);
     tc = tcase_create("makers");

@@ -656,7 +656,7 @@ START_TEST(connection_limit)
 }
 END_TEST
 
-START_TEST(in_flight_limit)
+START_TEST(core_defect_p5_in_flight_limit)
 {
     app.config.in_flight_max = 1;
     hang_ms = 500;
@@ -688,7 +688,7 @@ START_TEST(trusted_peers)
 }
 END_TEST
 
-START_TEST(others_are_refused)
+START_TEST(core_defect_s1_others_are_refused)
 {
     struct reply r;
     start_with((struct ext_server_config){.peer_trusted = nobody});
@@ -864,9 +864,9 @@ int main(void)
     tcase_add_test(tc, answer_that_nobody_reads);
     tcase_add_test(tc, slow_handler_is_not_slow_peer);
     tcase_add_test(tc, connection_limit);
-    tcase_add_test(tc, in_flight_limit);
+    tcase_add_test(tc, core_defect_p5_in_flight_limit);
     tcase_add_test(tc, trusted_peers);
-    tcase_add_test(tc, others_are_refused);
+    tcase_add_test(tc, core_defect_s1_others_are_refused);
     tcase_add_test(tc, mapped_loopback);
     tcase_add_test(tc, many_wait_at_once);
     tcase_add_test(tc, stop_waits_for_answers);

@@ -17,8 +17,8 @@ static const struct {
     bool want;
 } HOLDERS[] = {
     {"host and uuid", "node1_5f2c1a", "node1", true},
-    {"C26: a host whose name is a prefix", "node10_5f2c1a", "node1", false},
-    {"C26: a host whose name is longer", "node1_5f2c1a", "node10", false},
+    {"core_defect_c26: a host whose name is a prefix", "node10_5f2c1a", "node1", false},
+    {"core_defect_c26: a host whose name is longer", "node1_5f2c1a", "node10", false},
     {"up to the last underscore", "my_host_5f2c1a", "my_host", true},
     {"not up to the first", "my_host_5f2c1a", "my", false},
     {"no underscore: as a whole", "node1", "node1", true},
@@ -163,7 +163,7 @@ static const struct story {
     {"follow: somebody else's", false,
      {ON_READ(0, 0, REC("node2_a", 3, 50, 10)), ON_EVENT(1000, REC("node2_a", 3, 52, 11)),
       IS(LEADS, 1000, 0), IS(WRITES, 4000, 0), IS(TERM, 4000, 0)}},
-    {"C26 follow: node10 holds it, we are node1", false,
+    {"core_defect_c26 follow: node10 holds it, we are node1", false,
      {ON_READ(0, 0, REC("node10_a", 3, 50, 10)), ON_EVENT(1000, REC("node10_a", 3, 52, 11)),
       IS(LEADS, 1000, 0), IS(TERM, 1000, 0)}},
     {"follow: takes over by an event, filters at once, writes two seconds later", false,

@@ -289,7 +289,7 @@ static const struct use_row {
     {"core.md 4.4's example", {{INIT, 0, 1, 20000, 50}, {APP, 1, 1, 8000, 20}, {APP, 2, 1, 6000, 20}, {APP, 2, 2, 6000, 20}}, {{1, 20000, 50, 2}, {2, 6000, 20, 1}}},
     {"apps beyond the init step", {{INIT, 0, 1, 100, 50}, {APP, 1, 1, 80, 20}, {APP, 2, 1, 60, 20}}, {{1, 140, 50, 2}}},
     {"an init step on a card of its own", {{INIT, 0, 1, 100, 50}, {APP, 1, 2, 80, 20}}, {{1, 100, 50, 1}, {2, 80, 20, 1}}},
-    {"two slices of one init container add up (C4)", {{INIT, 0, 1, 100, 50}, {INIT, 0, 1, 100, 20}, {APP, 1, 1, 150, 20}}, {{1, 200, 70, 2}}},
+    {"core_defect_c4: two slices of one init container add up", {{INIT, 0, 1, 100, 50}, {INIT, 0, 1, 100, 20}, {APP, 1, 1, 150, 20}}, {{1, 200, 70, 2}}},
     {"a sidecar is summed with the apps (C3)", {{SIDE, 0, 1, 100, 10}, {APP, 1, 1, 80, 20}}, {{1, 180, 30, 2}}},
     {"init after the sidecar runs beside it", {{SIDE, 0, 1, 100, 10}, {INIT, 1, 1, 90, 40}, {APP, 2, 1, 80, 20}}, {{1, 190, 50, 2}}},
     {"init before the sidecar runs alone", {{INIT, 0, 1, 90, 40}, {SIDE, 1, 1, 100, 10}, {APP, 2, 1, 80, 20}}, {{1, 180, 40, 2}}},
@@ -362,7 +362,7 @@ START_TEST(trace_17)
 }
 END_TEST
 
-START_TEST(score_values)
+START_TEST(core_defect_c29_score_values)
 {
     /* By hand: one card of two, the ask takes a tenth of slots, a fifth of cores, a quarter of
      * memory of it. Card: (100000 + 200000 + 250000) / 3; group: half of that; (3 · group + card)
@@ -414,7 +414,7 @@ START_TEST(score_leads_by_group)
 }
 END_TEST
 
-START_TEST(score_mean_of_vendors)
+START_TEST(core_defect_c30_score_mean_of_vendors)
 {
     struct cluster c;
     cluster_init(&c);
@@ -452,9 +452,9 @@ Suite *suite_place(void)
     tcase_add_test(tc, many_equal_containers);
     tcase_add_test(tc, largest_pod);
     tcase_add_test(tc, trace_17);
-    tcase_add_test(tc, score_values);
+    tcase_add_test(tc, core_defect_c29_score_values);
     tcase_add_test(tc, score_leads_by_group);
-    tcase_add_test(tc, score_mean_of_vendors);
+    tcase_add_test(tc, core_defect_c30_score_mean_of_vendors);
     suite_add_tcase(suite, tc);
     return suite;
 }

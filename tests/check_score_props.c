@@ -253,7 +253,7 @@ START_TEST(more_room_still_fits)
 }
 END_TEST
 
-START_TEST(never_means_never)
+START_TEST(core_defect_c32_never_means_never)
 {
     /* unresolvable exactly when the unused node would refuse as well. */
     FOR_CASES(10000)
@@ -721,7 +721,7 @@ Suite *suite_props(void)
     tcase_set_timeout(tc, 300);
     tcase_add_test(tc, never_over);
     tcase_add_test(tc, more_room_still_fits);
-    tcase_add_test(tc, never_means_never);
+    tcase_add_test(tc, core_defect_c32_never_means_never);
     tcase_add_test(tc, extra_is_use);
     tcase_add_test(tc, own_charges_taken_off);
     tcase_add_test(tc, place_does_not_matter);

@@ -583,7 +583,7 @@ START_TEST(pairs_alike_are_cheap)
 END_TEST
 
 /* Where the cut never bites: one great pair at the end makes every set hopeful. */
-START_TEST(pairs_worst_case)
+START_TEST(core_defect_s6_nvidia_defect_n2_pairs_worst_case)
 {
     struct topo *x = topo_of(16, 0);
     set_pair(x, 14, 15, SCORE_PAIR_MAX);
@@ -1152,7 +1152,7 @@ START_TEST(qualities_at_random)
 }
 END_TEST
 
-START_TEST(wings_quality)
+START_TEST(kunlun_defect_d3_2_d3_9_wings_quality)
 {
     static const struct {
         uint8_t used, set;
@@ -1207,7 +1207,7 @@ int main(void)
     tcase_add_test(tc, bounds);
     tcase_add_test(tc, bound_of_islands);
     tcase_add_test(tc, pairs_alike_are_cheap);
-    tcase_add_test(tc, pairs_worst_case);
+    tcase_add_test(tc, core_defect_s6_nvidia_defect_n2_pairs_worst_case);
     tcase_add_loop_test(tc, pairs_of_many, 0, 12);
     tcase_add_test(tc, pairs_of_many_islands);
     tcase_add_test(tc, pairs_of_many_exchanges);
@@ -1218,7 +1218,7 @@ int main(void)
     tcase_add_loop_test(tc, zones_quality, 0, ROWS(ZONES_QUALITY));
     tcase_add_loop_test(tc, links_quality, 0, ROWS(LINKS));
     tcase_add_test(tc, qualities_at_random);
-    tcase_add_test(tc, wings_quality);
+    tcase_add_test(tc, kunlun_defect_d3_2_d3_9_wings_quality);
     tcase_add_test(tc, wings_quality_all);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);

@@ -49,7 +49,7 @@ static const struct fit_row {
     {"percent: rounded down, 8109 free", CARDS(CARD(.mem_used_mib = 24576 - 8109)), PCT(1, 33, 20), MEMORY},
     {"percent: all", CARDS(CARD()), PCT(1, 100, 20), 0},
     {"percent: all, of a used card", CARDS(CARD(.mem_used_mib = 1)), PCT(1, 100, 20), MEMORY},
-    {"percent: beyond 32 bits (N 10)", CARDS(CARD(.mem_total_mib = 30000000, .mem_used_mib = 30000000 - 29699999)), PCT(1, 99, 20), MEMORY},
+    {"nvidia_defect_n10 metax_defect_d1_9: percent beyond 32 bits", CARDS(CARD(.mem_total_mib = 30000000, .mem_used_mib = 30000000 - 29699999)), PCT(1, 99, 20), MEMORY},
     {"cores: exactly full", CARDS(CARD(.cores_used_pct = 80)), ASK(1, 1, 20), 0},
     {"cores: one over", CARDS(CARD(.cores_used_pct = 81)), ASK(1, 1, 20), CORE},
     {"cores: above 100 means 100", CARDS(CARD()), ASK(1, 1, 170), 0},

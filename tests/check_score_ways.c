@@ -453,7 +453,7 @@ START_TEST(nvidia_8_worked_example)
 }
 END_TEST
 
-START_TEST(mig_smallest_that_is_free)
+START_TEST(nvidia_defect_n5_mig_smallest_that_is_free)
 {
     struct cluster c;
     struct pod p;
@@ -484,7 +484,7 @@ START_TEST(mig_smallest_that_is_free)
 }
 END_TEST
 
-START_TEST(mig_checks)
+START_TEST(nvidia_defect_n6_mig_checks)
 {
     /* Cores play no part; all else that is checked of cards is checked of these. */
     struct cluster c;
@@ -1124,7 +1124,7 @@ START_TEST(equal_shares)
 }
 END_TEST
 
-START_TEST(soft)
+START_TEST(ascend_defect_a11_soft)
 {
     /* contract/vendors-a.md 1.7: a pod of soft shares wants a node that does that, and such a card
      * has 100 cores whatever is registered (A11). */
@@ -1264,7 +1264,7 @@ static int64_t quality_of(const struct set_row *row, bool spread, bool links)
     return r.v.score;
 }
 
-START_TEST(quality_is_policy_neutral)
+START_TEST(ascend_defect_a7_kunlun_defect_d3_3_vastai_defect_d6_4_quality_is_neutral)
 {
     /* Each row is worse than the one before, under binpack and spread (A7, D3.3, D6.4). */
     static const struct set_row rows[] = {
@@ -1422,8 +1422,8 @@ Suite *suite_ways(void)
     tcase_add_test(tc, many_near_cards);
     tcase_add_test(tc, many_near_cards_beyond_the_search);
     tcase_add_test(tc, nvidia_8_worked_example);
-    tcase_add_test(tc, mig_smallest_that_is_free);
-    tcase_add_test(tc, mig_checks);
+    tcase_add_test(tc, nvidia_defect_n5_mig_smallest_that_is_free);
+    tcase_add_test(tc, nvidia_defect_n6_mig_checks);
     tcase_add_test(tc, mig_beside_others);
     tcase_add_test(tc, mig_steps);
     tcase_add_test(tc, bits_in_extra);
@@ -1437,11 +1437,11 @@ Suite *suite_ways(void)
     tcase_add_test(tc, qos);
     tcase_add_test(tc, one_card);
     tcase_add_test(tc, equal_shares);
-    tcase_add_test(tc, soft);
+    tcase_add_test(tc, ascend_defect_a11_soft);
     tcase_add_test(tc, free_cards);
     tcase_add_test(tc, zone_mutex);
     tcase_add_test(tc, foreign_cards);
-    tcase_add_test(tc, quality_is_policy_neutral);
+    tcase_add_test(tc, ascend_defect_a7_kunlun_defect_d3_3_vastai_defect_d6_4_quality_is_neutral);
     tcase_add_test(tc, quality_values);
     tcase_add_test(tc, metax_defect_d1_6_a_card_counts_once);
     tcase_add_test(tc, reasons_by_row);

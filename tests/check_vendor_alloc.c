@@ -63,8 +63,8 @@ static const struct {
      "0=GPU-a,NVIDIA,2147483647,2147483647;", "GPU-a,NVIDIA,2147483647,2147483647:;"},
     {"empty type", "GPU-a,,1,1:;", "1", "0=GPU-a,,1,1;", "GPU-a,,1,1:;"},
     /* refused */
-    {"negative memory (S 2)", ";GPU-a,NVIDIA,-100000,0:;", "01"},
-    {"negative cores (S 2)", ";GPU-a,NVIDIA,0,-100:;", "01"},
+    {"core_defect_s2: negative memory", ";GPU-a,NVIDIA,-100000,0:;", "01"},
+    {"core_defect_s2: negative cores", ";GPU-a,NVIDIA,0,-100:;", "01"},
     {"memory beyond 32 bits", "GPU-a,NVIDIA,2147483648,0:;", "1"},
     {"memory not a number", "GPU-a,NVIDIA,x,0:;", "1"},
     {"memory empty", "GPU-a,NVIDIA,,0:;", "1"},

@@ -157,7 +157,7 @@ static const struct {
      "hami.io/cambricon-mlu-devices-to-allocate=;node1-cambricon-mlu-0,MLU,24576,100:;\n"
      "CAMBRICON_DSMLU_ASSIGNED=false\n"
      "CAMBRICON_DSMLU_PROFILE=0_100_96\n"},
-    {"vendors-a.md 2.11 C7, kept: the first card's profile alone",
+    {"cambricon_defect_c7 kept (vendors-a.md 2.11): the first card's profile alone",
      "MLU",
      2,
      {{.uuid = S("m3"), .index = 3, .mem_mib = 5120, .cores_pct = 10},
@@ -187,7 +187,7 @@ static const struct {
      "mthreads.com/gpu-index=7\n"
      "mthreads.com/predicate-time=" NS "\n"
      "mthreads.com/predicate-node=node1\n"},
-    {"vendors-a.md 4.10: two cards; 4.11 M1, kept: of the last container",
+    {"mthreads_defect_m1 kept (vendors-a.md 4.10): two cards, of the last container",
      "Mthreads",
      3,
      {{.uuid = S("m1"), .index = 1, .mem_mib = 1, .cores_pct = 1},
@@ -275,7 +275,7 @@ static const struct {
      "enflame.com/gcu-request-size=4\n"
      "assigned-containers={\"c1\":{\"allocated\":false,\"request\":4,\"profileID\":\"9\","
      "\"profileName\":\"4g.24gb\"}}\n"},
-    {"vendors-b.md 2j: names sorted, empty strings left out; 2k D2.5, kept: the first container's",
+    {"enflame_defect_d2_5 kept (vendors-b.md 2j): names sorted, empty strings left out, the first container's",
      "Enflame",
      4,
      {{.container = 1,
@@ -316,7 +316,7 @@ static const struct {
      {{0}},
      "hami.io/kunlun-allocated=n1-kunlun-0,kunlun,98304,100:n1-kunlun-1,kunlun,98304,100:;\n"
      "BAIDU_COM_DEVICE_IDX=0,1\n"},
-    {"vendors-b.md 3k D3.5, kept: the last container's cards",
+    {"kunlun_defect_d3_5 kept (vendors-b.md 3j): the last container's cards",
      "kunlun",
      2,
      {{.uuid = S("k0"), .mem_mib = 1}, {.container = 1, .uuid = S("k5"), .index = 5, .mem_mib = 1}},
@@ -389,7 +389,7 @@ static const struct {
      "NEURON_ALLOC_TIME=" NS "\n"
      "NEURON_ALLOCATED=false\n"
      "aws.amazon.com/predicate-node=node1\n"},
-    {"vendors-b.md 4k D4.8, kept: devices and cores in one list",
+    {"neuron_defect_d4_8 kept (vendors-b.md 4j): devices and cores in one list",
      "AWSNeuron",
      2,
      {{.uuid = S("d4"), .index = 4, .cores_pct = 2, .bits = 3, .bits_total = 3},
@@ -491,7 +491,7 @@ static const struct {
     const char *name, *key;
     struct vendor_written share;
 } REFUSED[] = {
-    {"a product with a separator (D5.6)", "AMD", {.uuid = S("u"), .type = S("AMD, Instinct")}},
+    {"amd_defect_d5_6: a product with a separator", "AMD", {.uuid = S("u"), .type = S("AMD, Instinct")}},
     {"a product with a colon", "AMD", {.uuid = S("u"), .type = S("AMD:1")}},
     {"a product with a semicolon", "AMD", {.uuid = S("u"), .type = S("AMD;")}},
     {"memory beyond 32 bits", "NVIDIA", {.uuid = S("u"), .mem_mib = INT64_C(1) << 31}},

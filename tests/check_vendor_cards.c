@@ -364,14 +364,14 @@ static const struct row LISTED[] = {
     {"huge numbers", "DCU", "D,99999999999999999999,65520,100,DCU,0,T:", .fault = "count"},
     {"the model holds the key", "BI-V100", "I,1,32768,100,Iluvatar BI-V100,0,true:",
      .want = "I,0,1,32768,100,Iluvatar BI-V100,0,hami-core,1;"},
-    {"a model without the key is silent no more (I5)", "BI-V100",
+    {"iluvatar_defect_i5: a model without the key is silent no more", "BI-V100",
      "I,1,32768,100,MR-V100,0,true:", .want = "I,0,1,32768,100,MR-V100,0,hami-core,1,foreign;"},
     {"a bad segment fails all", "BI-V100", "I,1,32768,100,BI-V100,0,true:x:", .fault = "malformed"},
 
     {"XPU", "XPU",
      "[{\"id\":\"xpu-3\",\"index\":3,\"devmem\":98304,\"type\":\"XPU-P800\",\"health\":true}]",
      .want = "xpu-3,3,0,98304,0,XPU-P800,0,,1;"},
-    {"an id that would tear the lists (xpu_defect_d3_8)", "XPU",
+    {"an id that would tear the lists (kunlun_defect_d3_8)", "XPU",
      "[{\"id\":\"0000:3b:00.0\",\"type\":\"XPU\"}]", .fault = "separator"},
     {"XPU: not the maker's", "XPU", "[{\"id\":\"x\",\"type\":\"K\"}]",
      .want = "x,0,0,0,0,K,0,,0,foreign;"},
@@ -458,7 +458,7 @@ static const struct row MADE[] = {
     {"halves of Kunlunxin (3d)", "kunlun", .count = "3",
      .want = "n1-kunlun-0,0,100,98304,100,kunlun,0,,1;n1-kunlun-1,1,100,98304,100,kunlun,1,,1;"
              "n1-kunlun-2,2,100,98304,100,kunlun,1,,1;"},
-    {"Kunlunxin: none any more (D0.5)", "kunlun", .count = "0", .want = ""},
+    {"cross_defect_d0_5 Kunlunxin: none any more", "kunlun", .count = "0", .want = ""},
 
     {"cores of devices (4d)", "AWSNeuron", .count = "2", .cores = "4", .kind = "trn1.32xlarge",
      .want =
@@ -642,9 +642,9 @@ static const struct {
     {"a list beside cards", "XPU", "8", true},
     {"what can't be read", "AMD", "x", false},
     {"made cards are their own word", "MLU", NULL, true},
-    {"until the kubelet says that they are gone (D0.5)", "kunlun", "0", false},
+    {"cross_defect_d0_5: until the kubelet says that they are gone", "kunlun", "0", false},
     {"slices are known by their list", "Enflame", NULL, true},
-    {"and gone with the resource (D0.5)", "Enflame", "0", false},
+    {"cross_defect_d0_5: and gone with the resource", "Enflame", "0", false},
     {"shared cards too", "Metax-SGPU", NULL, true},
     {"and the other way", "Metax-SGPU", "16", true},
 };

@@ -55,14 +55,14 @@ static const struct row JSON[] = {
     {"sorted by index, then id",
      "[{\"id\":\"c\",\"index\":1},{\"id\":\"b\",\"index\":2},{\"id\":\"a\",\"index\":2}]",
      "c,1,0,0,0,,0,,0;a,2,0,0,0,,0,,0;b,2,0,0,0,,0,,0;"},
-    {"a duplicate id: counted once (N 16)",
+    {"nvidia_defect_n16: a duplicate id counts once",
      "[{\"id\":\"a\",\"count\":1},{\"id\":\"b\",\"count\":2},{\"id\":\"a\",\"count\":3}]",
      "a,0,1,0,0,,0,,0;b,0,2,0,0,,0,,0;", .dropped = 1},
-    {"a duplicate id: the lesser of each, in any order (N 16)",
+    {"nvidia_defect_n16: the lesser of each, in any order",
      "[{\"id\":\"a\",\"count\":3,\"devmem\":5,\"devcore\":9,\"health\":true,\"type\":\"u\"},"
      "{\"id\":\"a\",\"count\":4,\"devmem\":4,\"devcore\":8,\"health\":true,\"type\":\"t\"}]",
      "a,0,3,4,8,t,0,,1;", .dropped = 1},
-    {"a duplicate id: sick if one says so (N 16)",
+    {"nvidia_defect_n16: sick if one says so",
      "[{\"id\":\"a\",\"health\":true},{\"id\":\"a\",\"mode\":\"mig\"}]", "a,0,0,0,0,,0,mig,0,mig;",
      .dropped = 1},
     {"mig", "[{\"id\":\"a\",\"mode\":\"mig\",\"migProfiles\":[{\"name\":\"1g.5gb\"},null]}]",
@@ -78,10 +78,10 @@ static const struct row JSON[] = {
     {"null", "null", ""},
     {"white space around", " [ ] \n", ""},
     /* refused */
-    {"a null card (S 4)", "[null]", .fault = "hami.io/node-nvidia-register"},
+    {"core_defect_s4: a null card", "[null]", .fault = "hami.io/node-nvidia-register"},
     {"a good and a null card", "[{\"id\":\"a\"},null]", .fault = "device list"},
     {"no id", "[{\"count\":1}]", .fault = "without an id"},
-    {"empty id (N 16)", "[{\"id\":\"\"}]", .fault = "without an id"},
+    {"nvidia_defect_n16: empty id", "[{\"id\":\"\"}]", .fault = "without an id"},
     {"a comma in an id", "[{\"id\":\"a,b\"}]", .fault = "separator"},
     {"a colon in an id", "[{\"id\":\"a:b\"}]", .fault = "separator"},
     {"a semicolon in an id", "[{\"id\":\"a;b\"}]", .fault = "separator"},
@@ -236,7 +236,7 @@ START_TEST(register_without_memory)
 END_TEST
 
 /* The order in which a plugin writes its cards is no information (P 7, N 12). */
-START_TEST(register_order_is_nothing)
+START_TEST(nvidia_defect_n12_cross_defect_d0_4_order_is_nothing)
 {
     enum { CARDS = 8 };
     uint64_t seed = prop_seed(), state = seed;
@@ -281,6 +281,6 @@ void check_vendor_register(Suite *suite)
     tcase_add_loop_test(tc, register_text, 0, COUNT(TEXT));
     tcase_add_test(tc, register_bounds);
     tcase_add_test(tc, register_without_memory);
-    tcase_add_test(tc, register_order_is_nothing);
+    tcase_add_test(tc, nvidia_defect_n12_cross_defect_d0_4_order_is_nothing);
     suite_add_tcase(suite, tc);
 }

@@ -258,7 +258,7 @@ static const struct story {
      1,
      4096,
      NULL},
-    {"amd_defect_d5_1: units of a product, behind a container without (vendors-b.md 5j)",
+    {"amd_defect_d5_1_d0_1: units of a product, behind a container without (vendors-b.md 5j)",
      UNITS POD("p-0", "",
                SECOND_OF("\"amd.com/gpu\":\"1\",\"amd.com/gpumem\":\"32768\","
                          "\"amd.com/gpucores\":\"40\"")),
