@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { STEPS_DEFAULT = 6000 }; /* they are ten times as slow */
+enum { STEPS_DEFAULT = 16000 }; /* they are ten times as slow */
 #else
 enum { STEPS_DEFAULT = 50000 };
 #endif

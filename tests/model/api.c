@@ -41,8 +41,9 @@ static int64_t wall_ns(void *ctx)
 
 void api_open(void)
 {
-    const struct kube_store_config cfg = {
-        .binding_labels = true, .watch_initial = !options.old_server, .events_kept = 20000};
+    const struct kube_store_config cfg = {.binding_labels = !options.old_server,
+                                          .watch_initial = !options.old_server,
+                                          .events_kept = 20000};
     const struct clock clock = {mono_ns, wall_ns, NULL};
     struct err err;
     enum err_code rc = kube_store_new(&cfg, &clock, &inner, &store, &err);

@@ -55,6 +55,7 @@ static void start(void *ctx)
     must(ext_binds_new(app, /* thread= */ true, &app->binds, &err), &err);
     must(ext_turns_new(app, /* thread= */ true, &app->turns, &err), &err);
     must(ext_leader_start(app, &err), &err);
+    must(ext_labels_new(app, &app->labels, &err), &err);
     must(ext_wake_new(app, &app->wake, &err), &err);
     must(ext_reflector_start(app, &in->reflector, &err), &err);
     in->starting = false;
@@ -92,6 +93,7 @@ static void stop(void *ctx)
         fiber_sleep(50);
     ext_reflector_stop(in->reflector);
     ext_wake_free(app->wake);
+    ext_labels_free(app->labels);
     ext_turns_stop(app->turns);
     ext_workers_free(app->workers);
     ext_turns_free(app->turns);

@@ -407,7 +407,7 @@ static const struct {
     [EV_HEAL] = {"heal", 20},         [EV_NODE_GONE] = {"node-gone", 3},
     [EV_QUOTA] = {"quota", 12},       [EV_FOREIGN] = {"foreign", 8},
     [EV_CUT] = {"cut", 10},           [EV_GONE] = {"gone", 25},
-    [EV_LEAD] = {"lead", 30},         [EV_CRASH] = {"crash", 5},
+    [EV_LEAD] = {"lead", 30},         [EV_CRASH] = {"crash", 30},
     [EV_RESTART] = {"restart", 3},    [EV_REST] = {"rest", 10},
 };
 
@@ -453,7 +453,8 @@ enum event world_draw(void)
 static void pass_time(void)
 {
     static const uint32_t MS[] = {5, 50, 300, 1500, 8000};
-    fiber_advance(1 + chance(MS[chance_of(3) ? 4 : chance(4)]));
+    const uint32_t most = MS[chance_of(3) ? 4 : chance(options.slow ? 2 : 4)];
+    fiber_advance(1 + chance(options.slow && chance_of(80) ? most / 4 : most));
 }
 
 void world_do(enum event e, uint64_t seed)
@@ -547,7 +548,8 @@ void world_open(uint64_t seed)
                                .faults_pct = chance_of(25) ? 0 : 1 + chance(12),
                                .plugin_faults_pct = chance_of(50) ? 0 : 1 + chance(8),
                                .first_container = chance_of(25),
-                               .shortlist = SHORTLIST[chance(3)]};
+                               .shortlist = SHORTLIST[chance(3)],
+                               .slow = chance_of(40)};
     tell("walk %llu: %u nodes, %u pods, %u instances, faults %u%%%s%s%s%s%s%s",
          (unsigned long long)seed, options.nodes, options.pods, options.instances,
          options.faults_pct, options.kills ? ", kills" : "",

@@ -391,6 +391,11 @@ static void saw_pod(const char *ns, const char *name, const json_t *o, const str
     bool frees = ended && !p->ended && p->node[0];
     p->ended = ended;
     p->admitted |= phase && strcmp(phase, "Pending") != 0;
+    const char *served =
+        json_string_value(json_object_get(at(o, "metadata", "annotations"), "hami.io/bind-phase"));
+    if (by && verb == KUBE_PATCH && p->node[0] && !p->foreign && !p->admitted && served &&
+        strcmp(served, "allocating") == 0)
+        broken("a write while its plugin works", "%s (contract/node-side.md 14)", name);
     if (node && !p->node[0]) {
         copy(p->node, sizeof(p->node), node);
         p->bound_rv = p->rv;

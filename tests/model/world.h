@@ -26,6 +26,7 @@ struct options {
     unsigned plugin_faults_pct;
     bool first_container;      /* plugins that unlock after it */
     int shortlist;
+    bool slow; /* little time passes between two events: more happens while a call is on its way */
 };
 
 /* ---- saying what happened ---- */
