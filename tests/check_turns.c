@@ -330,6 +330,32 @@ START_TEST(a_node_with_a_long_queue_is_not_answered)
 }
 END_TEST
 
+/* The charge takes the place of the holds as the bind arrives, not when a worker is free. */
+START_TEST(a_bind_is_decided_where_it_arrives)
+{
+    static const char *const AB[] = {"node-a", "node-b", NULL};
+    struct fx fx;
+    char node[256];
+    fx_open(&fx, CLUSTER, NULL);
+    json_decref(ask(&fx, "/filter", "p0", AB));
+    ck_assert_uint_eq(cluster_holds_count(fx.app.store), 2);
+    struct ext_workers *some = fx.app.workers;
+    fx.app.workers = ext_workers_new(0); /* all of them are at other things */
+    struct fx_pending *bind = begin(&fx, "p0", "node-b");
+    ck_assert_int_eq(cluster_pod_state(fx.app.store, STR("uid-p0"), node, sizeof(node)),
+                     CLUSTER_STATE_ASSUMED);
+    ck_assert_str_eq(node, "node-b");
+    ck_assert_uint_eq(cluster_holds_count(fx.app.store), 0);
+    for (int i = 0; i < 5000 && !fx_answered(bind); i++)
+        if (!ext_workers_step(fx.app.workers))
+            pause_ms(1);
+    want("p0", bind, "");
+    ext_workers_free(fx.app.workers);
+    fx.app.workers = some;
+    fx_close(&fx);
+}
+END_TEST
+
 /* ---- without threads, on a clock that the test moves ---- */
 
 static int64_t at_ms;
@@ -428,6 +454,7 @@ int main(void)
     tcase_add_test(t, a_card_that_falls_ill_meanwhile_is_not_given);
     tcase_add_test(t, a_pod_that_goes_meanwhile_is_not_bound);
     tcase_add_test(t, a_node_with_a_long_queue_is_not_answered);
+    tcase_add_test(t, a_bind_is_decided_where_it_arrives);
     tcase_add_test(t, in_one_thread);
     suite_add_tcase(s, t);
     SRunner *runner = srunner_create(s);

@@ -2,7 +2,9 @@
  * lock the node where its plugin needs that, and write decision and binding in one request
  * (architecture 5).
  *
- * Runs on workers, and holds none while it waits (turn.h). Undoing obeys one rule: a charge whose
+ * Decides where it arrives, on the server's thread, so that its charge takes the place of its holds
+ * at once however many binds wait for workers; what may wait for the API server runs on those, and
+ * holds none while it waits (turn.h). Undoing obeys one rule: a charge whose
  * write was sent ends only by proof. Where the outcome of the Binding is unknown it is fenced (a
  * status patch under the same resourceVersion: if that lands, the Binding never can); what can't be
  * settled while kube-scheduler waits is settled later (settle.c). */
@@ -56,33 +58,32 @@ static void copy_z(char *to, size_t max, struct str s)
 
 /* ---- the pod as it is ---- */
 
-static enum err_code find_pod(struct bind *b, struct err *err)
+/* From our books; NULL: they don't have it. */
+static struct cluster_pod *known_pod(const struct bind *b)
 {
-    b->pod = cluster_pod_find(b->app->store, b->args.ns, b->args.pod, b->args.uid);
-    if (b->pod &&
-        !b->pod->resource_version
-             .n) { /* every Binding of ours has a precondition, or it could not be fenced */
-        free(b->pod);
-        b->pod = NULL;
+    struct cluster_pod *pod = cluster_pod_find(b->app->store, b->args.ns, b->args.pod, b->args.uid);
+    if (pod && !pod->resource_version.n) { /* every Binding of ours has a precondition, or it could
+                                              not be fenced */
+        free(pod);
+        pod = NULL;
     }
-    if (!b->pod) { /* bind may be ahead of our watch; "no such pod" needs a live 404 */
-        struct cluster_pod live;
-        enum err_code rc = ext_pod_get(b->app, b->r->arena, b->args.ns, b->args.pod, &live, err);
-        if (rc == ERR_NOT_FOUND)
-            return err_set(err, ERR_NOT_FOUND, "pod \"" STR_FMT "\" not found",
-                           STR_ARG(b->args.pod));
-        if (rc)
-            return err_prefix(err, rc, "get pod");
-        if (!str_eq(live.uid, b->args.uid))
-            return err_set(err, ERR_NOT_FOUND, "pod \"" STR_FMT "\" has another UID now",
-                           STR_ARG(b->args.pod));
-        b->pod = cluster_pod_clone(&live);
-        if (!b->pod)
-            return err_set(err, ERR_NO_MEMORY, "bind: no memory");
-    }
-    b->resource_version = b->pod->resource_version;
-    b->reserved_keys = b->pod->reserved_keys;
-    return ERR_OK;
+    return pod;
+}
+
+/* Bind may be ahead of our watch; "no such pod" needs a live 404. */
+static enum err_code live_pod(struct bind *b, struct err *err)
+{
+    struct cluster_pod live;
+    enum err_code rc = ext_pod_get(b->app, b->r->arena, b->args.ns, b->args.pod, &live, err);
+    if (rc == ERR_NOT_FOUND)
+        return err_set(err, ERR_NOT_FOUND, "pod \"" STR_FMT "\" not found", STR_ARG(b->args.pod));
+    if (rc)
+        return err_prefix(err, rc, "get pod");
+    if (!str_eq(live.uid, b->args.uid))
+        return err_set(err, ERR_NOT_FOUND, "pod \"" STR_FMT "\" has another UID now",
+                       STR_ARG(b->args.pod));
+    b->pod = cluster_pod_clone(&live);
+    return b->pod ? ERR_OK : err_set(err, ERR_NO_MEMORY, "bind: no memory");
 }
 
 /* ---- decide and charge ---- */
@@ -478,18 +479,11 @@ static void finish_undone(struct bind *b, struct err *result)
     finish(b, result);
 }
 
-/* ---- the steps, in order; each on a worker, and each ends parked or with the next ---- */
+/* ---- the steps, in order; each ends parked or with the next ---- */
 
 static struct bind *bind_of(struct ext_turn *t)
 {
     return (struct bind *)(void *)((char *)t - offsetof(struct bind, turn));
-}
-
-static void step_send(struct bind *b)
-{
-    struct err err = {0};
-    err.code = send(b, &err);
-    finish_undone(b, &err);
 }
 
 /* It was decided on arrival; is it right still? */
@@ -511,11 +505,22 @@ static enum err_code recheck(struct bind *b, struct err *err)
     return decide(b, err);
 }
 
+static void step_send(struct bind *b)
+{
+    struct err err = {0};
+    err.code = send(b, &err);
+    finish_undone(b, &err);
+}
+
 static void step_lock(struct ext_turn *t)
 {
     struct bind *b = bind_of(t);
     struct err err = {0};
     bool wait = !ext_turn_mine(t);
+    if (!wait && !t->on_worker) {
+        ext_turn_go_on(t);
+        return;
+    }
     if (wait)
         err_ignore(err_set(&err, ERR_BUSY,
                            "node " STR_FMT
@@ -538,13 +543,44 @@ static void step_lock(struct ext_turn *t)
         step_send(b);
 }
 
-static void step_decide(struct bind *b)
+static void step_unlocked(struct ext_turn *t)
 {
+    struct bind *b = bind_of(t);
     struct err err = {0};
-    const struct cluster_pod *pod = NULL;
-    err.code = find_pod(b, &err);
-    if (!err.code)
-        pod = b->pod;
+    if (b->charged)
+        err.code = recheck(b, &err);
+    if (err.code)
+        finish_undone(b, &err);
+    else
+        step_send(b);
+}
+
+/* What comes next may wait for the API server. */
+static void go_on(struct bind *b, void (*step)(struct ext_turn *t))
+{
+    b->turn.go = step;
+    if (b->turn.on_worker)
+        step(&b->turn);
+    else
+        ext_turn_go_on(&b->turn);
+}
+
+static void step_decide(struct ext_turn *t)
+{
+    struct bind *b = bind_of(t);
+    struct err err = {0};
+    b->pod = known_pod(b);
+    if (!b->pod && !t->on_worker) {
+        go_on(b, step_decide);
+        return;
+    }
+    if (!b->pod)
+        err.code = live_pod(b, &err);
+    const struct cluster_pod *pod = b->pod;
+    if (pod) {
+        b->resource_version = pod->resource_version;
+        b->reserved_keys = pod->reserved_keys;
+    }
     if (pod && pod->node.n && !str_eq(pod->node, b->args.node))
         err_ignore(err_set(&err, ERR_INVALID, "pod is bound to node \"" STR_FMT "\" already",
                            STR_ARG(pod->node)));
@@ -560,13 +596,13 @@ static void step_decide(struct bind *b)
         if (!err.code)
             err.code = list_locks(b, &err);
     }
-    if (err.code)
+    if (err.code) {
         finish_undone(b, &err);
-    else if (b->locks_n == 0)
-        step_send(b);
-    else {
-        b->turn.go = step_lock;
-        step_lock(&b->turn);
+    } else if (b->locks_n > 0) {
+        t->go = step_lock;
+        step_lock(t);
+    } else {
+        go_on(b, step_unlocked);
     }
 }
 
@@ -576,6 +612,11 @@ static void step_lead(struct ext_turn *t)
     struct bind *b = bind_of(t);
     struct err err = {0};
     int64_t again_ms = 0;
+    if (!t->on_worker &&
+        !ext_leading(b->app)) { /* a live look at the Lease goes before a refusal */
+        go_on(b, step_lead);
+        return;
+    }
     err.code = ext_term_enter(b->app, t->deadline_ms, &b->term, &again_ms, &err);
     if (err.code && again_ms && !atomic_load(&b->app->stopping)) {
         ext_turn_park(t, again_ms);
@@ -584,7 +625,7 @@ static void step_lead(struct ext_turn *t)
     if (err.code)
         finish(b, &err);
     else
-        step_decide(b);
+        step_decide(t);
 }
 
 /* What is known of the pod already. */

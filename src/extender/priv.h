@@ -165,7 +165,7 @@ struct ext_route {
     unsigned surfaces;
     bool trusted; /* loopback peers and verified client certificates only */
     bool waits;   /* runs on a worker */
-    bool later;   /* its handler returns before the answer is complete and says when it is: r->answered() */
+    bool later;   /* its handler, on a thread of the server, returns before the answer is complete and says when it is: r->answered() */
     bool (*waits_if)(struct ext_app *app); /* may be NULL; runs on a worker while this is true */
     bool always;  /* probes: answered beyond the limits of load too, and while stopping */
     enum ext_verb verb;

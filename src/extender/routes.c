@@ -6,7 +6,7 @@ const struct ext_route EXT_ROUTES[] = {
     /* the verbs that kube-scheduler calls (contract/kubernetes.md 1.2) */
     {.method = "POST", .path = "/filter", .surfaces = EXT_ON_EXTENDER, .trusted = true, .waits_if = ext_not_leading, .verb = EXT_VERB_FILTER, .handle = ext_filter},
     {.method = "POST", .path = "/prioritize", .surfaces = EXT_ON_EXTENDER, .trusted = true, .waits_if = ext_not_leading, .verb = EXT_VERB_PRIORITIZE, .handle = ext_prioritize},
-    {.method = "POST", .path = "/bind", .surfaces = EXT_ON_EXTENDER, .trusted = true, .waits = true, .later = true, .verb = EXT_VERB_BIND, .handle = ext_bind},
+    {.method = "POST", .path = "/bind", .surfaces = EXT_ON_EXTENDER, .trusted = true, .later = true, .verb = EXT_VERB_BIND, .handle = ext_bind},
     /* kube-apiserver comes from elsewhere */
     {.method = "POST", .path = "/webhook", .surfaces = EXT_ON_WEBHOOK, .verb = EXT_VERB_WEBHOOK, .handle = ext_webhook},
     /* people and programs that look */

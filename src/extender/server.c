@@ -390,11 +390,8 @@ static void answered(struct ext_request *r)
 static void run_on_worker(void *ctx)
 {
     struct slot *sl = ctx;
-    const bool later = sl->route->later; /* the slot may be gone when the handler is back */
-    sl->request.answered = answered;
     sl->route->handle(&sl->request, &sl->answer);
-    if (!later)
-        work_done(sl);
+    work_done(sl);
 }
 
 static void answer_busy(struct slot *sl, const char *why)
@@ -418,6 +415,11 @@ static void suspend(struct slot *sl)
     s->working = sl;
     pthread_mutex_unlock(&s->lock);
     MHD_suspend_connection(sl->mc);
+    if (sl->route->later) { /* the slot may be gone when the handler is back */
+        sl->request.answered = answered;
+        sl->route->handle(&sl->request, &sl->answer);
+        return;
+    }
     if (!ext_workers_run(s->app->workers, run_on_worker, sl)) {
         answer_busy(sl, "too much to do, or stopping");
         work_done(sl);
@@ -428,7 +430,8 @@ static enum MHD_Result run(struct slot *sl)
 {
     sl->request.body = (struct str){sl->body, sl->body_n};
     buf_init(&sl->answer.body, EXT_ANSWER_MAX);
-    if (sl->route->waits || (sl->route->waits_if && sl->route->waits_if(sl->server->app))) {
+    if (sl->route->waits || sl->route->later ||
+        (sl->route->waits_if && sl->route->waits_if(sl->server->app))) {
         suspend(sl);
         return MHD_YES;
     }

@@ -66,6 +66,7 @@ static void run(void *ctx)
     t->state = EXT_TURN_RUNNING;
     t->kicked = false; /* what happened until now is seen by the step */
     pthread_mutex_unlock(&t->turns->lock);
+    t->on_worker = true;
     t->go(t);
 }
 
@@ -107,6 +108,14 @@ void ext_turn_park(struct ext_turn *t, int64_t until_ms)
         t->wake_ms = until_ms < t->deadline_ms ? until_ms : t->deadline_ms;
         plan_locked(s, t->wake_ms);
     }
+    pthread_mutex_unlock(&s->lock);
+}
+
+void ext_turn_go_on(struct ext_turn *t)
+{
+    struct ext_turns *s = t->turns;
+    pthread_mutex_lock(&s->lock);
+    ready_locked(t);
     pthread_mutex_unlock(&s->lock);
 }
 

@@ -16,6 +16,7 @@ enum ext_turn_state { EXT_TURN_RUNNING, EXT_TURN_PARKED, EXT_TURN_READY };
 struct ext_turn { /* one call; the caller's memory from ext_turn_enter() to ext_turn_leave() */
     char ns[EXT_NAME_MAX], name[EXT_NAME_MAX], uid[EXT_NAME_MAX], node[EXT_NAME_MAX];
     void (*go)(struct ext_turn *t); /* the next step; on a worker, never two of one call at once */
+    bool on_worker;                 /* the step at hand may wait for others; false: before the first `go` */
     int64_t deadline_ms;            /* monotonic; nothing waits longer */
     /* the rest belongs to turn.c */
     struct ext_turns *turns;
@@ -50,6 +51,8 @@ enum ext_entered ext_turn_enter(struct ext_turns *turns, struct ext_turn *t, str
 bool ext_turn_mine(struct ext_turn *t);
 /* Until `until_ms` at most; `go` comes then. Nothing of the call may be touched after this: it may be running already. */
 void ext_turn_park(struct ext_turn *t, int64_t until_ms);
+/* `go` comes on a worker, as soon as one is free. As for parking, nothing of the call may be touched after this. */
+void ext_turn_go_on(struct ext_turn *t);
 /* Another call wants the pod on another node: no write is to be begun. */
 bool ext_turn_cancelled(struct ext_turn *t);
 /* The end, with what those who joined are told. */
