@@ -427,6 +427,9 @@ class World:
             repairs = re.search(r"^cardinald_ledger_repairs_total\s+(\S+)", self.metrics(), re.M)
             expect(repairs and float(repairs.group(1)) == 0, "cardinald repaired its ledger: %s", repairs and repairs.group(0))
         self._stop_cardinald()
+        self._no_sanitizer_spoke()
+
+    def _no_sanitizer_spoke(self):
         reports = self.plane.sanitizer_reports()
         expect(not reports, "%d lines of a sanitizer: %s", len(reports), reports[:5])
 
@@ -438,6 +441,7 @@ class World:
         if self.plane.scheduler is not None:
             self.plane.scheduler.kill()
         seconds = process.stop()
+        self._no_sanitizer_spoke()      # says more than the status that it ends with
         expect(process.code == 0, "cardinald ended with %s after SIGTERM (%.1f s):\n%s", process.code, seconds, process.tail())
 
 
