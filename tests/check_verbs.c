@@ -418,6 +418,40 @@ START_TEST(likely_holds_give_way_to_a_pinned_pick)
 }
 END_TEST
 
+/* A pinned pod is held on a card that no other pinned one is held on: else they would all be held
+ * on the best card, and the node's other cards would look free to as many as come. */
+START_TEST(pinned_picks_share_out_the_cards)
+{
+    struct fx fx;
+    fx_open(&fx,
+            NODE("node-a", CARD("GPU-a", 0, 10000) "," CARD("GPU-b", 1, 10000))
+                NODE("node-b", CARD("GPU-c", 0, 10000) "," CARD("GPU-d", 1, 10000))
+                    WAITING("ml", "p-0", 1, 6000, 10) WAITING("ml", "p-1", 1, 6000, 10)
+                        WAITING("ml", "p-2", 1, 6000, 10) WAITING("ml", "p-3", 1, 6000, 10)
+                            WAITING("ml", "p-4", 1, 6000, 10) WAITING("ml", "p-5", 1, 6000, 10)
+                                WAITING("ml", "p-6", 1, 6000, 10),
+            NULL);
+    unsigned status, told[2] = {0, 0};
+    const char *const names[] = {"p-0", "p-1", "p-2", "p-3", "p-4", "p-5", "p-6"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        json_t *got = fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", names[i], AB), &status);
+        const json_t *listed = json_object_get(got, "NodeNames");
+        if (i < 2) { /* likely on both nodes; no card of either is free of them then */
+            ck_assert_uint_eq(json_array_size(listed), 2);
+        } else if (i < 6) { /* four cards, four pinned pods */
+            ck_assert_uint_eq(json_array_size(listed), 1);
+            told[strcmp(json_string_value(json_array_get(listed, 0)), "node-a") != 0]++;
+        } else {
+            ck_assert_msg(json_is_null(listed), "%s was told of a card of another", names[i]);
+        }
+        json_decref(got);
+    }
+    ck_assert_uint_eq(told[0], 2);
+    ck_assert_uint_eq(told[1], 2);
+    fx_close(&fx);
+}
+END_TEST
+
 START_TEST(soft_wishes_get_all_nodes)
 {
     struct fx fx;
@@ -1022,6 +1056,7 @@ int main(void)
     tcase_add_test(tc, whole_nodes);
     tcase_add_test(tc, core_defect_c34_back_to_back_filters_do_not_promise_one_share_twice);
     tcase_add_test(tc, likely_holds_give_way_to_a_pinned_pick);
+    tcase_add_test(tc, pinned_picks_share_out_the_cards);
     tcase_add_test(tc, soft_wishes_get_all_nodes);
     tcase_add_test(tc, a_sample_carries_one_text);
     tcase_add_test(tc, quota_is_a_step_of_the_decision);

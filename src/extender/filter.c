@@ -286,8 +286,11 @@ static void hold(struct ext_request *r, struct ext_question *q, const size_t *pi
         bool held = holds_of_others(r, q, node, false, extra, NULL);
         struct score_verdict verdict;
         score_node_place(&q->prepared, &node->score, held ? extra : NULL, &verdict, &scratch, NULL);
-        if (!verdict.fits && held) /* pinned over likely holds */
-            score_node_place(&q->prepared, &node->score, NULL, &verdict, &scratch, NULL);
+        if (!verdict.fits && held) { /* pinned over likely holds, beside the certain ones */
+            held = holds_of_others(r, q, node, true, extra, NULL);
+            score_node_place(&q->prepared, &node->score, held ? extra : NULL, &verdict, &scratch,
+                             NULL);
+        }
         if (!verdict.fits)
             continue;
         size_t bytes =
