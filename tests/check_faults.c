@@ -157,16 +157,18 @@ static void note_calls(struct world *w, bool on, int land_at)
 
 static struct kube_store_observer observer;
 
-static void open_world(struct world *w)
+static void open_world_of(struct world *w, const char *cluster, const struct fx_options *opt)
 {
     memset(w, 0, sizeof(*w));
     (void)pthread_mutex_init(&w->lock, NULL);
     w->land_at = -1;
-    fx_open(&w->fx, CLUSTER, NULL);
+    fx_open(&w->fx, cluster, opt);
     w->arena = arena_new((size_t)16 << 20);
     observer = (struct kube_store_observer){on_call, w};
     kube_store_observe(w->fx.store, &observer);
 }
+
+static void open_world(struct world *w) { open_world_of(w, CLUSTER, NULL); }
 
 static void close_world(struct world *w)
 {
@@ -174,6 +176,13 @@ static void close_world(struct world *w)
     arena_free(w->arena);
     fx_close(&w->fx);
     (void)pthread_mutex_destroy(&w->lock);
+}
+
+/* Our watch hears nothing from here on. */
+static void go_deaf(struct world *w)
+{
+    ext_reflector_stop(w->fx.reflector);
+    w->fx.reflector = NULL;
 }
 
 static void pause_a_little(void) { nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); }
@@ -498,6 +507,129 @@ START_TEST(pairs_of_outcomes)
 }
 END_TEST
 
+/* ---- writes that nobody waits for ---- */
+
+/* The next write of a pod's status, and what comes of it. */
+static void arm_patch(struct world *w, int outcome, unsigned nth)
+{
+    const struct fault f = {{KUBE_PATCH, KUBE_POD, nth}, outcome};
+    arm(w, &f);
+    (void)snprintf(w->says, sizeof(w->says), "no. %u: %s", nth + 1, OUTCOMES[outcome].name);
+}
+
+#define N2                                                                                         \
+    "---\n{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"n2\",\"uid\":"         \
+    "\"uid-n2\",\"annotations\":{\"hami.io/node-nvidia-register\":'[{\"id\":\"GPU-b\",\"count\":"  \
+    "10,\"devmem\":24576,\"devcore\":100,\"type\":\"NVIDIA A10\",\"mode\":\"hami-core\","          \
+    "\"health\":true}]'}},\"status\":{\"allocatable\":{\"nvidia.com/gpu\":\"10\"}}}\n"
+
+/* Refused on the one node that kube-scheduler asked about; it fits on another. Touched first, and
+ * nominated there when that was in vain. */
+static void wake(struct world *w, int outcome, unsigned nth)
+{
+    static const struct way WAY = {"woken",
+                                   "\"nvidia.com/gpu\":\"1\",\"nvidia.com/gpumem\":\"20000\""};
+    static const char *const N1[] = {"n1", NULL};
+    char path[64], *uid;
+    unsigned status;
+    make_pod(w, &WAY, path, &uid);
+    json_t *got = fx_call(&w->fx, "POST", "/filter", fx_args(&w->fx, "ml", path + 8, N1), &status);
+    ck_assert_msg(json_array_size(json_object_get(got, "NodeNames")) == 0, "%s: fits", w->says);
+    json_decref(got);
+    arm_patch(w, outcome, nth);
+    bool touched = false, nominated = false;
+    for (int i = 0; i < 3000 && !nominated; i++) {
+        w->fx.mono_skew_ms += 100;
+        ext_wake_round(w->fx.app.wake, w->arena);
+        if (i % 20 == 19)
+            kube_store_late(w->fx.store);
+        json_t *pod = fx_object(&w->fx, path);
+        touched = touched || json_object_get(notes_of(pod), KEY_POD_WAKE);
+        nominated = !strcmp(text_at(pod, "status", "nominatedNodeName"), "n2");
+        ck_assert_msg(!*text_at(pod, "spec", "nodeName"), "%s: bound", w->says);
+        json_decref(pod);
+        pause_a_little();
+    }
+    ck_assert_msg(touched && nominated, "%s: touched %d, nominated %d", w->says, touched,
+                  nominated);
+    kube_store_fault_clear(w->fx.store);
+    fx_patch(&w->fx, path, NULL);
+    agree(w, 1);
+    free(uid);
+}
+
+START_TEST(waking_with_each_outcome)
+{
+    static const struct way HOG = {"hog",
+                                   "\"nvidia.com/gpu\":\"1\",\"nvidia.com/gpumem\":\"24000\""};
+    struct world w;
+    struct err err;
+    char path[64], *uid;
+    open_world_of(&w, CLUSTER N2, NULL);
+    make_pod(&w, &HOG, path, &uid);
+    next_binds(&w, &HOG, path, uid);
+    ck_assert(!ext_wake_new(&w.fx.app, &w.fx.app.wake, &err));
+    for (int o = 0; o < COUNT(OUTCOMES); o++)
+        for (unsigned nth = 0; nth < 2; nth++)
+            wake(&w, o, nth);
+    ext_wake_free(w.fx.app.wake);
+    w.fx.app.wake = NULL;
+    free(uid);
+    close_world(&w);
+}
+END_TEST
+
+/* On a server that takes no label from a Binding. */
+static void label(struct world *w, int outcome)
+{
+    static const struct way WAY = {"labelled", MTHREADS};
+    char path[64], *uid;
+    (void)snprintf(w->says, sizeof(w->says), "%s", OUTCOMES[outcome].name);
+    make_pod(w, &WAY, path, &uid);
+    next_binds(w, &WAY, path, uid);
+    for (int i = 0; i < 5000 && ext_labels_waiting(w->fx.app.labels) == 0; i++)
+        pause_a_little();
+    arm_patch(w, outcome, 0);
+    bool labelled = false;
+    for (int i = 0; i < 3000 && !labelled; i++) {
+        w->fx.mono_skew_ms += 100;
+        ext_labels_round(w->fx.app.labels);
+        if (i % 20 == 19)
+            kube_store_late(w->fx.store);
+        json_t *pod = fx_object(&w->fx, path);
+        const json_t *labels = json_object_get(json_object_get(pod, "metadata"), "labels");
+        const char *value = json_string_value(json_object_get(labels, KEY_POD_NODE));
+        labelled = value && !strcmp(value, "n1");
+        if (i == 50 && OUTCOMES[outcome].status == 409) /* the change that it speaks of */
+            fx_patch(&w->fx, path, "{\"metadata\":{\"annotations\":{\"event\":\"1\"}}}");
+        json_decref(pod);
+        pause_a_little();
+    }
+    ck_assert_msg(labelled, "%s: not labelled", w->says);
+    kube_store_fault_clear(w->fx.store);
+    agree(w, 1);
+    fx_patch(&w->fx, path, NULL);
+    agree(w, 0);
+    free(uid);
+}
+
+START_TEST(labels_with_each_outcome)
+{
+    const struct fx_options opt = {.shortlist = -1, .labels_dropped = true};
+    struct world w;
+    struct err err;
+    open_world_of(&w, CLUSTER, &opt);
+    ck_assert(!ext_labels_new(&w.fx.app, &w.fx.app.labels, &err));
+    for (int o = 0; o < COUNT(OUTCOMES); o++)
+        label(&w, o);
+    struct ext_labels *labels = w.fx.app.labels;
+    go_deaf(&w);
+    w.fx.app.labels = NULL;
+    ext_labels_free(labels);
+    close_world(&w);
+}
+END_TEST
+
 /* ---- what only a GET can tell ---- */
 
 static uint64_t charged(struct world *w)
@@ -505,13 +637,6 @@ static uint64_t charged(struct world *w)
     struct cluster_stats stats;
     cluster_store_stats(w->fx.app.store, &stats);
     return stats.pods_charged;
-}
-
-/* Our watch hears nothing from here on. */
-static void go_deaf(struct world *w)
-{
-    ext_reflector_stop(w->fx.reflector);
-    w->fx.reflector = NULL;
 }
 
 /* Bound while a list is made that does not have it: no event and no list will end its charge. */
@@ -649,6 +774,11 @@ int main(void)
     TCase *tc = tcase_create("singles");
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, each_call_with_each_outcome, 0, COUNT(WAYS));
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("writes that nobody waits for");
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, waking_with_each_outcome);
+    tcase_add_test(tc, labels_with_each_outcome);
     suite_add_tcase(suite, tc);
     tc = tcase_create("what only a GET can tell");
     tcase_set_timeout(tc, 60);
