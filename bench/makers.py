@@ -175,7 +175,8 @@ def filled(value, node, turn=0):
 def unmarked(limits, n):
     """An ask with the load generator's marks filled in, as it does it."""
     values = {"u": n, "s": 100 + n % 900, "t": 10 + n // 900 % 80}
-    return {k: re.sub("#([ust])#*", lambda m: str(values[m.group(1)]).zfill(len(m.group(0))), v) for k, v in limits.items()}
+    return {k: re.sub("#([ust])#*", lambda m: str(values[m.group(1)]).zfill(len(m.group(0)))[-len(m.group(0)):], v)
+            for k, v in limits.items()}
 
 
 def node_object(k, i):

@@ -272,9 +272,15 @@ void cluster_class_check(struct cluster_class *c, const struct score_prepared *p
     atomic_store_explicit(&memo[node->slot], pack(generation, ret), memory_order_relaxed);
 }
 
+static void prefetch_head(const struct cluster_node *node)
+{
+    __builtin_prefetch(&node->score.groups);
+    __builtin_prefetch(&node->generation);
+}
+
 /* What score_node_check() will read of a node: groups, devices and traits stand behind it in one
  * block. */
-static void prefetch_node(const struct cluster_node *node)
+static void prefetch_cards(const struct cluster_node *node)
 {
     enum { LINES_MAX = 16 }; /* eight cards; more are met by the processor's own prefetching */
     const char *at = (const char *)node->score.groups;
@@ -295,13 +301,16 @@ void cluster_class_check_all(struct cluster_class *c, const struct score_prepare
                              const struct cluster_node *const *nodes, size_t n,
                              struct score_verdict *ret)
 {
-    enum { AHEAD = 3 }; /* nodes on their way while one is looked at */
+    /* Nodes on their way while one is looked at: first where their cards are, then the cards. */
+    enum { HEADS = 10, CARDS = 4 };
     const _Atomic uint64_t *memo = c ? atomic_load_explicit(&c->memo, memory_order_acquire) : NULL;
-    for (size_t i = 0; i < n; i++) {
-        const struct cluster_node *next = i + AHEAD < n ? nodes[i + AHEAD] : NULL;
-        if (next && !remembers(c, memo, next))
-            prefetch_node(next);
-        if (nodes[i])
-            cluster_class_check(c, prep, nodes[i], &ret[i]);
+    for (size_t at = 0; at < n + HEADS; at++) {
+        if (at < n && nodes[at])
+            prefetch_head(nodes[at]);
+        const size_t soon = at - (HEADS - CARDS), now = at - HEADS; /* huge before there is any */
+        if (soon < n && nodes[soon] && !remembers(c, memo, nodes[soon]))
+            prefetch_cards(nodes[soon]);
+        if (now < n && nodes[now])
+            cluster_class_check(c, prep, nodes[now], &ret[now]);
     }
 }

@@ -164,9 +164,10 @@ struct cluster_node { /* as a snapshot shows it; lives as long as the snapshot *
     struct score_node score;
     uint64_t generation; /* changes with anything in `score` but the sums of CPU and memory; never repeats in a process */
     uint32_t slot;       /* stable while the node exists; < cluster_snapshot_slots() */
+    uint32_t near; /* bytes from score.groups on that score_node_check() reads: groups, devices, traits; 0: not in one block */
+    /* up to here: what a filter reads of thousands of nodes */
     struct str uid, lock;
     uint32_t pods; /* pods charged here */
-    uint32_t near; /* bytes from score.groups on that score_node_check() reads: groups, devices, traits; 0: not in one block */
     uint16_t broken_n; /* registrations that could not be read */
     uint16_t faults_n;
     const struct cluster_fault *faults; /* why, and what is wrong with those that could */

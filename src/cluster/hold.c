@@ -516,16 +516,41 @@ void cluster_hold_drop(struct cluster_store *st, struct str uid)
 
 /* ---- asking ---- */
 
-/* Where the card is in the node's list now; devices_n: nowhere. */
-static uint16_t locate(const struct cluster_store *st, const struct score_node *node,
-                       const struct hold_use *use)
+/* What is asked about a node: its cards' keys, made when they are first needed. Thousands of holds
+ * may be of one card. */
+struct asked {
+    const struct cluster_store *st;
+    const struct score_node *node;
+    uint64_t known[SCORE_DEVICES_MAX / 64];
+    uint64_t key[SCORE_DEVICES_MAX]; /* of those */
+};
+
+static void ask_about(struct asked *a, const struct cluster_store *st,
+                      const struct score_node *node)
 {
+    a->st = st;
+    a->node = node;
+    memset(a->known, 0, sizeof(a->known));
+}
+
+static uint64_t key_of(struct asked *a, const struct score_group *group, uint16_t i)
+{
+    const uint64_t bit = UINT64_C(1) << (i % 64);
+    if (!(a->known[i / 64] & bit))
+        a->key[i] = card_key(a->st, group->vendor, a->node->devices[i].uuid);
+    a->known[i / 64] |= bit;
+    return a->key[i];
+}
+
+/* Where the card is in the node's list now; devices_n: nowhere. */
+static uint16_t locate(struct asked *a, const struct hold_use *use)
+{
+    const struct score_node *node = a->node;
     for (int pass = 0; pass < 2; pass++)
         for (uint16_t g = 0; g < node->groups_n; g++) {
             const struct score_group *group = &node->groups[g];
             for (uint16_t i = group->first; i < group->first + group->n; i++)
-                if ((pass || i == use->device) &&
-                    card_key(st, group->vendor, node->devices[i].uuid) == use->card)
+                if ((pass || i == use->device) && key_of(a, group, i) == use->card)
                     return i;
         }
     return node->devices_n;
@@ -539,12 +564,11 @@ static void add_class(const struct hold_use *use, struct score_extra *to)
     to->qos = score_qos_join(to->qos, use->qos);
 }
 
-static void add_extra(const struct cluster_store *st, const struct score_node *node,
-                      const struct hold *hold, struct score_extra *ret)
+static void add_extra(struct asked *a, const struct hold *hold, struct score_extra *ret)
 {
     for (uint16_t i = 0; i < hold->uses_n; i++) {
-        uint16_t device = locate(st, node, &hold->uses[i]);
-        if (device == node->devices_n)
+        uint16_t device = locate(a, &hold->uses[i]);
+        if (device == a->node->devices_n)
             continue;
         ret[device].mem_mib += hold->uses[i].mem_mib;
         ret[device].cores_pct += hold->uses[i].cores_pct;
@@ -564,11 +588,18 @@ bool cluster_hold_extra_for(struct cluster_store *st, const struct cluster_node 
     if (node->slot < h->slots_max &&
         atomic_load_explicit(&h->count[node->slot], memory_order_relaxed) > 0) {
         const uint64_t name = hash_text(st->cfg.hash_seed, node->score.name);
+        const uint32_t except = (uint32_t)hash_text(st->cfg.hash_seed, query->except_uid);
+        struct asked asked;
+        ask_about(&asked, st, &node->score);
         pthread_mutex_lock(&h->lock);
         for (const struct hold *hold = h->slot[node->slot]; hold; hold = hold->next) {
             const struct hold_pod *p = hold->pod;
+            if (hold->next) { /* they lie anywhere in memory, and may be thousands */
+                __builtin_prefetch(hold->next->pod);
+                __builtin_prefetch(hold->next->uses);
+            }
             if (hold->node != name || !lives(hold, query->now_ms) ||
-                str_eq(p->clone->uid, query->except_uid))
+                (p->hash == except && str_eq(p->clone->uid, query->except_uid)))
                 continue;
             /* what only a nomination keeps alive does not stand against a higher priority */
             if (query->now_ms >= p->first_ms + CLUSTER_HOLD_MS &&
@@ -580,7 +611,7 @@ bool cluster_hold_extra_for(struct cluster_store *st, const struct cluster_node 
             if (!found)
                 memset(ret, 0, node->score.devices_n * sizeof(*ret));
             found = true;
-            add_extra(st, &node->score, hold, ret);
+            add_extra(&asked, hold, ret);
         }
         pthread_mutex_unlock(&h->lock);
     }
