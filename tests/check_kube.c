@@ -410,16 +410,10 @@ static const struct {
     {"update: a lease without version", .verb = KUBE_UPDATE, .kind = KUBE_LEASE, .ns = "ml",
      .object = "l", .body = "{\"metadata\":{\"name\":\"l\"},\"spec\":{}}", .http = 422,
      .code = ERR_INVALID},
-    {"update: a lease that is not there is made",
-     .verb = KUBE_UPDATE,
-     .kind = KUBE_LEASE,
-     .ns = "ml",
-     .object = "m",
-     .body = "{\"metadata\":{\"name\":\"m\"},\"spec\":{\"holderIdentity\":\"me\"}}",
-     .http = 201,
-     .writes = 1,
-     .path = "/spec/holderIdentity",
-     .value = "me"},
+    {"update: a lease that is not there is made", .verb = KUBE_UPDATE, .kind = KUBE_LEASE,
+     .ns = "ml", .object = "m",
+     .body = "{\"metadata\":{\"name\":\"m\"},\"spec\":{\"holderIdentity\":\"me\"}}", .http = 201,
+     .writes = 1, .path = "/spec/holderIdentity", .value = "me"},
     {"update: another uid", .verb = KUBE_UPDATE, .kind = KUBE_LEASE, .ns = "ml", .object = "l",
      .body = "{\"metadata\":{\"name\":\"l\",\"uid\":\"x\",\"resourceVersion\":\"" RV_LEASE "\"}}",
      .http = 409, .code = ERR_CONFLICT, .says = "UID in precondition"},
@@ -1914,6 +1908,81 @@ START_TEST(every_allocation_may_fail)
 }
 END_TEST
 
+#define TREE                                                                                       \
+    "{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"p\",\"namespace\":\"ml\","   \
+    "\"uid\":"                                                                                     \
+    "\"u\",\"resourceVersion\":\"7\",\"labels\":{\"a\":\"1\"},\"annotations\":{\"b\":\"2\"}},"     \
+    "\"spec\":{"                                                                                   \
+    "\"containers\":[{\"name\":\"c\",\"image\":\"x\"}],\"nodeSelector\":{\"d\":\"3\"}},"           \
+    "\"status\":{"                                                                                 \
+    "\"phase\":\"Pending\"}}"
+
+static const struct {
+    const char *name;
+    struct kube_request req;
+    const char *body;
+} TREES[] = {
+    {"merge patch",
+     {.verb = KUBE_PATCH, .kind = KUBE_POD, .ns = STR_INIT("ml"), .name = STR_INIT("p")},
+     "{\"metadata\":{\"annotations\":{\"x\":\"y\"}}}"},
+    {"patch of the status",
+     {.verb = KUBE_PATCH,
+      .kind = KUBE_POD,
+      .ns = STR_INIT("ml"),
+      .name = STR_INIT("p"),
+      .status = true},
+     "{\"metadata\":{\"annotations\":{\"x\":\"y\"}},\"status\":{\"nominatedNodeName\":\"n\"}}"},
+    {"patch that changes nothing",
+     {.verb = KUBE_PATCH, .kind = KUBE_POD, .ns = STR_INIT("ml"), .name = STR_INIT("p")},
+     "{\"metadata\":{\"annotations\":{\"b\":\"2\"}}}"},
+    {"binding",
+     {.verb = KUBE_BIND, .kind = KUBE_POD, .ns = STR_INIT("ml"), .name = STR_INIT("p")},
+     "{\"metadata\":{\"name\":\"p\",\"annotations\":{\"x\":\"y\"},\"labels\":{\"l\":\"m\"}},"
+     "\"target\":{"
+     "\"name\":\"n\"}}"},
+    {"deletion",
+     {.verb = KUBE_DELETE, .kind = KUBE_POD, .ns = STR_INIT("ml"), .name = STR_INIT("p")},
+     "{\"gracePeriodSeconds\":5}"},
+};
+
+/* What the library's trees lose when memory is short is no change that anybody asked for. */
+START_TEST(a_write_without_memory_loses_nothing)
+{
+    json_set_alloc_funcs(malloc, free); /* the linker's replacements */
+    json_t *old = json_loads(TREE, 0, NULL), *body = json_loads(TREES[_i].body, 0, NULL);
+    ck_assert(old && body);
+    const struct kube_write w = {.req = &TREES[_i].req,
+                                 .body = body,
+                                 .old = old,
+                                 .old_rv = "7",
+                                 .uid = "u2",
+                                 .now_ns = WALL_START,
+                                 .binding_labels = true};
+    json_t *want = NULL;
+    struct kube_refusal refusal = {0};
+    const enum kube_outcome outcome = kube_rules_apply(&w, &want, &refusal);
+    ck_assert_msg(outcome != KUBE_REFUSED, "%s: %s", TREES[_i].name, refusal.message);
+    unsigned n = 1;
+    for (bool more = true; more; n++) {
+        json_t *got = NULL;
+        fail_alloc_at(n);
+        enum kube_outcome out = kube_rules_apply(&w, &got, &refusal);
+        more = fail_alloc_off();
+        if (out == KUBE_REFUSED)
+            ck_assert_msg(more && refusal.status == 0, "%s, allocation %u: %d %s", TREES[_i].name,
+                          n, refusal.status, refusal.message);
+        else
+            ck_assert_msg(out == outcome && (!want || json_equal(got, want)),
+                          "%s, allocation %u: another outcome", TREES[_i].name, n);
+        json_decref(got);
+    }
+    ck_assert_uint_gt(n, 5);
+    json_decref(want);
+    json_decref(old);
+    json_decref(body);
+}
+END_TEST
+
 /* ---- waiting ---- */
 
 START_TEST(backoff_doubles_and_is_bounded)
@@ -1968,6 +2037,7 @@ int main(void)
     tcase_add_test(tc, writers_lose_nothing);
     tcase_add_test(tc, a_lock_by_patch_has_one_holder);
     tcase_add_loop_test(tc, every_allocation_may_fail, 0, 2);
+    tcase_add_loop_test(tc, a_write_without_memory_loses_nothing, 0, (int)COUNT(TREES));
     tcase_add_test(tc, backoff_doubles_and_is_bounded);
     suite_add_tcase(s, tc);
     return test_run(s);

@@ -113,6 +113,17 @@ static bool copy_member(json_t *to, const json_t *from, const char *key)
     return json_object_set(to, key, value) == 0;
 }
 
+/* A shallow copy; NULL: no memory. The library's own may then be one that lacks members. */
+static json_t *copy_object(const json_t *object)
+{
+    json_t *copy = json_copy((json_t *)object);
+    if (copy && json_object_size(copy) != json_object_size(object)) {
+        json_decref(copy);
+        copy = NULL;
+    }
+    return copy;
+}
+
 static void drop_empty(json_t *object, const char *key)
 {
     json_t *value = json_object_get(object, key);
@@ -432,9 +443,9 @@ static json_t *allowed_part(const struct kube_write *w, json_t *new)
     static const char *const SYSTEM[] = {
         "name",       "namespace",         "uid",          "creationTimestamp",
         "generation", "deletionTimestamp", "generateName", "deletionGracePeriodSeconds"};
-    json_auto_t *out = json_copy(w->req->status ? (json_t *)w->old : new);
+    json_auto_t *out = copy_object(w->req->status ? w->old : new);
     json_t *m =
-        out ? json_copy(meta(new)) : NULL; /* shallow: members are replaced, never changed */
+        out ? copy_object(meta(new)) : NULL; /* shallow: members are replaced, never changed */
     if (!m || !set_new(out, "metadata", m))
         return NULL;
     bool good = true;
@@ -455,8 +466,8 @@ static json_t *allowed_part(const struct kube_write *w, json_t *new)
 /* Equal but for the resourceVersion, which only `old` carries. */
 static bool unchanged(const json_t *old, const json_t *new, struct kube_refusal *r, bool *ret)
 {
-    json_auto_t *copy = json_copy((json_t *)old);
-    json_t *m = copy ? json_copy(meta(old)) : NULL;
+    json_auto_t *copy = copy_object(old);
+    json_t *m = copy ? copy_object(meta(old)) : NULL;
     if (!m || !set_new(copy, "metadata", m))
         return no_memory(r);
     (void)json_object_del(m, "resourceVersion");
@@ -585,8 +596,8 @@ bool held = json_array_size(json_object_get(was, "finalizers")) > 0;
 json_t *before = json_object_get(was, "deletionGracePeriodSeconds");
 if ((grace > 0 || held) && is_set(was, "deletionTimestamp") && json_integer_value(before) <= grace)
     return KUBE_SAME;
-json_auto_t *out = json_copy((json_t *)w->old);
-json_t *m = out ? json_copy(meta(w->old)) : NULL;
+json_auto_t *out = copy_object(w->old);
+json_t *m = out ? copy_object(meta(w->old)) : NULL;
 if (!m || !set_new(out, "metadata", m)) {
     (void)no_memory(r);
     return KUBE_REFUSED;
