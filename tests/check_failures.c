@@ -330,6 +330,26 @@ START_TEST(memory_runs_out)
 END_TEST
 #endif
 
+/* ---- files ---- */
+
+/* Files are read at the start. One that is broken later changes nothing until the next start, which
+ * says what is wrong; a hang-up is no reason to end. */
+START_TEST(a_file_that_breaks_later_is_not_read)
+{
+    char address[64];
+    start(NULL, NULL, address);
+    program_write("cluster.yaml", "kind: [");
+    kill(program.pid, SIGHUP);
+    ck_assert_int_eq(program_ask(address, "POST", "/filter", FILTER, "[\"node-1\"]"), 200);
+    ck_assert_int_eq(program_ask(address, "POST", "/bind", BIND, "\"Error\":\"\""), 200);
+    stop();
+    const char *args[] = {program_flag("--cluster", "cluster.yaml"), NULL};
+    program_start(&program, args, NULL);
+    ck_assert_int_eq(program_status(&program), 2);
+    ck_assert_ptr_nonnull(strstr(program.text, "cluster.yaml:"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("failures");
@@ -345,6 +365,7 @@ int main(void)
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     tcase_add_test(tc, memory_runs_out);
 #endif
+    tcase_add_test(tc, a_file_that_breaks_later_is_not_read);
     suite_add_tcase(s, tc);
     SRunner *runner = srunner_create(s);
     srunner_run_all(runner, CK_ENV);

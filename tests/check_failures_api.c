@@ -29,12 +29,14 @@
     "\"image\":\"x\",\"resources\":{\"limits\":{" limits                                           \
     "}}}]},\"status\":{\"phase\":\"Pending\"}}\n"
 #define LOCKED "\"nvidia.com/gpu\":\"1\",\"nvidia.com/gpumem\":\"20000\""
+#define SMALL  "\"nvidia.com/gpu\":\"1\",\"nvidia.com/gpumem\":\"1000\""
 #define LOCKLESS                                                                                   \
     "\"mthreads.com/vgpu\":\"1\",\"mthreads.com/sgpu-memory\":\"32\","                             \
     "\"mthreads.com/sgpu-core\":\"8\""
 #define STALE "\"hami.io/MLU-devices-allocated\":\"x\""
-static const char CLUSTER[] = NODE("a") NODE("b") POD("lock", "", LOCKED) POD("next", "", LOCKED)
-    POD("third", "", LOCKED) POD("lockless", "", LOCKLESS) POD("stale", STALE, LOCKED);
+static const char CLUSTER[] =
+    NODE("a") NODE("b") POD("lock", "", LOCKED) POD("next", "", LOCKED) POD("third", "", LOCKED)
+        POD("small", "", SMALL) POD("lockless", "", LOCKLESS) POD("stale", STALE, LOCKED);
 static const char *const AB[] = {"a", "b", NULL};
 
 /* ---- an API server in the way of which something stands ---- */
@@ -43,11 +45,14 @@ struct way {
     struct kube kube;
     struct kube *inner;
     struct fx *fx;
-    _Atomic int late_ms;     /* every answer; 0: at once */
-    _Atomic bool away;       /* no connection */
-    _Atomic bool cut;        /* watches end */
-    _Atomic unsigned calls;  /* single calls */
-    _Atomic unsigned fences; /* writes to pods/status */
+    _Atomic int late_ms;      /* every answer; 0: at once */
+    _Atomic bool away;        /* no connection */
+    _Atomic bool cut;         /* watches end */
+    _Atomic bool restarts;    /* until the next process lists */
+    _Atomic unsigned calls;   /* single calls */
+    _Atomic unsigned dies_at; /* the call at which we are killed; 0: we are not */
+    bool dies_done;           /* the server carries that call out */
+    _Atomic unsigned fences;  /* writes to pods/status */
     _Atomic unsigned watches[KUBE_LEASE + 1];
 };
 
@@ -57,9 +62,16 @@ static enum err_code way_call(struct kube *k, const struct kube_request *req,
     struct way *w = (struct way *)k;
     w->calls++;
     w->fences += req->verb == KUBE_PATCH && req->status;
+    if (w->dies_at && w->calls >= w->dies_at && !(w->dies_done && w->calls == w->dies_at))
+        return kube_no_answer(req, /* sent= */ false, "killed", err);
     if (w->away)
         return kube_no_answer(req, /* sent= */ false, "Connection refused", err);
     enum err_code rc = kube_call(w->inner, req, ret, err);
+    if (w->calls == w->dies_at) {
+        kube_response_done(ret);
+        *ret = (struct kube_response){.sent = true};
+        return kube_no_answer(req, /* sent= */ true, "killed", err);
+    }
     int late_ms = w->late_ms;
     if (late_ms < req->timeout_ms) {
         w->fx->mono_skew_ms += late_ms;
@@ -88,6 +100,8 @@ static enum err_code way_watch(struct kube *k, enum kube_kind kind,
 {
     struct way *w = (struct way *)k;
     w->watches[kind]++;
+    if (w->restarts && opt->initial) /* the watches of the process before have ended */
+        w->restarts = w->cut = false;
     if (w->away)
         return err_set(err, ERR_UNAVAILABLE, "Connection refused");
     enum err_code rc = kube_watch(w->inner, kind, opt, &w->cut, handler, err);
@@ -285,6 +299,103 @@ START_TEST(the_api_server_is_away_for_a_minute)
 }
 END_TEST
 
+/* ---- more to do than hands and room ---- */
+
+static _Atomic bool gate;
+
+static void wait_for_gate(void *ctx)
+{
+    (void)ctx;
+    while (!gate)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+/* The plugin is done with the pod, and gives the lock back. */
+static void serve(const char *pod, const char *node)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), "nodes/%s", node);
+    fx_patch(&fx, path, "{\"metadata\":{\"annotations\":{\"hami.io/mutex.lock\":null}}}");
+    (void)snprintf(path, sizeof(path), "pods/ml/%s", pod);
+    fx_patch(&fx, path,
+             "{\"metadata\":{\"annotations\":{\"hami.io/bind-phase\":\"success\","
+             "\"hami.io/vgpu-devices-to-allocate\":\"\"}},\"status\":{\"phase\":\"Running\"}}");
+}
+
+/* All workers are busy and their queue is full when a bind's turn comes: it waits on without a
+ * thread, and goes on when there is room. */
+START_TEST(a_full_queue_of_workers_parks_binds)
+{
+    open_way(30000);
+    unsigned status, n = 0;
+    char *args = strdup(fx_bind_args(&fx, "ml", "small", "a"));
+    ck_assert_str_eq(binds("lock", "a"), "");
+    struct fx_pending *p = fx_begin(&fx, "POST", "/bind", args);
+    gate = false;
+    for (int i = 0; i < 3; i++) { /* workers take from the queue meanwhile */
+        while (ext_workers_run(fx.app.workers, wait_for_gate, NULL))
+            n++;
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    }
+    ck_assert_uint_ge(n, 1024);
+    serve("lock", "a");
+    nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+    ck_assert(!fx_answered(p));
+    gate = true;
+    json_t *got = fx_end(p, &status);
+    const char *error = json_string_value(json_object_get(got, "Error"));
+    ck_assert_msg(error && !*error, "%s", error);
+    json_decref(got);
+    free(args);
+    ck_consistent("afterwards");
+    close_way();
+}
+END_TEST
+
+/* ---- killed ---- */
+
+/* What a process that is killed in the middle of a bind leaves behind: all calls before that one,
+ * perhaps that one too, and no memory of it. The next process finds the books that the cluster
+ * tells of, and binds the pod. */
+static bool killed_at(unsigned call, bool done, const char *pod)
+{
+    char args[256], uid[64], when[96];
+    unsigned status;
+    (void)snprintf(when, sizeof(when), "%s, call %u%s", pod, call, done ? ", done" : "");
+    (void)snprintf(uid, sizeof(uid), "uid-%s", pod);
+    (void)snprintf(args, sizeof(args),
+                   "{\"PodName\":\"%s\",\"PodNamespace\":\"ml\",\"PodUID\":\"%s\",\"Node\":\"a\"}",
+                   pod, uid);
+    open_way(0);
+    way.calls = 0;
+    way.dies_done = done;
+    way.dies_at = call;
+    json_decref(fx_call(&fx, "POST", "/bind", args, &status));
+    bool reached = way.calls >= call;
+    way.restarts = way.cut = true;
+    fx_restart(&fx); /* of which nothing gets through until it is over */
+    way.dies_at = 0;
+    ck_consistent(when);
+    json_t *got = fx_call(&fx, "POST", "/bind", args, &status);
+    const char *error = json_string_value(json_object_get(got, "Error"));
+    ck_assert_msg(error && !*error, "%s: %s", when, error);
+    json_decref(got);
+    ck_assert_msg(fx_wait_state(&fx, uid, CLUSTER_STATE_BOUND), "%s: not bound", when);
+    ck_consistent(when);
+    close_way();
+    return reached;
+}
+
+START_TEST(killed_at_each_call_of_a_bind)
+{
+    static const char *const PODS[] = {"lock", "lockless", "stale"};
+    unsigned call = 1;
+    while (killed_at(call, false, PODS[_i]) && killed_at(call, true, PODS[_i]))
+        ck_assert_uint_lt(++call, 20);
+    ck_assert_uint_gt(call, 1);
+}
+END_TEST
+
 /* ---- the wall clock jumps ---- */
 
 static const int64_t JUMPS[] = {3600 * INT64_C(1000), -3600 * INT64_C(1000)};
@@ -324,11 +435,7 @@ START_TEST(locks_outlive_a_jump_of_the_wall_clock)
     ck_assert_str_eq(after, lock);
     free(after);
     /* The plugin is done: the next one's turn, under a time of the clock as it is now. */
-    fx_patch(&fx, "nodes/a", "{\"metadata\":{\"annotations\":{\"hami.io/mutex.lock\":null}}}");
-    fx_patch(&fx, "pods/ml/lock",
-             "{\"metadata\":{\"annotations\":{\"hami.io/bind-phase\":\"success\","
-             "\"hami.io/vgpu-devices-to-allocate\":\"\"}},"
-             "\"status\":{\"phase\":\"Running\"}}");
+    serve("lock", "a");
     fx.request_age_ms = 0;
     const char *error = binds("lockless", "a");
     ck_assert_msg(!*error, "%s", error);
@@ -352,6 +459,8 @@ int main(void)
     tcase_add_test(tc, slow_answers_are_waited_for);
     tcase_add_test(tc, answers_too_slow_for_the_budget);
     tcase_add_test(tc, the_api_server_is_away_for_a_minute);
+    tcase_add_test(tc, a_full_queue_of_workers_parks_binds);
+    tcase_add_loop_test(tc, killed_at_each_call_of_a_bind, 0, 3);
     tcase_add_loop_test(tc, holds_do_not_see_the_wall_clock_jump, 0, 2);
     tcase_add_loop_test(tc, locks_outlive_a_jump_of_the_wall_clock, 0, 2);
     suite_add_tcase(s, tc);
