@@ -342,6 +342,9 @@ START_TEST(a_full_queue_of_workers_parks_binds)
     nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
     ck_assert(!fx_answered(p));
     gate = true;
+    for (int i = 0; i < 1000 && !fx_answered(p); i++)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    ck_assert_msg(fx_answered(p), "it never had its turn");
     json_t *got = fx_end(p, &status);
     const char *error = json_string_value(json_object_get(got, "Error"));
     ck_assert_msg(error && !*error, "%s", error);

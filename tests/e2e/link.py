@@ -1,19 +1,23 @@
-"""A wire on loopback that can be held: what the server says then arrives later, and nothing is lost.
+"""A wire on loopback that can be held, or be slow: what the server says then arrives later, and nothing is lost.
 
-TLS goes through as it is. For the watch of one client that is slower than everybody else's.
+TLS goes through as it is. For the watch of one client that is slower than everybody else's, and for a server whose every answer is late.
 """
 
+import queue
 import socket
 import threading
+import time
 
 CHUNK = 1 << 16
 
 
 class Link:
-    """Connections to 127.0.0.1:`port` that pass here; `hold()` keeps the server's bytes back until `let_go()`."""
+    """Connections to 127.0.0.1:`port` that pass here; `hold()` keeps the server's bytes back until `let_go()`, and with `late` each
+    of them comes so many seconds after it was sent, none before the other."""
 
     def __init__(self, to_port):
         self._to = to_port
+        self.late = 0.0
         self._open = threading.Event()
         self._open.set()
         self._sockets = set()
@@ -50,22 +54,49 @@ class Link:
                 s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self._sockets |= {near, far}
-            for pair in ((near, far, None), (far, near, self._open)):
-                threading.Thread(target=self._carry, args=pair, name="link", daemon=True).start()
+            held = queue.SimpleQueue()
+            for run, args in ((self._carry, (near, far)), (self._take, (far, held)), (self._give, (held, near, far))):
+                threading.Thread(target=run, args=args, name="link", daemon=True).start()
 
-    def _carry(self, source, sink, gate):
+    def _carry(self, source, sink):
         try:
-            while True:
-                data = source.recv(CHUNK)
-                if gate is not None:
-                    gate.wait()
-                if not data:
-                    break
+            while data := source.recv(CHUNK):
                 sink.sendall(data)
         except (OSError, ValueError):
             pass
-        for s in (source, sink):
+        _end(source, sink)
+
+    @staticmethod
+    def _take(far, held):
+        data = b"more"
+        while data:
             try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+                data = far.recv(CHUNK)
+            except (OSError, ValueError):
+                data = b""
+            held.put((time.monotonic(), data))
+
+    def _give(self, held, near, far):
+        try:
+            while True:
+                since, data = held.get()
+                self._wait(since)
+                if not data:
+                    break
+                near.sendall(data)
+        except (OSError, ValueError):
+            pass
+        _end(near, far)
+
+    def _wait(self, since):
+        while (left := since + self.late - time.monotonic()) > 0:
+            time.sleep(min(left, 0.05))     # so that it ends soon when the delay does
+        self._open.wait()
+
+
+def _end(*sockets):
+    for s in sockets:
+        try:
+            s.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass

@@ -862,6 +862,10 @@ class Waking(unittest.TestCase):
                     link.let_go()
                     client.settimeout(5)
                     self.assertEqual(b"held", client.recv(16))
+                    link.late, began = 0.3, time.monotonic()
+                    far.sendall(b"late")
+                    self.assertEqual(b"late", client.recv(16))
+                    self.assertGreaterEqual(time.monotonic() - began, 0.3)
             link.stop()
 
 

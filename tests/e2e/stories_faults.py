@@ -102,6 +102,30 @@ def api_away(options):
             expect(set(devices) == set(w.inventory().get(node, {})), "cards of %s changed while the API server was away", node)
 
 
+def api_slow(options):
+    """Every byte of the API server comes two seconds late, watches included: with thirty seconds for a bind all pods are placed, and no write is given up."""
+    with World(options, "api-slow") as w:
+        w.nodes(make_node("node-a", cards=2), make_node("node-b", cards=2))
+        link = w.own_link("apiserver")
+        w.plane.start_cardinald("--kubeconfig=" + w.plane.kubeconfig("cardinald", link.port), "--bind-timeout=30s",
+                                "--node-scheduler-policy=spread")
+        w.plane.start_scheduler(timeout="40s")
+        link.late = 2.0
+        began = time.monotonic()
+        for i in range(4):
+            w.pod("slow-%d" % i, gpu(mem=3000, cores=10))
+        w.settled(4, seconds=150)
+        w.wait(lambda: w.binds().get("ok", 0) >= 4, 20, lambda: "4 binds answered: %s" % w.bind_results())
+        w.notes.append("4 pods in %.1f s; binds %s" % (time.monotonic() - began, w.bind_results()))
+        expect(not w.binds().get("unknown"), "Bindings were given up: %s", w.bind_results())
+        expect(w.metric("cardinald_binds_unsettled") == 0, "binds are not settled")
+        expect("fence" not in str(kube.annotations(w.get("slow-0"))), "a pod was fenced: %s", kube.annotations(w.get("slow-0")))
+        link.late = 0.0
+        w.pod("quick", gpu(mem=3000, cores=10))
+        w.settled(5, seconds=60)
+        expect(w.metric("cardinald_ledger_repairs_total") == 0, "repairs: %g", w.metric("cardinald_ledger_repairs_total"))
+
+
 def forged(options):
     """Pods that bring our keys along get nothing by it: no card is blocked, and what we decide stands alone."""
     with World(options, "forged") as w:
