@@ -13,6 +13,7 @@
 static struct kube *inner;
 static struct kube_store *store;
 static bool faults_on = true;
+static int64_t outage_until_ms;
 
 struct outer { /* the kube that an instance sees */
     struct kube kube;
@@ -53,6 +54,7 @@ void api_open(void)
 struct kube *api_kube(void) { return inner; }
 struct kube_store *api_store(void) { return store; }
 void api_faults(bool on) { faults_on = on; }
+void api_outage(int64_t ms) { outage_until_ms = fiber_now_ms() + ms; }
 
 /* ---- doing it ---- */
 
@@ -164,7 +166,8 @@ static enum kube_fault draw_fault(const struct kube_request *req, int *ret_statu
 {
     static const int STATUS[] = {409, 422, 429, 500, 503, 403, 404};
     const bool writes = kube_verb_writes(req->verb);
-    if (!faults_on || !chance_of(options.faults_pct))
+    const bool outage = options.faults_pct && fiber_now_ms() < outage_until_ms;
+    if (!faults_on || !chance_of(outage ? 80 : options.faults_pct))
         return KUBE_FAULT_NONE;
     *ret_status = STATUS[chance(writes ? 5 : 5)];
     if (!writes && (*ret_status == 409 || *ret_status == 422))
@@ -199,6 +202,8 @@ static enum err_code outer_call(struct kube *k, const struct kube_request *req,
                   hard_ms = prompt() ? end_ms - NEWS_MS : FIBER_NEVER;
     struct lost lost = {wire, req};
     int status = 0;
+    if (req->verb == KUBE_BIND)
+        scheduler_check_write(wire->instance);
     enum kube_fault fault = draw_fault(req, &status);
     const char *verb = kube_verb_name(req->verb), *kind = kube_kind_row(req->kind)->resource;
     fiber_on_kill(on_kill, &lost);

@@ -406,9 +406,10 @@ static const struct {
     [EV_REGISTER] = {"register", 60}, [EV_SHRINK] = {"shrink", 14},
     [EV_HEAL] = {"heal", 20},         [EV_NODE_GONE] = {"node-gone", 3},
     [EV_QUOTA] = {"quota", 12},       [EV_FOREIGN] = {"foreign", 8},
-    [EV_CUT] = {"cut", 10},           [EV_GONE] = {"gone", 25},
-    [EV_LEAD] = {"lead", 30},         [EV_CRASH] = {"crash", 30},
-    [EV_RESTART] = {"restart", 3},    [EV_REST] = {"rest", 10},
+    [EV_OUTAGE] = {"outage", 15},     [EV_CUT] = {"cut", 10},
+    [EV_GONE] = {"gone", 25},         [EV_LEAD] = {"lead", 80},
+    [EV_CRASH] = {"crash", 30},       [EV_RESTART] = {"restart", 3},
+    [EV_REST] = {"rest", 10},
 };
 
 const char *event_name(enum event e) { return EVENTS[e].name; }
@@ -511,6 +512,9 @@ void world_do(enum event e, uint64_t seed)
     case EV_CUT:
     case EV_GONE:
         kube_store_drop_watches(api_store(), e == EV_GONE);
+        break;
+    case EV_OUTAGE:
+        api_outage(1000 + chance(15000));
         break;
     case EV_LEAD:
         scheduler_lead((int)chance(2));

@@ -327,7 +327,8 @@ static void schedule(void *ctx)
 
 /* ---- the Lease: renewed every 2 s by whoever holds it (contract/kubernetes.md 3) ---- */
 
-static int holder = -1;
+static int holder = -1, holder_before = -1;
+static int64_t since_ms, renewed_ms; /* of the holder; of whoever renewed last */
 static bool taking_over;
 
 static void sleep_exactly(int64_t ms) { fiber_sleep_hard(ms, fiber_now_ms() + ms); }
@@ -340,8 +341,13 @@ static void renew_now(void)
     if (holder < 0)
         return;
     (void)clock_rfc3339((FIBER_WALL_S * 1000 + fiber_now_ms()) * 1000000, true, now);
-    transitions += was >= 0 && was != holder;
+    if (was >= 0 && was != holder) {
+        transitions++;
+        holder_before = was;
+        since_ms = fiber_now_ms();
+    }
     was = holder;
+    renewed_ms = fiber_now_ms();
     json_t *spec =
         json_pack("{s:s,s:i,s:s,s:s,s:i}", "holderIdentity", HOST[holder], "leaseDurationSeconds",
                   15, "renewTime", now, "acquireTime", now, "leaseTransitions", transitions);
@@ -376,6 +382,25 @@ static void take_over(void *ctx)
     for (unsigned k = 0; k < options.instances; k++)
         scheds[k].leads = (int)k == i;
     taking_over = false;
+}
+
+/* docs/design/leadership.md: nobody begins a write after its Lease was taken, as soon as it can
+ * know, nor after two thirds of the Lease's duration without a renewal, nor before the other one's
+ * have landed. */
+void scheduler_check_write(int i)
+{
+    const int64_t now = fiber_now_ms();
+    if (options.instances < 2)
+        return;
+    if (holder == i && holder_before >= 0 && now < since_ms + 2000)
+        broken("a write before the other's have landed", "%lld ms after the change",
+               (long long)(now - since_ms));
+    if (holder >= 0 && holder != i && now > since_ms + 2 * NEWS_MS)
+        broken("a write by one that does not lead", "%d, %lld ms after the change", i,
+               (long long)(now - since_ms));
+    if (now > renewed_ms + 10000 + 2 * NEWS_MS)
+        broken("a write after the deadline", "%lld ms after the last renewal",
+               (long long)(now - renewed_ms));
 }
 
 /* The old pair's binds go on, the new pair's begin. */

@@ -49,6 +49,7 @@ struct kube_store *api_store(void);
 struct wire *api_wire(int instance); /* one an incarnation; lives for ever */
 void api_faults(bool on);
 #define NEWS_MS 50 /* how old news may be where somebody waits for it */
+void api_outage(int64_t ms); /* so long most calls fail */
 size_t api_late(void); /* writes that will still land */
 bool api_late_of(const char *ns, const char *name);
 /* A world's own call; false: refused. `ret` may be NULL, else decref it. */
@@ -143,7 +144,8 @@ json_t *instance_call(int i, const char *method, const char *target, const char 
 /* ---- scheduler.c ---- */
 void scheduler_start(int i);
 void scheduler_lost(int i);  /* its cardinald was killed: connections are reset */
-void scheduler_lead(int i);  /* takes over; -1: nobody */
+void scheduler_lead(int i);  /* takes over */
+void scheduler_check_write(int i); /* a Binding of this instance is begun: may it be? */
 void scheduler_heard(enum kube_kind kind, const struct t_pod *pod, bool frees);
 bool scheduler_in_flight(const char *ns, const char *name, const char *node); /* a bind call */
 uint64_t scheduler_calls(void);      /* begun so far */
@@ -157,7 +159,7 @@ void node_faults(bool on);
 /* ---- events.c: what the walk can do to the world ---- */
 enum event {
     EV_RUN, EV_TIME, EV_POD, EV_END, EV_DELETE, EV_KILL_POD, EV_REGISTER, EV_SHRINK, EV_HEAL, EV_NODE_GONE, EV_QUOTA, EV_FOREIGN,
-    EV_CUT, EV_GONE, EV_LEAD, EV_CRASH, EV_RESTART, EV_REST, EV_COUNT_
+    EV_CUT, EV_GONE, EV_OUTAGE, EV_LEAD, EV_CRASH, EV_RESTART, EV_REST, EV_COUNT_
 };
 extern struct options options;
 void world_open(uint64_t seed);
