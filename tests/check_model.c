@@ -3,7 +3,7 @@
  * (tests/model/).
  *
  * MODEL_STEPS=n   how many events in all (50,000)
- * MODEL_SEED=n    the first walk's seed (1); the next walks count up
+ * MODEL_SEED=n    the first walk's seed (31); the next walks count up
  * MODEL_TRACE=1   every walk tells what happens, as it happens
  *
  * Each walk plays in a process of its own. One that fails is played again with events left out, as
@@ -177,7 +177,7 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
 
 START_TEST(random_walks)
 {
-    const uint64_t first = number_of("MODEL_SEED", 1),
+    const uint64_t first = number_of("MODEL_SEED", 31),
                    all = number_of("MODEL_STEPS", STEPS_DEFAULT);
     struct result *result =
         mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

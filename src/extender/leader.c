@@ -95,7 +95,10 @@ enum err_code ext_term_enter(struct ext_app *app, int64_t deadline_ms, struct ex
     if (!lead.leads)
         return refuse(app, err);
     const int64_t now = now_ms(app);
-    if (may_write(&lead, now)) {
+    /* However late the watch is: what the last leader bound is read anew before we give anything.
+     */
+    const bool known = now < lead.writes_from_ms || ext_pods_as_of(app, lead.writes_from_ms);
+    if (known && may_write(&lead, now)) {
         *ret = (struct ext_term){.number = lead.term, .until_ms = lead.writes_until_ms};
         return ERR_OK;
     }

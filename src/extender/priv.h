@@ -98,6 +98,11 @@ void ext_metrics_head(struct buf *out, const char *name, const char *type, const
 
 /* ---- the program ---- */
 enum ext_sync { EXT_SYNC_NODES, EXT_SYNC_PODS, EXT_SYNC_QUOTAS, EXT_SYNC_COUNT_ };
+struct ext_watch { /* what others see of a kind's list and watch; reflector.c's */
+    _Atomic int64_t as_of_ms;  /* when the last complete list was asked for (monotonic); 0: none yet */
+    _Atomic int64_t wanted_ms; /* one that is asked for then, or later, is wanted */
+    _Atomic bool stop;         /* ends the call under way */
+};
 struct ext_app {
     struct ext_config config;
     const struct clock *clock;
@@ -116,6 +121,7 @@ struct ext_app {
     struct ext_leader *leader; /* NULL: leads always */
     struct admission_config admission;
     _Atomic bool synced[EXT_SYNC_COUNT_];
+    struct ext_watch watches[EXT_SYNC_COUNT_];
     _Atomic bool stopping;
     _Atomic bool auditing; /* one audit at a time */
     _Atomic uint64_t request_ids;
@@ -280,7 +286,7 @@ bool ext_leading(struct ext_app *app); /* never waits */
 bool ext_not_leading(struct ext_app *app);
 /* Before a refusal: one live GET, since kube-scheduler may be faster than our watch. ERR_UNAVAILABLE says who leads. */
 MUST_USE enum err_code ext_lead_check(struct ext_app *app, struct err *err);
-/* The leading that writes happen under. A new leader waits until the last one's have landed: ERR_BUSY, with the time to come
+/* The leading that writes happen under. A new leader waits until the last one's have landed and are known: ERR_BUSY, with the time to come
  * again in *ret_again_ms (may be NULL) if that is before deadline_ms, else 0. For workers: one live GET, at most. */
 struct ext_term {
     uint64_t number;
@@ -320,6 +326,9 @@ MUST_USE enum err_code ext_wire_bind_args(struct str body, struct arena *arena, 
 struct ext_reflector;
 MUST_USE enum err_code ext_reflector_start(struct ext_app *app, struct ext_reflector **ret, struct err *err); /* all three kinds */
 void ext_reflector_stop(struct ext_reflector *rf); /* joins */
+/* Whether all pods were read anew since then (monotonic): everything that was bound before is in the ledger. If not, they will
+ * be: ask again. */
+bool ext_pods_as_of(struct ext_app *app, int64_t at_ms);
 
 /* ---- explain.c: words from refusals, for v=5 logs, events and people ---- */
 void ext_reasons_text(score_reasons set, struct buf *out); /* sorted codes, ", " between */

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #define ITEM_MEMORY_MAX (8u << 20) /* arena of one object */
+#define STOP_POLL_MS    100        /* how soon a pause sees that a list is wanted */
 
 struct watcher {
     struct ext_app *app;
@@ -24,6 +25,8 @@ struct watcher {
     bool relisting;                     /* between relist_begin and relist_end */
     bool no_initial;                    /* the server does not serve streaming lists */
     uint64_t random;
+    int64_t asked_ms; /* when the list under way was asked for */
+    struct ext_watch *shared;
 };
 
 struct ext_reflector {
@@ -198,6 +201,7 @@ static void relist_begin(struct watcher *w)
 {
     cluster_relist_begin(w->app->store, w->cluster_kind);
     w->relisting = true;
+    w->asked_ms = clock_mono_ms(w->app->clock);
     ext_metrics_count(w->app->metrics, EXT_RELISTS, 1);
 }
 
@@ -205,6 +209,7 @@ static void relist_end(struct watcher *w)
 {
     cluster_relist_end(w->app->store, w->cluster_kind);
     w->relisting = false;
+    atomic_store(&w->shared->as_of_ms, w->asked_ms);
     if (!atomic_exchange(&w->app->synced[w->sync], true))
         log_info(0, "synced", "kind=%s", KINDS[w->sync].name);
 }
@@ -221,13 +226,13 @@ static enum err_code on_item(void *ctx, struct str object, struct err *err)
     return take(ctx, KUBE_ADDED, object, err);
 }
 
-static enum err_code list(struct watcher *w, const _Atomic bool *stop, struct err *err)
+static enum err_code list(struct watcher *w, struct err *err)
 {
     struct kube_list_options opt = {0};
     struct kube_list_handler handler = {.item = on_item, .ctx = w};
     relist_begin(w);
-    enum err_code rc =
-        kube_list(w->app->kube, w->kind, &opt, stop, &handler, w->resource_version, err);
+    enum err_code rc = kube_list(w->app->kube, w->kind, &opt, &w->shared->stop, &handler,
+                                 w->resource_version, err);
     if (rc) {
         relist_abort(w);
         w->resource_version[0] = '\0';
@@ -259,33 +264,31 @@ static enum err_code on_event(void *ctx, enum kube_event_type type, struct str o
     return ERR_OK;
 }
 
-static enum err_code watch(struct watcher *w, bool initial, const _Atomic bool *stop,
-                           struct err *err)
+static enum err_code watch(struct watcher *w, bool initial, struct err *err)
 {
     struct kube_watch_options opt = {.resource_version = w->resource_version, .initial = initial};
     struct kube_watch_handler handler = {.event = on_event, .ctx = w};
     if (initial)
         relist_begin(w);
-    enum err_code rc = kube_watch(w->app->kube, w->kind, &opt, stop, &handler, err);
+    enum err_code rc = kube_watch(w->app->kube, w->kind, &opt, &w->shared->stop, &handler, err);
     relist_abort(w); /* the initial events were cut short: nothing of them proves an absence */
     return rc;
 }
 
 /* ---- the loop ---- */
 
-static void pause_for(struct ext_reflector *rf, int64_t ms)
+static void pause_for(struct ext_reflector *rf, const struct watcher *w, int64_t ms)
 {
     struct timespec until;
     err_ignore(clock_gettime(CLOCK_MONOTONIC, &until) ? ERR_INTERNAL : ERR_OK);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
     pthread_mutex_lock(&rf->lock);
-    while (!atomic_load(&rf->stop) && pthread_cond_timedwait(&rf->wake, &rf->lock, &until) == 0)
-        ;
+    for (; ms > 0 && !atomic_load(&w->shared->stop); ms -= STOP_POLL_MS) {
+        until.tv_nsec += (ms < STOP_POLL_MS ? ms : STOP_POLL_MS) * 1000000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        while (!atomic_load(&rf->stop) && pthread_cond_timedwait(&rf->wake, &rf->lock, &until) == 0)
+            ;
+    }
     pthread_mutex_unlock(&rf->lock);
 }
 
@@ -306,17 +309,23 @@ static void run(struct ext_reflector *rf, struct watcher *w)
 {
     struct kube_backoff backoff = {0};
     bool gone = false; /* the time before; a server whose every watch is too old must not spin us */
-    while (!atomic_load(&rf->stop)) {
+    for (;;) {
         struct err err = {0};
         enum err_code rc = ERR_OK;
+        atomic_store(&w->shared->stop,
+                     false); /* before what is looked at: its writers set it last */
+        if (atomic_load(&rf->stop))
+            break;
+        if (atomic_load(&w->shared->wanted_ms) > atomic_load(&w->shared->as_of_ms))
+            w->resource_version[0] = '\0';
         int64_t since = clock_mono_ms(w->app->clock);
         bool initial = !w->resource_version[0] && !w->no_initial;
         if (!w->resource_version[0] && w->no_initial)
-            rc = list(w, &rf->stop, &err);
+            rc = list(w, &err);
         if (!rc)
-            rc = watch(w, initial, &rf->stop, &err);
+            rc = watch(w, initial, &err);
         if (rc == ERR_CANCELLED)
-            break;
+            continue;
         if (rc == ERR_INVALID && initial) { /* WatchList is off there: pages */
             w->no_initial = true;
             continue;
@@ -336,7 +345,7 @@ static void run(struct ext_reflector *rf, struct watcher *w)
         if (lasted > 120000)
             backoff = (struct kube_backoff){0};
         if (rc || lasted < 1000) /* one that ends at once, in good order or not, must not spin */
-            pause_for(rf, kube_backoff_next_ms(&backoff, next_random(w)));
+            pause_for(rf, w, kube_backoff_next_ms(&backoff, next_random(w)));
     }
 }
 
@@ -368,6 +377,7 @@ enum err_code ext_reflector_start(struct ext_app *app, struct ext_reflector **re
                               .cluster_kind = KINDS[i].cluster_kind,
                               .sync = (enum ext_sync)i,
                               .arena = arena_new(ITEM_MEMORY_MAX),
+                              .shared = &app->watches[i],
                               .random = (uint64_t)clock_wall_ns(app->clock) * 2 + 1 + i};
         if (start)
             *start = (struct watcher_start){rf, w};
@@ -382,12 +392,28 @@ enum err_code ext_reflector_start(struct ext_app *app, struct ext_reflector **re
     return ERR_OK;
 }
 
+bool ext_pods_as_of(struct ext_app *app, int64_t at_ms)
+{
+    struct ext_watch *watch = &app->watches[EXT_SYNC_PODS];
+    if (atomic_load(&watch->as_of_ms) >= at_ms)
+        return true;
+    int64_t wanted = atomic_load(&watch->wanted_ms);
+    while (wanted < at_ms)
+        if (atomic_compare_exchange_weak(&watch->wanted_ms, &wanted, at_ms)) {
+            atomic_store(&watch->stop, true); /* once a wish: what fails is tried in its own time */
+            break;
+        }
+    return false;
+}
+
 void ext_reflector_stop(struct ext_reflector *rf)
 {
     if (!rf)
         return;
     pthread_mutex_lock(&rf->lock);
     atomic_store(&rf->stop, true);
+    for (unsigned i = 0; i < EXT_SYNC_COUNT_; i++)
+        atomic_store(&rf->app->watches[i].stop, true);
     pthread_cond_broadcast(&rf->wake);
     pthread_mutex_unlock(&rf->lock);
     for (unsigned i = 0; i < EXT_SYNC_COUNT_; i++) {

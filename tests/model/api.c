@@ -258,18 +258,17 @@ struct listening {
     const struct kube_watch_handler *event;
 };
 
-/* Somebody who takes over waits 2 s for what the other one wrote, from when it heard of the change:
- * so news is fresh where there are two, and what they write lands a little before its time-out. */
+/* News of a Lease is fresh: who released it, and who took it, count their 2 s from when they hear.
+ */
 static int64_t news_until_ms(enum kube_kind kind)
 {
-    const bool fresh = kind == KUBE_LEASE || options.instances > 1;
-    return fresh ? fiber_now_ms() + NEWS_MS : FIBER_NEVER;
+    return kind == KUBE_LEASE ? fiber_now_ms() + NEWS_MS : FIBER_NEVER;
 }
 
 /* One object of a list: what comes late, comes very late now and then. */
 static void wait_for_item(enum kube_kind kind)
 {
-    if (chance_of(3) && options.instances == 1)
+    if (chance_of(3) && kind != KUBE_LEASE)
         fiber_sleep(chance(3000));
     else if (chance_of(40))
         fiber_yield(news_until_ms(kind));
@@ -304,7 +303,8 @@ static enum err_code on_event(void *ctx, enum kube_event_type type, struct str o
         wait_for_item(l->kind);
     else if (chance_of(60)) /* else in one go with the one before */
         fiber_yield(news_until_ms(l->kind));
-    if (faults_on && options.faults_pct && options.instances == 1 && chance(200) == 0)
+    if (faults_on && options.faults_pct && l->kind != KUBE_LEASE &&
+        chance(options.instances > 1 ? 40 : 200) == 0)
         return err_set(err, ERR_UNAVAILABLE, "watch: the connection was cut");
     if (type == KUBE_INITIAL_END)
         l->initial = false;

@@ -427,7 +427,7 @@ static bool is_on(enum event e)
     case EV_LEAD:
         return options.instances > 1;
     case EV_CUT:
-    case EV_GONE:
+    case EV_GONE: /* of the Lease as well, whose news must be fresh; api.c cuts the others */
         return options.instances == 1;
     case EV_CRASH:
         return options.kills;
