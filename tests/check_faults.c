@@ -105,6 +105,12 @@ static const struct {
     {"cut in the middle of the answer", KUBE_FAULT_CUT_DONE},
 };
 
+static uint64_t setting(const char *name, uint64_t normal)
+{
+    const char *text = getenv(name);
+    return text ? strtoull(text, NULL, 10) : normal;
+}
+
 /* ---- one go ---- */
 
 enum { CALLS_MAX = 256 };
@@ -473,12 +479,6 @@ static uint64_t draw(uint64_t *state, uint64_t n) /* xorshift64* */
     return (*state * 0x2545f4914f6cdd1dU >> 33) % n;
 }
 
-static uint64_t setting(const char *name, uint64_t normal)
-{
-    const char *text = getenv(name);
-    return text ? strtoull(text, NULL, 10) : normal;
-}
-
 /* The second fault may be of a call that only the first one leads to. */
 START_TEST(pairs_of_outcomes)
 {
@@ -626,6 +626,87 @@ START_TEST(labels_with_each_outcome)
     go_deaf(&w);
     w.fx.app.labels = NULL;
     ext_labels_free(labels);
+    close_world(&w);
+}
+END_TEST
+
+/* Events are told about a bind, and are no part of it. */
+START_TEST(events_with_each_outcome)
+{
+    static const struct way WAY = {"events", MTHREADS};
+    struct world w;
+    open_world(&w);
+    for (int o = 0; o < COUNT(OUTCOMES); o++) {
+        char path[64], *uid;
+        make_pod(&w, &WAY, path, &uid);
+        const struct fault f = {{KUBE_CREATE, KUBE_EVENT, 0}, o};
+        arm(&w, &f);
+        (void)snprintf(w.says, sizeof(w.says), "event: %s", OUTCOMES[o].name);
+        next_binds(&w, &WAY, path, uid);
+        fx_patch(&w.fx, path, NULL);
+        agree(&w, 0);
+        free(uid);
+    }
+    kube_store_fault_clear(w.fx.store);
+    kube_store_late(w.fx.store);
+    agree(&w, 0);
+    close_world(&w);
+}
+END_TEST
+
+/* ---- what we hear ---- */
+
+static const struct {
+    const char *name;
+    enum kube_fault fault;
+    int status;
+} ENDS[] = {
+    {"no connection", KUBE_FAULT_REFUSED},
+    {"no answer", KUBE_FAULT_TIMEOUT_NEVER},
+    {"refused with 403", KUBE_FAULT_STATUS, 403},
+    {"410", KUBE_FAULT_STATUS, 410},
+    {"422", KUBE_FAULT_STATUS, 422},
+    {"429", KUBE_FAULT_STATUS, 429},
+    {"500", KUBE_FAULT_STATUS, 500},
+    {"cut in the middle of the answer", KUBE_FAULT_CUT_DONE},
+};
+
+/* All three at once: what changed while nobody heard is in the books afterwards. */
+START_TEST(lists_and_watches_with_each_outcome)
+{
+    static const struct way WAY = {"heard", MTHREADS};
+    const struct fx_options opt = {.shortlist = -1, .old_server = _i == 1};
+    struct world w;
+    open_world_of(&w, CLUSTER, &opt);
+    /* Each takes the reflector's own pauses, some seconds: a few in each run, all in the long one.
+     */
+    const uint64_t first = setting("PROP_SEED", (uint64_t)time(NULL));
+    const uint64_t ends = setting("FAULTS_ENDS", 2);
+    for (uint64_t i = 0; i < ends; i++) {
+        const int o = (int)((first + i) % (uint64_t)COUNT(ENDS));
+        char gone[64], comes[64], *gone_uid, *comes_uid;
+        make_pod(&w, &WAY, gone, &gone_uid);
+        next_binds(&w, &WAY, gone, gone_uid);
+        (void)snprintf(w.says, sizeof(w.says), "%s: %s", opt.old_server ? "list" : "watch",
+                       ENDS[o].name);
+        for (int kind = KUBE_NODE; kind <= KUBE_QUOTA; kind++)
+            kube_store_fault(w.fx.store, &(struct kube_fault_rule){
+                                             .fault = ENDS[o].fault,
+                                             .verb = opt.old_server ? KUBE_LIST : KUBE_WATCH,
+                                             .kind = kind,
+                                             .status = ENDS[o].status});
+        kube_store_drop_watches(w.fx.store, true);
+        fx_patch(&w.fx, gone, NULL);
+        make_pod(&w, &WAY, comes, &comes_uid); /* which waits until it is known */
+        agree(&w, 0);
+        next_binds(&w, &WAY, comes, comes_uid);
+        fx_patch(&w.fx, comes, NULL);
+        agree(&w, 0);
+        kube_store_fault_clear(w.fx.store);
+        w.fx.mono_skew_ms += 121000; /* it went well for long: the next pause is short again */
+        free(gone_uid);
+        free(comes_uid);
+    }
     close_world(&w);
 }
 END_TEST
@@ -779,6 +860,8 @@ int main(void)
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, waking_with_each_outcome);
     tcase_add_test(tc, labels_with_each_outcome);
+    tcase_add_test(tc, events_with_each_outcome);
+    tcase_add_loop_test(tc, lists_and_watches_with_each_outcome, 0, 2);
     suite_add_tcase(suite, tc);
     tc = tcase_create("what only a GET can tell");
     tcase_set_timeout(tc, 60);
