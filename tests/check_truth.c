@@ -452,6 +452,142 @@ START_TEST(follow_the_truth)
 }
 END_TEST
 
+/* ---- decided by HAMi, and not bound yet ---- */
+
+#define DECIDED(name, list)                                                                        \
+    POD(name, "\"hami.io/vgpu-node\":\"node-a\",\"" LIST "\":\"" list "\"", "",                    \
+        ASKS(1, 20000, 30), "Pending")
+#define MIGRATION ONLY_A DECIDED("old", "GPU-a,NVIDIA,20000,30:;") WAITING("small", 8000)
+
+static void want_card(struct fx *fx, const char *what, const char *cards, const char *filter)
+{
+    struct buf text;
+    char answer[256];
+    filter_text(fx, "small", answer, sizeof(answer)); /* it tells the time as well */
+    buf_init(&text, 4096);
+    cards_text(fx, &text);
+    ck_assert_msg(!strcmp(text.p, cards) && !strcmp(answer, filter), "%s: %s, %s", what, text.p,
+                  answer);
+    buf_done(&text);
+}
+
+START_TEST(unbound_pods_of_hami_count_with_a_flag_alone)
+{
+    struct fx fx;
+    fx_open(&fx, MIGRATION, NULL);
+    watched(&fx);
+    want_card(&fx, "without the flag", "GPU-a 0/0/0", "fits");
+    fx_close(&fx);
+}
+END_TEST
+
+static const struct fx_options ADOPTS = {.shortlist = -1, .adopt_unbound = true};
+#define TAKEN "GPU-a 1/20000/30"
+
+START_TEST(adopted_for_a_minute)
+{
+    struct fx fx;
+    fx_open(&fx, MIGRATION, &ADOPTS);
+    for (int restarted = 0; restarted < 2; restarted++) { /* each process gives it a minute */
+        watched(&fx);
+        want_card(&fx, "seen", TAKEN, "CardInsufficientMemory");
+        want_audit(&fx, "in flight", NULL);
+        fx.mono_skew_ms += 30000;
+        annotate(&fx, "pods/ml/old", "somebody", restarted ? "else" : "writes");
+        watched(&fx);
+        want_card(&fx, "an event is not a second minute", TAKEN, "CardInsufficientMemory");
+        fx.mono_skew_ms += 29000;
+        want_card(&fx, "almost", TAKEN, "CardInsufficientMemory");
+        fx.mono_skew_ms += 2000;
+        want_card(&fx, "over", "GPU-a 0/0/0", "fits");
+        annotate(&fx, "pods/ml/old", "somebody", restarted ? "is late" : "was late");
+        watched(&fx);
+        want_card(&fx, "it is not taken in again", "GPU-a 0/0/0", "fits");
+        want_audit(&fx, "over", NULL);
+        if (!restarted)
+            fx_restart(&fx);
+    }
+    fx_close(&fx);
+}
+END_TEST
+
+static const struct {
+    const char *name, *path, *body; /* of what ends it early */
+    const char *cards, *filter;
+} ADOPTIONS[] = {
+    {"HAMi takes it back", "pods/ml/old",
+     "{\"metadata\":{\"annotations\":{\"hami.io/vgpu-node\":null,\"" LIST "\":null}}}",
+     "GPU-a 0/0/0", "fits"},
+    {"it is deleted", "pods/ml/old", NULL, "GPU-a 0/0/0", "fits"},
+    {"it fails", "pods/ml/old", "{\"status\":{\"phase\":\"Failed\"}}", "GPU-a 0/0/0", "fits"},
+    {"HAMi decides anew", "pods/ml/old",
+     "{\"metadata\":{\"annotations\":{\"" LIST "\":\"GPU-a,NVIDIA,21000,40:;\"}}}",
+     "GPU-a 1/21000/40", "CardInsufficientMemory"},
+    {"it names no cards that can be read: nobody's yet", "pods/ml/old",
+     "{\"metadata\":{\"annotations\":{\"" LIST "\":\"GPU-a,NVIDIA,-1,40:;\"}}}", "GPU-a 0/0/0",
+     "fits"},
+};
+
+START_TEST(adopted_until_it_ends)
+{
+    struct fx fx;
+    fx_open(&fx, MIGRATION, &ADOPTS);
+    watched(&fx);
+    want_card(&fx, ADOPTIONS[_i].name, TAKEN, "CardInsufficientMemory");
+    fx_patch(&fx, ADOPTIONS[_i].path, ADOPTIONS[_i].body);
+    watched(&fx);
+    want_card(&fx, ADOPTIONS[_i].name, ADOPTIONS[_i].cards, ADOPTIONS[_i].filter);
+    fx_close(&fx);
+}
+END_TEST
+
+/* Bound within its minute it is a pod like any other, for as long as it runs. */
+START_TEST(adopted_and_then_bound)
+{
+    struct fx fx;
+    fx_open(&fx, MIGRATION, &ADOPTS);
+    watched(&fx);
+    want_card(&fx, "decided", TAKEN, "CardInsufficientMemory");
+    struct kube_request req = {
+        .verb = KUBE_BIND,
+        .kind = KUBE_POD,
+        .ns = STR("ml"),
+        .name = STR("old"),
+        .body = STR("{\"apiVersion\":\"v1\",\"kind\":\"Binding\",\"metadata\":{\"name\":\"old\"},"
+                    "\"target\":{\"kind\":\"Node\",\"name\":\"node-a\"}}"),
+        .timeout_ms = 1000};
+    struct kube_response resp;
+    struct err err;
+    ck_assert_msg(!kube_call(fx.app.kube, &req, &resp, &err), "%s", err.text);
+    kube_response_done(&resp);
+    watched(&fx);
+    fx.mono_skew_ms += 120000;
+    want_card(&fx, "bound", TAKEN, "CardInsufficientMemory");
+    want_audit(&fx, "bound", NULL);
+    fx_close(&fx);
+}
+END_TEST
+
+/* kube-scheduler asks us about the pod itself: what HAMi wrote does not stand in its way. */
+START_TEST(adopted_and_then_ours)
+{
+    static const char *const A[] = {"node-a", NULL};
+    struct fx fx;
+    unsigned status;
+    fx_open(&fx, MIGRATION, &ADOPTS);
+    watched(&fx);
+    want_card(&fx, "decided", TAKEN, "CardInsufficientMemory");
+    json_t *got = fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "old", A), &status);
+    ck_assert_uint_eq(json_array_size(json_object_get(got, "NodeNames")), 1);
+    json_decref(got);
+    bind_old(&fx);
+    watched(&fx);
+    want_card(&fx, "ours", TAKEN, "CardInsufficientMemory");
+    want_audit(&fx, "ours", NULL);
+    fx_close(&fx);
+}
+END_TEST
+
 static long long generation_of(struct fx *fx)
 {
     json_t *node = get(fx, "/v1/nodes/node-a", 200);
@@ -570,6 +706,11 @@ int main(void)
     tcase_add_test(tc, nodes_that_flip_health_every_second);
     tcase_add_test(tc, nodes_that_rewrite_their_list_in_new_order);
     tcase_add_test(tc, the_audit_compares_slices);
+    tcase_add_test(tc, unbound_pods_of_hami_count_with_a_flag_alone);
+    tcase_add_test(tc, adopted_for_a_minute);
+    tcase_add_loop_test(tc, adopted_until_it_ends, 0, COUNT(ADOPTIONS));
+    tcase_add_test(tc, adopted_and_then_bound);
+    tcase_add_test(tc, adopted_and_then_ours);
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);

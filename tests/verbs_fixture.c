@@ -93,6 +93,7 @@ void fx_open(struct fx *fx, const char *cluster, const struct fx_options *opt)
         .node_policy = str_z(opt->node_policy ? opt->node_policy : "binpack"),
         .card_policy = str_z(opt->card_policy ? opt->card_policy : "spread"),
         .assume_admitted = true,
+        .adopt_unbound = opt->adopt_unbound,
         .nodes_max = 20000,
         .pods_max = 100000,
         .annotation_max = 1 << 18,

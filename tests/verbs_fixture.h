@@ -25,6 +25,7 @@ struct fx_options {
     int score_max;                         /* 0: 10 */
     int bind_timeout_ms;                   /* 0: 4000 */
     bool old_server;                       /* no streaming lists */
+    bool adopt_unbound;                    /* --adopt-unbound */
     bool labels_dropped;                   /* a Binding's labels don't reach the pod */
     const char *vendors;                   /* rows as YAML, beside the built-in ones; NULL: none */
     bool reprinted;                        /* all rows printed as --print-vendors, and read again */

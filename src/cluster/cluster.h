@@ -18,6 +18,7 @@ struct cluster_config {
     struct str node_policy, card_policy; /* defaults: --node-scheduler-policy, --gpu-scheduler-policy */
     const struct str *node_selector;    /* pairs key, value: --node-label-selector; others are ignored nodes */
     size_t node_selector_n;             /* number of strings (twice the pairs) */
+    bool adopt_unbound;                 /* --adopt-unbound: HAMi's decisions for pods that are not bound count for a minute */
     bool assume_admitted;               /* file mode: a pod that did not pass admission counts as if it had */
     uint32_t nodes_max, pods_max;       /* 0: 20,000 and 500,000 */
     uint32_t annotation_max;            /* bytes of one annotation value that we read; 0: 256 KiB */
@@ -251,6 +252,11 @@ bool cluster_node_serving(struct cluster_store *st, struct str node, struct str 
  * whose owner is bound to the node and still waits for its cards (cluster_node_serving()) shuts the node for all rows whose
  * plugins need that lock (SCORE_NODE_LOCKED): its kubelet is away, and would take the list of whoever came next. */
 void cluster_locks_age(struct cluster_store *st, int64_t wall_ms);
+
+/* Pods that adopt_unbound took in are let go a minute after the first call that follows; time as for holds, told before
+ * snapshots are taken. drop: now; whoever asks about the pod itself decides for it anew. */
+void cluster_adopted_age(struct cluster_store *st, int64_t now_ms);
+void cluster_adopted_drop(struct cluster_store *st, struct str uid);
 
 /* ---- holds (architecture 3): in memory, beside the snapshots ---- */
 #define CLUSTER_HOLD_NODES_MAX 16

@@ -182,7 +182,13 @@ struct rare { /* what only some makers' shares have: beside the share, or the us
 _Static_assert(sizeof(struct share) == 24 && sizeof(struct use) == 24,
                "50,000 pods are common, and nearly all have a share or two");
 
-enum record_state { REC_WAITING, REC_ASSUMED, REC_CONFIRMED, REC_BOUND };
+enum record_state {
+    REC_WAITING,
+    REC_ADOPTED, /* not bound, and decided by another scheduler (adopt.c) */
+    REC_ASSUMED,
+    REC_CONFIRMED,
+    REC_BOUND,
+};
 enum record_flag {
     REC_OURS = 1 << 0,     /* the shares are a decision of ours, not read from annotations */
     REC_TAMPERED = 1 << 1, /* its annotations no longer say what is charged */
@@ -190,6 +196,7 @@ enum record_flag {
     REC_FRESH = 1 << 3,    /* assumed or confirmed since the last relist began */
     REC_DELETING = 1 << 4,
     REC_VAGUE = 1 << 5, /* a card is taken whole: nobody can tell which bits of it are the pod's */
+    REC_LET_GO = 1 << 7,  /* was adopted, and is not again */
     REC_SERVING = 1 << 6, /* waits for cards under the node's lock, as far as its object says */
     REC_DOUBT = 1 << 7,   /* charged, and the last relist did not have it: doubt.c */
 };
@@ -321,6 +328,10 @@ struct cluster_store {
     /* Written under the lock. Between due times nothing follows from what time it is. */
     _Atomic int64_t wall_ms, lock_due_ms; /* when locks were looked at; when the next is too old */
 
+    struct adopted *adopted;
+    _Atomic uint32_t adopted_n;
+    _Atomic int64_t adopted_look_ms; /* the list is not looked at before */
+
     bool relist[CLUSTER_KIND_COUNT_];
     bool doubts; /* some record may be in doubt */
     struct cluster_stats counts; /* those that only grow */
@@ -390,6 +401,16 @@ static inline void ledger_check(struct cluster_store *st) { (void)st; }
 
 /* What a namespace may take of the vendor at most, over all its quota objects; false: no limit. */
 bool space_limit(const struct space *s, uint16_t vendor, bool mem, int64_t *ret);
+
+/* ---- adopt.c: under the store's lock ---- */
+struct adopted;
+/* Whether an unbound pod counts by what another scheduler has written on it. r may be NULL. */
+bool adopt_is_decided(const struct cluster_store *st, const struct record *r,
+                      const struct cluster_pod *pod);
+MUST_USE enum err_code adopt_apply(struct cluster_store *st, struct record *r,
+                                   const struct cluster_pod *pod, struct err *err);
+void adopt_let_go(struct cluster_store *st, struct record *r); /* back to waiting, for good */
+void adopt_done(struct cluster_store *st);
 
 /* ---- snapshot.c ---- */
 MUST_USE bool

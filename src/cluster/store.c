@@ -88,6 +88,7 @@ void cluster_store_free(struct cluster_store *st)
     cluster_snapshot_unref(st->current);
     types_unref(st->types);
     topologies_done(&st->topologies);
+    adopt_done(st);
     table_done(&st->records);
     table_done(&st->nodes);
     table_done(&st->spaces);
@@ -207,6 +208,10 @@ static enum err_code apply_waiting(struct cluster_store *st, const struct cluste
         r->flags |= REC_SEEN; /* older than what we know: a Binding is never undone */
         return ERR_OK;
     }
+    if (adopt_is_decided(st, r, pod))
+        return adopt_apply(st, r, pod, err);
+    if (r && r->state == REC_ADOPTED)
+        adopt_let_go(st, r); /* its annotations have gone */
     struct cluster_pod *clone = cluster_pod_clone(pod);
     if (!clone)
         return err_set(err, ERR_NO_MEMORY, "ledger: no memory for a pod");
@@ -301,7 +306,7 @@ static enum err_code apply_bound(struct cluster_store *st, const struct cluster_
             ledger_remove(st, r); /* a pod's cards are immutable: something else had its UID */
         return ledger_cpu_put(st, pod, err);
     }
-    if (is_charged_on(st, r, pod->node) && !is_anothers(st, r, pod))
+    if (is_charged_on(st, r, pod->node) && r->state != REC_ADOPTED && !is_anothers(st, r, pod))
         return apply_known(st, r, pod, err);
     bool moved = r && r->state == REC_BOUND;
     struct draft draft;
@@ -674,7 +679,7 @@ static enum err_code refuse_charged(const struct cluster_store *st, const struct
         return ERR_OK; /* said twice */
     return err_set(err, ERR_INVALID, "pod " STR_FMT "/" STR_FMT " is %s node " STR_FMT,
                    STR_ARG(space_name(r->space)), STR_ARG(record_name(r)),
-                   r->state == REC_ASSUMED ? "being bound to" : "bound to",
+                   r->state < REC_CONFIRMED ? "being bound to" : "bound to",
                    STR_ARG(entry_name(st->entries[r->slot])));
 }
 
@@ -853,6 +858,7 @@ enum cluster_state cluster_pod_state(struct cluster_store *st, struct str uid, c
                                      size_t node_max)
 {
     static const enum cluster_state STATES[] = {[REC_WAITING] = CLUSTER_STATE_WAITING,
+                                                [REC_ADOPTED] = CLUSTER_STATE_ASSUMED,
                                                 [REC_ASSUMED] = CLUSTER_STATE_ASSUMED,
                                                 [REC_CONFIRMED] = CLUSTER_STATE_BOUND,
                                                 [REC_BOUND] = CLUSTER_STATE_BOUND};

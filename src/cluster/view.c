@@ -33,7 +33,7 @@ void cluster_store_stats(struct cluster_store *st, struct cluster_stats *ret)
             continue;
         s.pods_charged += r->slot != NO_SLOT;
         s.pods_waiting += r->state == REC_WAITING;
-        s.assumed += r->state == REC_ASSUMED;
+        s.assumed += r->state == REC_ASSUMED || r->state == REC_ADOPTED;
         s.fail_closed += r->closed != 0 || r->flags & REC_VAGUE;
     }
     pthread_mutex_unlock(&st->lock);
@@ -144,6 +144,7 @@ static void view_record(const struct cluster_store *st, const struct record *r, 
                         struct cluster_pod_view *ret)
 {
     static const enum cluster_state STATES[] = {[REC_WAITING] = CLUSTER_STATE_WAITING,
+                                                [REC_ADOPTED] = CLUSTER_STATE_ASSUMED,
                                                 [REC_ASSUMED] = CLUSTER_STATE_ASSUMED,
                                                 [REC_CONFIRMED] = CLUSTER_STATE_BOUND,
                                                 [REC_BOUND] = CLUSTER_STATE_BOUND};

@@ -379,7 +379,9 @@ static enum err_code look(struct audit *a, struct buf *locks, struct err *err)
     a->findings = a->in_flight = a->unread = a->locks = 0;
     a->more = false;
     arena_reset(a->arena);
-    enum err_code rc = cluster_store_new(&a->app->cluster, &fresh, err);
+    struct cluster_config cfg = a->app->cluster;
+    cfg.adopt_unbound = false; /* what is in flight is ours alone to know */
+    enum err_code rc = cluster_store_new(&cfg, &fresh, err);
     if (!rc)
         rc = read_cluster(a, fresh, err);
     if (!rc)

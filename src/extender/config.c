@@ -77,6 +77,7 @@ static const struct flag FLAGS[] = {
     {"shortlist", TYPE_INT, AT(shortlist), "16", 0, 100000, "nodes that filter answers at most, the best first; 0: all that fit; 1: as HAMi does"},
     {"score-max", TYPE_INT, AT(score_max), "10", 1, 1000000, "highest score that prioritize gives; the protocol's bound is 10, kube-scheduler takes more"},
     {"bind-timeout", TYPE_MS, AT(bind_timeout_ms), "4s", 200, 600000, "of a whole bind; below the extender's httpTimeout in kube-scheduler's configuration (5s unless set)"},
+    {"adopt-unbound", TYPE_BOOL, AT(adopt_unbound), "false", 0, 0, "for a migration: pods that HAMi has decided for and not bound yet count for a minute where their annotations say"},
     {"node-lock-timeout", TYPE_MS64, AT(lock_expire_ms), "5m", 1000, INT64_C(86400000), "age from which a bare node lock, or that of a pod that is not bound, is taken over; default: $HAMI_NODELOCK_EXPIRE"},
     {"workers", TYPE_INT, AT(workers_max), "16", 1, 1024, "binds that talk to the API server at once"},
     /* who leads */

@@ -163,6 +163,7 @@ static enum err_code make_ledger(struct program *p, struct err *err)
                                            .card_policy = str_z(c->card_policy),
                                            .assume_admitted = c->cluster.n > 0,
                                            .hash_seed = seed,
+                                           .adopt_unbound = c->adopt_unbound,
                                            .lock_expire_ms = c->lock_expire_ms};
     app->admission = (struct admission_config){.vendors = app->vendors,
                                                .scheduler_name = str_z(c->scheduler_name),

@@ -38,7 +38,7 @@ struct ext_config {
     const char *cert_file, *key_file, *client_ca_file;
     const char *device_config_file;
     const char *scheduler_name, *node_policy, *card_policy, *node_label_selector;
-    bool force_overwrite_default_scheduler, unknown_config_keys_warn;
+    bool force_overwrite_default_scheduler, unknown_config_keys_warn, adopt_unbound;
     int shortlist;         /* 0: all */
     int score_max;
     int bind_timeout_ms;

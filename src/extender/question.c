@@ -95,6 +95,8 @@ enum err_code ext_question_open(struct ext_request *r, struct ext_question *q, e
     rc = q->args.node_names.p ? ext_lead_check(app, err) : ERR_OK;
     if (rc)
         return rc;
+    cluster_adopted_age(app->store, clock_mono_ms(app->clock));
+    cluster_adopted_drop(app->store, q->pod.uid);
     cluster_locks_age(app->store, clock_wall_ns(app->clock) / 1000000);
     q->snapshot = cluster_store_snapshot(app->store);
     rc = q->args.node_names.p ? read_names(r, q, err) : read_items(r, q, err);

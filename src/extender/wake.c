@@ -366,6 +366,7 @@ void ext_wake_round(struct ext_wake *w, struct arena *arena)
     struct ext_term term;
     if (n == 0 || !ext_ready(app) || ext_term_enter(app, /* don't wait */ 0, &term, NULL, NULL))
         return;
+    cluster_adopted_age(app->store, clock_mono_ms(app->clock));
     cluster_locks_age(app->store, clock_wall_ns(app->clock) / 1000000);
     struct round r = {.w = w,
                       .term = term,
