@@ -79,7 +79,7 @@ def bad_locks(options):
 
 
 def api_away(options):
-    """The API server is killed and comes back: cardinald lives on, finds the same books, and goes on placing."""
+    """The API server is killed and comes back, with --long after a minute: cardinald lives on, finds the same books, and goes on placing."""
     with World(options, "api-away") as w:
         w.nodes(make_node("node-a", cards=2), make_node("node-b", cards=2))
         w.start("--node-scheduler-policy=spread")
@@ -90,7 +90,7 @@ def api_away(options):
         before = w.inventory()
         w.recorder.may_relist()
         w.plugin.may_relist()
-        w.plane.restart_apiserver(away=2.0)
+        w.plane.restart_apiserver(away=60.0 if options.long else 2.0)
         expect(not w.plane.cardinald.ended(), "cardinald ended with %s while the API server was away", w.plane.cardinald.code)
         began = time.monotonic()
         for i in range(6):
