@@ -52,6 +52,30 @@ START_TEST(snapshots_do_not_change)
 }
 END_TEST
 
+START_TEST(many_names_at_once)
+{
+    enum { NAMES = 150 }; /* every third is a node, one stands there twice */
+    struct str names[NAMES];
+    const struct cluster_node *found[NAMES];
+    for (int i = 0; i < NAMES; i++) {
+        names[i] = str_z(fmt(&w, "n%d", i));
+        if (i % 3 == 0)
+            NODE(&w, fmt(&w, "n%d", i), .list = cards(&w, "a", 0, 1));
+    }
+    names[NAMES - 1] = STR("n3");
+    struct cluster_snapshot *s = cluster_store_snapshot(w.st);
+    for (size_t n = 0; n <= NAMES; n++) {
+        memset(found, 0xff, sizeof(found));
+        cluster_snapshot_find_all(s, names, n, found);
+        for (size_t i = 0; i < n; i++)
+            ck_assert_msg(found[i] == cluster_snapshot_find(s, names[i]), "%zu of %zu", i, n);
+    }
+    ck_assert_ptr_nonnull(found[NAMES - 1]);
+    ck_assert_ptr_null(found[1]);
+    cluster_snapshot_unref(s);
+}
+END_TEST
+
 START_TEST(sums_of_groups)
 {
     NODE(&w, "n1", .list = cards(&w, "a", 0, 2), .acme = cards(&w, "z", 0, 1));
@@ -340,6 +364,7 @@ void check_cluster_snapshot(Suite *suite)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, snapshots_do_not_change);
+    tcase_add_test(tc, many_names_at_once);
     tcase_add_test(tc, sums_of_groups);
     tcase_add_test(tc, selectors);
     tcase_add_test(tc, too_many_types);

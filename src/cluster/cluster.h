@@ -176,6 +176,9 @@ struct cluster_node { /* as a snapshot shows it; lives as long as the snapshot *
 uint32_t cluster_snapshot_nodes(const struct cluster_snapshot *s); /* how many nodes */
 uint32_t cluster_snapshot_slots(const struct cluster_snapshot *s); /* slots in use or once used */
 const struct cluster_node *cluster_snapshot_find(const struct cluster_snapshot *s, struct str name); /* NULL: unknown */
+/* The same for many names, faster. */
+void cluster_snapshot_find_all(const struct cluster_snapshot *s, const struct str *name, size_t n,
+                               const struct cluster_node **ret);
 const struct cluster_node *cluster_snapshot_at(const struct cluster_snapshot *s, uint32_t slot);     /* NULL: empty slot */
 const struct str *cluster_snapshot_types(const struct cluster_snapshot *s, uint32_t *ret_n);
 /* What the namespace may still take, holds of others included, with the use of pod `uid` given back. Fills at most

@@ -20,12 +20,27 @@ static enum err_code read_names(struct ext_request *r, struct ext_question *q, s
     return ERR_OK;
 }
 
+static void find_nodes(struct ext_question *q)
+{
+    enum { TOGETHER = 256 };
+    struct str name[TOGETHER];
+    const struct cluster_node *node[TOGETHER];
+    for (size_t at = 0; at < q->n; at += TOGETHER) {
+        const size_t n = q->n - at < TOGETHER ? q->n - at : TOGETHER;
+        for (size_t i = 0; i < n; i++)
+            name[i] = q->candidates[at + i].name;
+        cluster_snapshot_find_all(q->snapshot, name, n, node);
+        for (size_t i = 0; i < n; i++)
+            q->candidates[at + i].node = node[i];
+    }
+}
+
 /* The question in the terms of the snapshot at hand. */
 static enum err_code prepare(struct ext_request *r, struct ext_question *q, struct err *err)
 {
     struct ext_app *app = r->app;
-    for (size_t i = 0; !q->items && i < q->n; i++)
-        q->candidates[i].node = cluster_snapshot_find(q->snapshot, q->candidates[i].name);
+    if (!q->items)
+        find_nodes(q);
     q->pod.request.quotas_n =
         cluster_quota_left(app->store, q->pod.ns, q->pod.uid, clock_mono_ms(app->clock), q->quotas);
     q->pod.request.quotas = q->quotas;
