@@ -310,6 +310,33 @@ static void *call_bind(void *ctx)
     return NULL;
 }
 
+/* While it waits for the writes of the leader before, its room is charged: a hold on one of many
+ * nodes would let a filter pin another pod there, whose bind would then find the node full. */
+START_TEST(a_bind_that_waits_to_lead_has_its_room)
+{
+    struct fx fx;
+    const struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = 9000};
+    fx_open(&fx, CLUSTER, &opt);
+    lease_set(&fx, "node2_x", 1, 0);
+    elect(&fx, false);
+    ck_assert_uint_eq(post(&fx, "/filter", "train-0"), 503);
+    pause_ms(200);
+    lease_set(&fx, "node1_x", 2, 1);
+    wait_leading(&fx, true);
+    struct caller c = {.fx = &fx};
+    (void)snprintf(c.args, sizeof(c.args), "%s", fx_bind_args(&fx, "ml", "train-0", "node-a"));
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, call_bind, &c), 0);
+    ck_assert(fx_wait_state(&fx, "uid-train-0", CLUSTER_STATE_ASSUMED));
+    struct ext_term term;
+    struct err err;
+    ck_assert_int_eq(ext_term_enter(&fx.app, 0, &term, NULL, &err), ERR_BUSY);
+    pthread_join(thread, NULL);
+    ck_assert_str_eq(c.error, "");
+    done(&fx);
+}
+END_TEST
+
 /* A bind that waits for a node's lock while the Lease goes to another host writes nothing more. */
 START_TEST(nothing_is_written_after_the_term)
 {
@@ -498,6 +525,7 @@ int main(void)
     tcase_add_test(tc, a_refusal_needs_a_live_look);
     tcase_add_test(tc, a_new_leader_filters_at_once_and_binds_later);
     tcase_add_test(tc, the_wait_is_bounded_by_the_budget);
+    tcase_add_test(tc, a_bind_that_waits_to_lead_has_its_room);
     tcase_add_test(tc, nothing_is_written_after_the_term);
     tcase_add_test(tc, nothing_is_written_after_the_deadline);
     tcase_add_test(tc, a_term_ends_with_its_holder);

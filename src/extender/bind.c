@@ -565,6 +565,14 @@ static void go_on(struct bind *b, void (*step)(struct ext_turn *t))
         ext_turn_go_on(&b->turn);
 }
 
+static void go_on_here(struct bind *b, void (*step)(struct ext_turn *t))
+{
+    b->turn.go = step;
+    step(&b->turn);
+}
+
+static void step_lead(struct ext_turn *t);
+
 static void step_decide(struct ext_turn *t)
 {
     struct bind *b = bind_of(t);
@@ -596,17 +604,15 @@ static void step_decide(struct ext_turn *t)
         if (!err.code)
             err.code = list_locks(b, &err);
     }
-    if (err.code) {
+    b->decided = true;
+    if (err.code)
         finish_undone(b, &err);
-    } else if (b->locks_n > 0) {
-        t->go = step_lock;
-        step_lock(t);
-    } else {
-        go_on(b, step_unlocked);
-    }
+    else
+        go_on_here(b, step_lead);
 }
 
-/* A new leader waits for the last one's writes as for a turn. */
+/* A new leader waits for the last one's writes as for a turn: decided, so that nobody else is told
+ * of that room meanwhile. */
 static void step_lead(struct ext_turn *t)
 {
     struct bind *b = bind_of(t);
@@ -618,14 +624,17 @@ static void step_lead(struct ext_turn *t)
         return;
     }
     err.code = ext_term_enter(b->app, t->deadline_ms, &b->term, &again_ms, &err);
-    if (err.code && again_ms && !atomic_load(&b->app->stopping)) {
+    const bool wait = err.code && again_ms && !atomic_load(&b->app->stopping);
+    if (err.code && !wait)
+        finish_undone(b, &err);
+    else if (!b->decided)
+        go_on_here(b, step_decide);
+    else if (wait)
         ext_turn_park(t, again_ms);
-        return;
-    }
-    if (err.code)
-        finish(b, &err);
+    else if (b->locks_n > 0)
+        go_on_here(b, step_lock);
     else
-        step_decide(t);
+        go_on(b, step_unlocked);
 }
 
 /* What is known of the pod already. */
@@ -656,8 +665,7 @@ static void step_known(struct bind *b)
         finish(b, &err);
         return;
     }
-    b->turn.go = step_lead;
-    step_lead(&b->turn);
+    go_on_here(b, step_lead);
 }
 
 static void step_enter(struct ext_turn *t)

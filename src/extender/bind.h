@@ -17,6 +17,7 @@ struct bind { /* in the request's arena; on one worker at a time, parked between
     struct vendor_written *written;    /* of them */
     struct str resource_version;    /* the Binding's precondition */
     bool reserved_keys;             /* to be cleaned first */
+    bool decided; /* where its cards are, or that it asks for none */
     bool charged;
     bool sent;           /* a Binding left: its outcome needs a proof */
     size_t locks_n;      /* that it needs; those taken are undo.locks_n */
