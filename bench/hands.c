@@ -249,28 +249,34 @@ static void *serve(void *unused)
     return NULL;
 }
 
-/* A pod that was bound and that nobody has served yet. The first event that says so is the
- * Binding's; those that follow are our own writes. */
+/* A pod that was bound and that nobody has served yet, once: a watch that begins again tells of all
+ * of them again. `ctx` has the UIDs seen. */
 static enum err_code on_event(void *ctx, enum kube_event_type type, struct str object,
                               struct str version, struct err *err)
 {
-    (void)ctx, (void)version, (void)err;
+    (void)version, (void)err;
+    json_t *seen = ctx;
     if (type != KUBE_ADDED && type != KUBE_MODIFIED)
         return ERR_OK;
     json_t *pod CLEANUP(object_free_p) = json_loadb(object.p, object.n, 0, NULL);
     const char *node = json_string_value(json_object_get(json_object_get(pod, "spec"), "nodeName"));
     const char *phase = note_of(pod, KEY_POD_BIND_PHASE);
     const char *list = note_of(pod, KEY_TO_ALLOCATE);
-    if (node && phase && strcmp(phase, KEY_PHASE_ALLOCATING) == 0 && list && strchr(list, ','))
+    const char *uid = json_string_value(json_object_get(json_object_get(pod, "metadata"), "uid"));
+    if (node && phase && strcmp(phase, KEY_PHASE_ALLOCATING) == 0 && list && strchr(list, ',') &&
+        uid && !json_object_get(seen, uid)) {
+        (void)json_object_set_new(seen, uid, json_true());
         enqueue(node);
+    }
     return ERR_OK;
 }
 
 static void *watch(void *unused)
 {
     (void)unused;
-    const struct kube_watch_handler handler = {.event = on_event};
-    while (!stopping) {
+    json_t *seen CLEANUP(object_free_p) = json_object();
+    const struct kube_watch_handler handler = {.event = on_event, .ctx = seen};
+    while (seen && !stopping) {
         const struct kube_watch_options opt = {.initial = true,
                                                .field_selector = "spec.nodeName!="};
         struct err err;
