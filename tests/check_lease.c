@@ -161,20 +161,45 @@ static const struct {
 };
 /* clang-format on */
 
-START_TEST(takes)
+/* The same comes of it whether the caller believes that there is no lock or not. */
+static void take_and_check(int row, bool believed_free)
 {
     struct fixture f;
-    setup(&f, TAKES[_i].value, TAKES[_i].annotations);
+    setup(&f, TAKES[row].value, TAKES[row].annotations);
+    f.args.believed_free = believed_free;
     char value[LEASE_LOCK_MAX] = "untouched";
     struct err err = {0};
-    const char *name = TAKES[_i].name, *after = TAKES[_i].after ? TAKES[_i].after : TAKES[_i].value;
+    const char *name = TAKES[row].name,
+               *after = TAKES[row].after ? TAKES[row].after : TAKES[row].value;
     enum err_code rc = lease_lock_take(&f.args, value, &err);
-    ck_assert_msg(rc == TAKES[_i].code, "%s: %s: %s", name, err_class(rc)->name, err.text);
+    ck_assert_msg(rc == TAKES[row].code, "%s: %s: %s", name, err_class(rc)->name, err.text);
     check_value(&f, name, after);
-    ck_assert_msg(kube_store_writes(f.st) == TAKES[_i].writes, "%s: writes", name);
+    ck_assert_msg(kube_store_writes(f.st) == TAKES[row].writes, "%s: writes", name);
     ck_assert_msg(strcmp(value, rc ? "untouched" : after) == 0, "%s: returned %s", name, value);
     if (rc)
         ck_assert_str_eq(err.text, "node n1 has been locked within 5m0s: node lock contention");
+    kube_free(f.k);
+}
+
+START_TEST(takes) { take_and_check(_i, false); }
+END_TEST
+
+START_TEST(takes_what_is_believed_free) { take_and_check(_i, true); }
+END_TEST
+
+/* No call but the write, which asks first. */
+START_TEST(one_call_when_it_is_free)
+{
+    const struct kube_fault_rule no_reads = {KUBE_FAULT_REFUSED, .verb = KUBE_GET, .kind = -1,
+                                             .times = 100};
+    struct fixture f;
+    char value[LEASE_LOCK_MAX];
+    setup(&f, NULL, true);
+    f.args.believed_free = true;
+    kube_store_fault(f.st, &no_reads);
+    ck_ok(lease_lock_take(&f.args, value, why));
+    kube_store_fault_clear(f.st);
+    check_value(&f, "it has it", MINE);
     kube_free(f.k);
 }
 END_TEST
@@ -684,6 +709,8 @@ int main(void)
     tc = tcase_create("lock");
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, takes, 0, (int)COUNT(TAKES));
+    tcase_add_loop_test(tc, takes_what_is_believed_free, 0, (int)COUNT(TAKES));
+    tcase_add_test(tc, one_call_when_it_is_free);
     tcase_add_loop_test(tc, releases, 0, (int)COUNT(RELEASES));
     tcase_add_loop_test(tc, cambricon_defect_c2_c3_taken_by_test_or_busy, 0, (int)COUNT(TIME_ONLY));
     tcase_add_loop_test(tc, cambricon_defect_c1_only_what_we_wrote_is_released, 0,

@@ -218,24 +218,6 @@ static bool in_flight(void *ctx, struct str ns, struct str pod)
     return ext_turns_is(app->turns, ns, pod) || ext_settle_is(app->binds, ns, pod, STR(""));
 }
 
-static struct lease_lock_args lock_args(struct bind *b, const struct ext_lock *lock)
-{
-    return (struct lease_lock_args){.kube = b->app->kube,
-                                    .clock = b->app->clock,
-                                    .node = b->args.node,
-                                    .key = lock->key,
-                                    .ns = b->args.ns,
-                                    .pod = b->args.pod,
-                                    .uid = b->args.uid,
-                                    .time_only = lock->time_only,
-                                    .timeout_ms = ext_bind_write_ms(b),
-                                    .expire_ms = lock->time_only ? LEASE_LOCK_TIME_ONLY_MS
-                                                                 : b->app->config.lock_expire_ms,
-                                    .may_write = lock_may_write,
-                                    .in_flight = in_flight,
-                                    .ctx = b};
-}
-
 /* As far as our watch knows. */
 static bool is_locked(const struct bind *b)
 {
@@ -244,6 +226,25 @@ static bool is_locked(const struct bind *b)
     bool locked = node && node->lock.p;
     cluster_snapshot_unref(snap);
     return locked;
+}
+
+static struct lease_lock_args lock_args(struct bind *b, const struct ext_lock *lock)
+{
+    return (struct lease_lock_args){
+        .kube = b->app->kube,
+        .clock = b->app->clock,
+        .node = b->args.node,
+        .key = lock->key,
+        .ns = b->args.ns,
+        .pod = b->args.pod,
+        .uid = b->args.uid,
+        .time_only = lock->time_only,
+        .believed_free = !lock->time_only && !b->lock_expected && !is_locked(b),
+        .timeout_ms = ext_bind_write_ms(b),
+        .expire_ms = lock->time_only ? LEASE_LOCK_TIME_ONLY_MS : b->app->config.lock_expire_ms,
+        .may_write = lock_may_write,
+        .in_flight = in_flight,
+        .ctx = b};
 }
 
 /* The kinds of locks that the asked vendors' plugins need, in sorted order so that two binds can't

@@ -43,6 +43,7 @@ struct lease_lock_args {
     const struct clock *clock;
     struct str node, key, ns, pod, uid;
     bool time_only; /* the kind of lock */
+    bool believed_free; /* take: the caller's watch shows none; asked by the write itself instead of by a read before it */
     int timeout_ms;
     int64_t expire_ms;
     bool (*may_write)(void *ctx);

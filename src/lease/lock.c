@@ -364,6 +364,26 @@ static bool new_value(const struct lease_lock_args *a, char out[LEASE_LOCK_MAX])
 
 enum try { TRY_AGAIN, TRY_OVER };
 
+static enum try write_once(const struct lease_lock_args *a, const struct seen *seen,
+                           bool by_version, char ret_value[LEASE_LOCK_MAX], enum err_code *ret_rc,
+                           struct err *err)
+{
+    char value[LEASE_LOCK_MAX];
+    if (!new_value(a, value)) {
+        *ret_rc = err_set(err, ERR_BAD_REQUEST, "the pod's name is too long for a lock");
+        return TRY_OVER;
+    }
+    if (a->may_write && !a->may_write(a->ctx)) {
+        *ret_rc = err_set(err, ERR_CANCELLED, "lock of node " STR_FMT ": too late to write",
+                          STR_ARG(a->node));
+        return TRY_OVER;
+    }
+    *ret_rc = patch(a, seen, str_z(value), by_version, err);
+    if (*ret_rc == ERR_OK || *ret_rc == ERR_UNKNOWN)
+        memcpy(ret_value, value, strlen(value) + 1);
+    return *ret_rc == ERR_INVALID || *ret_rc == ERR_CONFLICT ? TRY_AGAIN : TRY_OVER;
+}
+
 static enum try take_once(const struct lease_lock_args *a, bool by_version,
                           char ret_value[LEASE_LOCK_MAX], enum err_code *ret_rc, bool *ret_none,
                           struct err *err)
@@ -396,29 +416,23 @@ static enum try take_once(const struct lease_lock_args *a, bool by_version,
         *ret_rc = contention(a, err);
         return TRY_OVER;
     }
-    char value[LEASE_LOCK_MAX];
-    if (!new_value(a, value)) {
-        *ret_rc = err_set(err, ERR_BAD_REQUEST, "the pod's name is too long for a lock");
-        return TRY_OVER;
-    }
-    if (a->may_write && !a->may_write(a->ctx)) {
-        *ret_rc = err_set(err, ERR_CANCELLED, "lock of node " STR_FMT ": too late to write",
-                          STR_ARG(a->node));
-        return TRY_OVER;
-    }
-    *ret_rc = patch(a, &seen, str_z(value), by_version, err);
-    if (*ret_rc == ERR_OK || *ret_rc == ERR_UNKNOWN)
-        memcpy(ret_value, value, strlen(value) + 1);
-    return *ret_rc == ERR_INVALID || *ret_rc == ERR_CONFLICT ? TRY_AGAIN : TRY_OVER;
+    return write_once(a, &seen, by_version, ret_value, ret_rc, err);
 }
 
 enum err_code lease_lock_take(const struct lease_lock_args *a, char ret_value[LEASE_LOCK_MAX],
                               struct err *err)
 {
+    enum err_code rc = ERR_OK;
     bool none_before = false;
+    if (a->believed_free) { /* then one call is enough, or it says that the belief was wrong */
+        const struct seen nothing = {.annotations = true};
+        if (write_once(a, &nothing, false, ret_value, &rc, err) == TRY_OVER)
+            return rc;
+        none_before = true;
+    }
     for (int i = 0; i < TRIES; i++) {
-        enum err_code rc = ERR_OK;
         bool none = false;
+        rc = ERR_OK;
         /* Refused although nothing was there, and nothing is there now: test the version instead.
          */
         if (take_once(a, none_before, ret_value, &rc, &none, err) == TRY_OVER)
