@@ -623,6 +623,44 @@ START_TEST(a_held_lock_is_a_retriable_refusal)
 }
 END_TEST
 
+/* Its plugin died before it could give the lock back; or it has not begun, or has cards to come. */
+static const struct {
+    const char *name, *list;
+    bool begun, bound;
+} HOLDERS[] = {
+    {"served, and begun", ";;", true, true},
+    {"served, and not begun", ";;", false, false},
+    {"begun, and not served", "GPU-a,NVIDIA,6144,30:;", true, false},
+};
+
+START_TEST(a_lock_that_nobody_gives_back_goes_with_its_use)
+{
+    struct fx fx;
+    struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = 1500};
+    char body[256];
+    fx_open(&fx, TRACE, &opt);
+    snprintf(body, sizeof(body),
+             "{\"metadata\":{\"annotations\":{\"hami.io/vgpu-devices-to-allocate\":\"%s\"}}}",
+             HOLDERS[_i].list);
+    fx_patch(&fx, "pods/ml/old-0", body);
+    if (HOLDERS[_i].begun)
+        fx_patch(&fx, "pods/ml/old-0",
+                 "{\"status\":{\"containerStatuses\":[{\"name\":\"main\",\"state\":{\"running\":{}}"
+                 "}]}}");
+    fx_patch(&fx, "nodes/node-a",
+             "{\"metadata\":{\"annotations\":{\"hami.io/"
+             "mutex.lock\":\"2026-09-21T14:13:00Z,ml,old-0\"}}}");
+    want_bind(&fx, HOLDERS[_i].name, "train-0", "node-a",
+              HOLDERS[_i].bound ? "" : "node lock contention");
+    json_t *node = fx_object(&fx, "nodes/node-a");
+    ck_assert_str_eq(str_at(node, "metadata", "annotations", "hami.io/mutex.lock"),
+                     HOLDERS[_i].bound ? "2026-09-21T14:13:20Z,ml,train-0"
+                                       : "2026-09-21T14:13:00Z,ml,old-0");
+    json_decref(node);
+    fx_close(&fx);
+}
+END_TEST
+
 enum end { BOUND, NOT_BOUND };
 static const struct {
     const char *name;
@@ -1084,6 +1122,8 @@ int main(void)
     tcase_add_test(tc, bound_by_the_process_before);
     tcase_add_test(tc, core_defect_c10_stale_allocation_keys_are_cleaned_first);
     tcase_add_test(tc, a_held_lock_is_a_retriable_refusal);
+    tcase_add_loop_test(tc, a_lock_that_nobody_gives_back_goes_with_its_use, 0,
+                        sizeof(HOLDERS) / sizeof(HOLDERS[0]));
     tcase_add_loop_test(tc, bind_faults, 0, sizeof(FAULTS) / sizeof(FAULTS[0]));
     tcase_add_test(tc, core_defect_c41_no_write_after_the_bind_timeout);
     tcase_add_test(tc, core_defect_c28_a_long_node_name_is_no_label);

@@ -17,9 +17,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DECIDE_TRIES    16   /* the node moved while we decided */
-#define CONFLICT_TRIES  3    /* kube-scheduler itself may have moved the pod */
-#define FENCE_TRIES     3    /* while kube-scheduler waits; then the settling thread goes on */
+#define DECIDE_TRIES    16 /* the node moved while we decided */
+#define CONFLICT_TRIES  3  /* kube-scheduler itself may have moved the pod */
+#define FENCE_TRIES     3  /* while kube-scheduler waits; then the settling thread goes on */
+#define HOLDER_MAX      ((size_t)8 << 20) /* memory to look at who has a lock */
 #define LOCK_ASK_MIN_MS 250  /* how often the API server is asked for a lock that somebody has, */
 #define LOCK_ASK_MAX_MS 1000 /* each time less often: who lets go is seen by our watch */
 
@@ -218,6 +219,20 @@ static bool in_flight(void *ctx, struct str ns, struct str pod)
     return ext_turns_is(app->turns, ns, pod) || ext_settle_is(app->binds, ns, pod, STR(""));
 }
 
+/* Its containers have begun, and its lists are empty: whoever handed the cards out has died, or
+ * could not give the lock back (node-side.md 6 E). */
+static bool is_served(void *ctx, struct str object)
+{
+    const struct ext_app *app = ((const struct bind *)ctx)->app;
+    struct arena *arena = arena_new(HOLDER_MAX);
+    struct cluster_pod pod = {0};
+    const bool read =
+        arena && cluster_pod_decode(&app->cluster, object, false, arena, &pod, NULL) == ERR_OK;
+    const bool served = read && pod.started && !pod.to_allocate_left;
+    arena_free(arena);
+    return served;
+}
+
 /* As far as our watch knows. */
 static bool is_locked(const struct bind *b)
 {
@@ -244,6 +259,7 @@ static struct lease_lock_args lock_args(struct bind *b, const struct ext_lock *l
         .expire_ms = lock->time_only ? LEASE_LOCK_TIME_ONLY_MS : b->app->config.lock_expire_ms,
         .may_write = lock_may_write,
         .in_flight = in_flight,
+        .served = is_served,
         .ctx = b};
 }
 

@@ -26,8 +26,8 @@ bool lease_lock_owned_by(const struct lease_lock *lock, struct str ns, struct st
  * ("node … has been locked within …: node lock contention"). Lost the race three times: ERR_BUSY.
  * `may_write` (may be NULL) is asked right before each write is sent; false ends with ERR_CANCELLED.
  * A holder that is not bound yet keeps it while `in_flight` says that its Binding may be on the way; else it is replaced
- * when its lock is older than `expire_ms`, or, where `in_flight` can tell, than LEASE_LOCK_UNBOUND_MS; one that is bound to this node keeps it, however old. A legacy
- * time more than `expire_ms` in the future counts as expired.
+ * when its lock is older than `expire_ms`, or, where `in_flight` can tell, than LEASE_LOCK_UNBOUND_MS; one that
+ * is bound to this node keeps it, however old, unless `served` says that its plugins are done with it. A legacy time more than `expire_ms` in the future counts as expired.
  *   ret_value  the value now on the node (≥ LEASE_LOCK_MAX bytes); ERR_UNKNOWN: the one that was sent
  * ERR_UNKNOWN: the lock may be ours now or later; release it. Other codes as kube_call. */
 #define LEASE_LOCK_MAX 512
@@ -49,6 +49,8 @@ struct lease_lock_args {
     bool (*may_write)(void *ctx);
     /* Whether this process may still bind that pod under its lock. NULL: perhaps. */
     bool (*in_flight)(void *ctx, struct str ns, struct str pod);
+    /* Whether nothing is left to be handed out to that pod, which is bound to the node; its object. NULL: perhaps. */
+    bool (*served)(void *ctx, struct str object);
     void *ctx;
 };
 MUST_USE enum err_code lease_lock_take(const struct lease_lock_args *a, char ret_value[LEASE_LOCK_MAX], struct err *err);

@@ -316,8 +316,10 @@ static enum err_code holder_is_done(const struct lease_lock_args *a, const struc
     if (h.node.n == 0) /* not bound: its Binding is on the way, or it will never come */
         *ret = !flies &&
                (expired(a, lock) || (a->in_flight && age_ms(a, lock) > LEASE_LOCK_UNBOUND_MS));
+    else if (str_eq(h.node, a->node))
+        *ret = a->served && a->served(a->ctx, (struct str){resp.body, resp.body_n});
     else
-        *ret = !str_eq(h.node, a->node);
+        *ret = true;
     if (str_eq(h.phase, STR("Succeeded")) || str_eq(h.phase, STR("Failed")))
         *ret = true;
     return ERR_OK;
