@@ -767,6 +767,8 @@ void cluster_confirm(struct cluster_store *st, struct str uid)
     if (r && r->state == REC_ASSUMED) {
         r->state = REC_CONFIRMED;
         r->flags |= REC_FRESH;
+        if (r->flags & REC_SERVING) /* from now on an old lock of its name is an absent kubelet's */
+            ledger_dirty(st, st->entries[r->slot]);
         free(r->clone);
         r->clone = NULL;
     }

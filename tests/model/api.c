@@ -268,7 +268,7 @@ static int64_t news_until_ms(enum kube_kind kind)
 /* One object of a list: what comes late, comes very late now and then. */
 static void wait_for_item(enum kube_kind kind)
 {
-    if (chance_of(3) && kind != KUBE_LEASE)
+    if (faults_on && chance_of(3) && kind != KUBE_LEASE)
         fiber_sleep(chance(3000));
     else if (chance_of(40))
         fiber_yield(news_until_ms(kind));

@@ -385,7 +385,7 @@ void world_rest(void)
     for (unsigned i = 0; i < options.instances && !is_broken(); i++) {
         audit_done = false;
         (void)fiber_spawn((int)i + 1, "audit", audit, (void *)(intptr_t)i);
-        for (int k = 0; k < 100 && !audit_done && !is_broken(); k++)
+        for (int k = 0; k < 600 && !audit_done && !is_broken(); k++)
             let_run(100);
         if (!audit_done)
             broken("an audit that never ends", "instance %u", i);
