@@ -281,7 +281,7 @@ static int64_t greatest_sum(int64_t *v, uint16_t n, uint16_t k)
 /* The same for few values: the greatest so far in order. */
 static int64_t few_greatest_sum(const int64_t *v, uint16_t n, uint16_t k)
 {
-    int64_t top[SCORE_NEAR_CARDS + 1], sum = 0;
+    int64_t top[SCORE_NEAR_CARDS + 1] = {0}, sum = 0;
     assert(n <= SCORE_NEAR_CARDS);
     for (uint16_t i = 0; i < n; i++) {
         uint16_t to = i < k ? i : k;
