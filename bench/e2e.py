@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Measures cardinald on a real control plane: etcd, kube-apiserver and kube-scheduler as released (tests/e2e).
 
-    bench/e2e.py --build=DIR [--quick] [--rounds=N] [--only=CASE,...] [--json=FILE]
+    bench/e2e.py --build=DIR [--quick] [--rounds=N] [--only=CASE,...] [--json=FILE] [--markdown=PAGE]
 
 DIR is a build folder in which `make bench-programs` was done. In one run, case after case in turn, round after round: pods
 a second from creation to bound for an extender that does nothing (bench/floor), for cardinald without node locks, and with
 the locks and a plugin that answers at once (bench/hands); then a cluster that has exactly as many shares as there are pods,
-and how long it takes until another replica leads. Prints Markdown: docs/design/performance.md, "On the real control plane".
+and how long it takes until another replica leads. Prints Markdown, and writes it into PAGE (docs/design/performance.md).
 
 What is counted is taken from the API server's audit log, so nothing watches the cluster beside those who belong to it.
 Everything is on loopback. Standard library only.
@@ -28,7 +28,7 @@ import time
 
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "tests", "e2e"))
+sys.path.insert(0, os.path.join(HERE, "..", "tests", "e2e"))    # before our own folder, which has a makers.py as well
 
 import cluster          # noqa: E402
 import harness          # noqa: E402
@@ -37,6 +37,7 @@ import reader           # noqa: E402
 import reaper           # noqa: E402
 import stories_leader   # noqa: E402
 from fakeplugin import FakePlugin   # noqa: E402
+import page             # noqa: E402
 from harness import expect, gpu, make_node, pod_object   # noqa: E402
 
 # Everything that a component asks or writes; watches are told when they end.
@@ -466,9 +467,10 @@ def aim_rows(runs, failed_over):
 
 def report(args, runs, failed_over, load, began):
     rs = [r for case in runs.values() for r in case]
-    out = ["%d nodes with %d cards of 10 shares, %d pods of one share created at once, %d round%s; load %.1f at the start, %.1f at the end; "
+    commit = subprocess.run(["git", "-C", HERE, "rev-parse", "--short=12", "HEAD"], capture_output=True, check=False).stdout.decode().strip()
+    out = ["%s, commit %s: %d nodes with %d cards of 10 shares, %d pods of one share created at once, %d round%s; load %.1f at the start, %.1f at the end; "
            "others used %.2f (%.2f–%.2f) of %d processors meanwhile; %d s in all."
-           % (args.nodes, args.cards, args.pods, args.rounds, "" if args.rounds == 1 else "s", load, os.getloadavg()[0],
+           % (time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), commit or "unknown", args.nodes, args.cards, args.pods, args.rounds, "" if args.rounds == 1 else "s", load, os.getloadavg()[0],
               middle([r.others for r in rs]), min(r.others for r in rs), max(r.others for r in rs), os.cpu_count(),
               time.monotonic() - began), ""]
     out += case_rows(runs, CASES + EXACT)
@@ -542,6 +544,7 @@ def main():
     parser.add_argument("--only", type=lambda s: s.split(","), metavar="CASE,...",
                         help=", ".join(c.name for c in CASES + EXACT) + ", fail-over")
     parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--markdown", metavar="PAGE")
     parser.add_argument("--keep", action="store_true", help="keep the logs")
     args = parser.parse_args()
     if args.quick:
@@ -567,7 +570,10 @@ def main():
             guard.keep_dir(work)
             print("logs: " + work, file=sys.stderr)
         guard.close()
-    print(report(args, runs, failed_over, load, began))
+    text = report(args, runs, failed_over, load, began)
+    print(text)
+    if args.markdown:
+        page.replace_parts(args.markdown, {"e2e": text.splitlines()})
     if args.json:
         with open(args.json, "w", encoding="utf-8") as f:
             json.dump(as_json(args, runs, failed_over), f, indent=1)

@@ -28,6 +28,7 @@ import urllib.request
 sys.dont_write_bytecode = True
 
 import makers
+import page
 from makers import CARDS, CARD_MIB, gpu
 
 SPLIT = 20
@@ -641,24 +642,11 @@ def markdown_of(rows):
 
 
 def write_page(path, m, rows):
-    with open(path, encoding="utf-8") as f:
-        old = f.read().splitlines()
     by_part = {}
     for r in rows:
         by_part.setdefault(r["part"], []).append(r)
     stamp = "%(time)s, commit %(commit)s, %(cores)d cores (%(cpu)s), load before %(load_before).1f" % m
-    out, skip = [], False
-    for line in old:
-        begins = re.fullmatch(r"<!-- bench (\w+) -->", line)
-        if begins and begins.group(1) == "end":
-            skip = False
-        if not skip:
-            out.append(line)
-        if begins and begins.group(1) in by_part:
-            out += ["", *markdown_of(by_part[begins.group(1)]), "", "*%s*" % stamp, ""]
-            skip = True
-    with open(path, "w", encoding="utf-8") as f:
-        f.write("\n".join(out) + "\n")
+    page.replace_parts(path, {p: [*markdown_of(rs), "", "*%s*" % stamp] for p, rs in by_part.items()})
 
 
 def machine():
