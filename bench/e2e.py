@@ -565,6 +565,8 @@ def main():
     except (harness.Failure, cluster.StartError) as e:
         guard.keep_dir(work)
         sys.exit("e2e: %s\nlogs: %s" % (e, work))
+    except KeyboardInterrupt:
+        sys.exit(130)
     finally:
         if args.keep:
             guard.keep_dir(work)
