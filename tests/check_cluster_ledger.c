@@ -560,6 +560,46 @@ START_TEST(tampered)
 }
 END_TEST
 
+static uint32_t asked(uint16_t at, int64_t mem_mib)
+{
+    struct cluster_ask_shape asks[CLUSTER_ASKS_MAX];
+    uint16_t n = cluster_recent_asks(w.st, asks);
+    for (uint16_t i = 1; i < n; i++)
+        ck_assert_uint_le(asks[i].n, asks[i - 1].n);
+    return at < n && asks[at].mem_mib == mem_mib ? asks[at].n : 0;
+}
+
+START_TEST(recent_asks)
+{
+    struct err err;
+    NODE(&w, "n1", .list = cards(&w, "a", 0, 3));
+    for (int i = 0; i < 3; i++)
+        POD(&w, fmt(&w, "p%d", i), .gpu = "1", .mem = i ? "2000" : "1000", .cores = "7");
+    ck_assert_uint_eq(asked(0, 2000), 2);
+    ck_assert_uint_eq(asked(1, 1000), 1);
+    POD(&w, "p1", .gpu = "1", .mem = "2000", .cores = "7"); /* known */
+    struct cluster_pod known = waiting("p2", "2000", "7"), ahead = waiting("p3", "1000", "7");
+    ck_assert(!assume(&w, &known, "n1", &err));
+    ck_assert(!assume(&w, &ahead, "n1", &err)); /* of the watch: which shows it later */
+    POD(&w, "p3", .node = "n1", .gpu = "1", .mem = "1000", .cores = "7",
+        .allocated = "GPU-a0,NVIDIA,1000,7:;");
+    POD(&w, "p4", .node = "n1", .gpu = "1", .mem = "9000", .cores = "7",
+        .allocated = "GPU-a0,NVIDIA,9000,7:;"); /* bound long ago */
+    ck_assert_uint_eq(asked(0, 2000), 2);
+    ck_assert_uint_eq(asked(1, 1000), 2);
+    ck_assert_uint_eq(asked(2, 9000), 0);
+    for (int i = 0; i < 100; i++) /* more shapes than there are places: the rarest make room */
+        POD(&w, fmt(&w, "q%d", i), .gpu = "1", .mem = fmt(&w, "%d", 3000 + i), .cores = "7");
+    ck_assert_uint_eq(asked(0, 2000), 2);
+    ck_assert_uint_eq(asked(CLUSTER_ASKS_MAX - 1, 3099), 1);
+    for (int i = 0; i < 8192; i++) /* yesterday's come to nothing */
+        POD(&w, fmt(&w, "r%d", i), .gpu = "1", .mem = "500", .cores = "7");
+    struct cluster_ask_shape asks[CLUSTER_ASKS_MAX];
+    ck_assert_uint_eq(cluster_recent_asks(w.st, asks), 1);
+    ck_assert(asks[0].mem_mib == 500 && asks[0].n >= 2048 && asks[0].n < 4096);
+}
+END_TEST
+
 START_TEST(restart)
 {
     struct err err;
@@ -867,6 +907,7 @@ void check_cluster_ledger(Suite *suite)
     tcase_add_test(tc, core_defect_c17_the_tightest_of_several_quotas_counts);
     tcase_add_test(tc, core_defect_c31_peaks_of_init_stay);
     tcase_add_test(tc, tampered);
+    tcase_add_test(tc, recent_asks);
     tcase_add_test(tc, restart);
     tcase_add_test(tc, nodes_come_and_go);
     tcase_add_test(tc, percent_follows_the_card);

@@ -298,6 +298,18 @@ struct cluster_stats {
 };
 void cluster_store_stats(struct cluster_store *st, struct cluster_stats *ret);
 
+/* What recent pods asked for of one vendor in one container, the commonest first; amounts as in score_ask. Each pod counts
+ * once, when it is first known; older ones count for less and less. ret has room for CLUSTER_ASKS_MAX. */
+#define CLUSTER_ASKS_MAX 64
+struct cluster_ask_shape {
+    uint16_t vendor;
+    int32_t cards;
+    int64_t mem_mib;
+    int32_t mem_pct, cores_pct, slices;
+    uint32_t n;
+};
+uint16_t cluster_recent_asks(struct cluster_store *st, struct cluster_ask_shape *ret);
+
 struct cluster_pod_view { /* copied into the arena */
     struct str ns, name, uid, node;
     enum cluster_state state;

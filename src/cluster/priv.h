@@ -300,6 +300,12 @@ struct scratch { /* the writer's desk: what would be too much for a stack */
     enum score_step steps[SCORE_CONTAINERS_MAX];
 };
 
+struct asks { /* of recent pods, the commonest first */
+    struct cluster_ask_shape of[CLUSTER_ASKS_MAX];
+    uint32_t total;
+    uint16_t n;
+};
+
 struct holds;
 struct classes;
 
@@ -335,6 +341,7 @@ struct cluster_store {
     bool relist[CLUSTER_KIND_COUNT_];
     bool doubts; /* some record may be in doubt */
     struct cluster_stats counts; /* those that only grow */
+    struct asks asks;
     struct scratch *scratch;
 
     struct holds *holds;     /* has a lock of its own */
@@ -411,6 +418,8 @@ MUST_USE enum err_code adopt_apply(struct cluster_store *st, struct record *r,
                                    const struct cluster_pod *pod, struct err *err);
 void adopt_let_go(struct cluster_store *st, struct record *r); /* back to waiting, for good */
 void adopt_done(struct cluster_store *st);
+
+void asks_count(struct asks *a, const struct score_request *req); /* asks.c */
 
 /* ---- snapshot.c ---- */
 MUST_USE bool

@@ -237,6 +237,8 @@ static enum err_code apply_waiting(struct cluster_store *st, const struct cluste
     enum err_code rc = ledger_put(st, NULL, &draft, err);
     if (rc)
         free(clone);
+    else
+        asks_count(&st->asks, &pod->request);
     return rc;
 }
 
@@ -714,6 +716,8 @@ static enum err_code assume_locked(struct cluster_store *st, const struct cluste
     enum err_code rc = ledger_put(st, r, &draft, err);
     if (rc)
         free(draft.clone);
+    else if (!r) /* bind is ahead of the watch */
+        asks_count(&st->asks, &pod->request);
     return rc;
 }
 

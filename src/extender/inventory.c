@@ -540,6 +540,22 @@ static void add_quotas(struct ext_request *r, struct buf *out)
     }
 }
 
+static void add_asks(struct ext_app *app, struct buf *out)
+{
+    struct cluster_ask_shape asks[CLUSTER_ASKS_MAX];
+    const uint16_t n = cluster_recent_asks(app->store, asks);
+    for (uint16_t i = 0; i < n; i++) {
+        const struct cluster_ask_shape *s = &asks[i];
+        buf_add(out, i ? STR(",{\"vendor\":") : STR("{\"vendor\":"));
+        buf_json(out, vendor_key(app, s->vendor));
+        buf_fmt(out, ",\"cards\":%d,\"memoryMiB\":%lld,\"memoryPercent\":%d,\"coresPercent\":%d",
+                s->cards, (long long)s->mem_mib, s->mem_pct, s->cores_pct);
+        if (s->slices)
+            buf_fmt(out, ",\"slices\":%d", s->slices);
+        buf_fmt(out, ",\"count\":%u}", s->n);
+    }
+}
+
 void ext_v1_summary(struct ext_request *r, struct ext_answer *a)
 {
     struct ext_app *app = r->app;
@@ -595,6 +611,8 @@ void ext_v1_summary(struct ext_request *r, struct ext_answer *a)
     }
     buf_add(out, STR("],\"quotas\":["));
     add_quotas(r, out);
+    buf_add(out, STR("],\"recentAsks\":["));
+    add_asks(app, out);
     buf_add(out, STR("]}"));
 }
 
