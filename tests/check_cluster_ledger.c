@@ -592,8 +592,15 @@ START_TEST(recent_asks)
         POD(&w, fmt(&w, "q%d", i), .gpu = "1", .mem = fmt(&w, "%d", 3000 + i), .cores = "7");
     ck_assert_uint_eq(asked(0, 2000), 2);
     ck_assert_uint_eq(asked(CLUSTER_ASKS_MAX - 1, 3099), 1);
-    for (int i = 0; i < 8192; i++) /* yesterday's come to nothing */
-        POD(&w, fmt(&w, "r%d", i), .gpu = "1", .mem = "500", .cores = "7");
+    char many[64 * 128] = "["; /* yesterday's come to nothing */
+    for (int i = 0; i < 64; i++)
+        strcat(many, i ? ",{\"name\":\"c\",\"resources\":{\"limits\":{\"nvidia.com/"
+                         "gpu\":1,\"nvidia.com/gpumem\":500}}}"
+                       : "{\"name\":\"c\",\"resources\":{\"limits\":{\"nvidia.com/"
+                         "gpu\":1,\"nvidia.com/gpumem\":500}}}");
+    strcat(many, "]");
+    for (int i = 0; i < 128; i++)
+        POD(&w, fmt(&w, "r%d", i), .containers = many);
     struct cluster_ask_shape asks[CLUSTER_ASKS_MAX];
     ck_assert_uint_eq(cluster_recent_asks(w.st, asks), 1);
     ck_assert(asks[0].mem_mib == 500 && asks[0].n >= 2048 && asks[0].n < 4096);
