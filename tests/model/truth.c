@@ -562,7 +562,8 @@ static void check_lock(struct t_node *n)
         return;
     }
     for (unsigned k = 0; k < options.instances; k++)
-        if (instances[k].running && ext_binds_unsettled(instances[k].app.binds) > 0)
+        if (instances[k].stopping ||
+            (instances[k].running && ext_binds_unsettled(instances[k].app.binds) > 0))
             return;
     broken("a lock without an owner", "%s: %s", n->name, n->lock);
 }
