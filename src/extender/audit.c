@@ -332,8 +332,8 @@ static enum err_code contradictions(struct audit *a, struct err *err)
             pod_contradictions(a, snap, &pods[i]);
         if (rc || n == 0)
             break;
-        snprintf(ns, sizeof(ns), STR_FMT, STR_ARG(pods[n - 1].ns));
-        snprintf(name, sizeof(name), STR_FMT, STR_ARG(pods[n - 1].name));
+        (void)snprintf(ns, sizeof(ns), STR_FMT, STR_ARG(pods[n - 1].ns));
+        (void)snprintf(name, sizeof(name), STR_FMT, STR_ARG(pods[n - 1].name));
     }
     cluster_snapshot_unref(snap);
     return rc;

@@ -418,8 +418,11 @@ static enum err_code undo(struct bind *b, enum err_code rc)
 {
     b->undo.binding = true;
     enum ext_proof proof = rc == ERR_UNKNOWN && b->sent ? EXT_PROOF_NONE : EXT_PROOF_NEVER;
-    for (int i = 0; proof == EXT_PROOF_NONE && i < FENCE_TRIES; i++)
+    for (int i = 0; proof == EXT_PROOF_NONE && i < FENCE_TRIES; i++) {
+        if (i > 0 && now_ms(b) >= b->turn.deadline_ms)
+            break; /* nobody waits for the answer any more */
         proof = ext_settle_fence(b->r->arena, &b->undo);
+    }
     if (proof == EXT_PROOF_NONE || !ext_settle_act(&b->undo, proof))
         ext_settle_later(b->app->binds, &b->undo);
     if (proof == EXT_PROOF_NONE)
@@ -602,6 +605,7 @@ static void step_decide(struct ext_turn *t)
     if (!b->pod)
         err.code = live_pod(b, &err);
     const struct cluster_pod *pod = b->pod;
+    assert(pod || err.code);
     if (pod) {
         b->resource_version = pod->resource_version;
         b->reserved_keys = pod->reserved_keys;

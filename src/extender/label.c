@@ -124,13 +124,12 @@ void ext_labels_see(struct ext_labels *l, const struct cluster_pod *pod)
     const bool lacks = lacks_label(pod);
     if (!lacks && ext_labels_waiting(l) == 0)
         return;
-    struct unlabelled *now CLEANUP(free_p) = lacks ? new_entry(pod) : NULL,
-                           *old CLEANUP(free_p) = NULL;
+    struct unlabelled *now CLEANUP(free_p) = lacks ? new_entry(pod) : NULL;
     pthread_mutex_lock(&l->lock);
     struct unlabelled **at = &l->first;
     while (*at && !str_eq((*at)->uid, pod->uid))
         at = &(*at)->next;
-    old = take_locked(l, at);
+    struct unlabelled *old CLEANUP(free_p) = take_locked(l, at);
     if (now && atomic_load(&l->n) < QUEUE_MAX)
         put_locked(l, TAKE(now));
     pthread_mutex_unlock(&l->lock);

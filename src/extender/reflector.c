@@ -165,15 +165,20 @@ static enum err_code apply(struct watcher *w, struct str object, bool *ret_read,
     }
 }
 
-static enum err_code delete (struct watcher *w, struct str object, struct err *err) {
+static enum err_code apply_deletion(struct watcher *w, struct str object, struct err *err)
+{
     struct str ns, name, uid;
     enum err_code rc = cluster_identity_decode(object, w->arena, &ns, &name, &uid, err);
-    if (rc) return rc;
-    if (w->kind == KUBE_NODE) cluster_delete_node(w->app->store, name, uid);
-    else if (w->kind == KUBE_POD) cluster_delete_pod(w->app->store, uid);
-    else cluster_delete_quota(w->app->store, ns, name);
+    if (rc)
+        return rc;
+    if (w->kind == KUBE_NODE)
+        cluster_delete_node(w->app->store, name, uid);
+    else if (w->kind == KUBE_POD)
+        cluster_delete_pod(w->app->store, uid);
+    else
+        cluster_delete_quota(w->app->store, ns, name);
     if (w->kind != KUBE_QUOTA) /* of a pod's deletion only the name is read, not its node */
-    ext_turns_look(w->app->turns, w->kind == KUBE_NODE ? name : STR(""));
+        ext_turns_look(w->app->turns, w->kind == KUBE_NODE ? name : STR(""));
     return ERR_OK;
 }
 
@@ -186,7 +191,7 @@ static enum err_code take(struct watcher *w, enum kube_event_type type, struct s
     bool read = false;
     arena_reset(w->arena);
     enum err_code rc =
-        type == KUBE_DELETED ? delete (w, object, err) : apply(w, object, &read, err);
+        type == KUBE_DELETED ? apply_deletion(w, object, err) : apply(w, object, &read, err);
     ext_metrics_count(w->app->metrics, EXT_WATCH_EVENTS, 1);
     if (!rc || (rc == ERR_NO_MEMORY && read))
         return rc;

@@ -250,7 +250,7 @@ static void ask_about_doubts(struct ext_app *app, struct arena *arena)
     arena_reset(arena);
     size_t n = cluster_doubts(app->store, DOUBTS_MAX, arena, &refs);
     for (size_t i = 0; i < n; i++) {
-        struct cluster_pod pod;
+        struct cluster_pod pod = {0};
         struct err err;
         enum err_code rc = ext_pod_get(app, arena, refs[i].ns, refs[i].name, &pod, &err);
         if (rc == ERR_NOT_FOUND || (!rc && !str_eq(pod.uid, refs[i].uid)))

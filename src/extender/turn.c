@@ -8,11 +8,12 @@
 
 enum {
     BUCKETS = 1024,
-    TICK_MS = 50,       /* the thread's longest sleep while somebody is parked: clocks may jump */
-    RETRY_MS = 10,      /* the workers' queue was full */
-    STOP_MS = 5000,     /* what ext_turns_stop() waits for calls that write */
-    TURN_FIRST_MS = 20, /* what a turn is taken to last before one has ended */
-    TURN_WEIGHT = 4,    /* of the turns before, against the last one */
+    TICK_MS = 50,        /* the thread's longest sleep while somebody is parked: clocks may jump */
+    RETRY_MS = 10,       /* the workers' queue was full */
+    STOP_MS = 5000,      /* what ext_turns_stop() waits for calls that write */
+    TURN_FIRST_MS = 250, /* what a turn is taken to last before one has ended: rather too long,
+                            since a storm has queued up by then */
+    TURN_WEIGHT = 4,     /* of the turns before, against the last one */
 };
 
 struct ext_queue { /* of one node, while somebody waits there */

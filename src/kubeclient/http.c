@@ -229,6 +229,7 @@ static size_t on_read(char *to, size_t size, size_t n, void *ctx)
 }
 
 /* Connected, and nothing is sent yet. What the server may take for a write was reckoned before. */
+// NOLINTNEXTLINE(readability-non-const-parameter): libcurl's type
 static int on_connected(void *ctx, char *to, char *from, int to_port, int from_port)
 {
     struct transfer *t = ctx;
