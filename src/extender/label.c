@@ -129,10 +129,11 @@ void ext_labels_see(struct ext_labels *l, const struct cluster_pod *pod)
     struct unlabelled **at = &l->first;
     while (*at && !str_eq((*at)->uid, pod->uid))
         at = &(*at)->next;
-    struct unlabelled *old CLEANUP(free_p) = take_locked(l, at);
+    struct unlabelled *old = take_locked(l, at);
     if (now && atomic_load(&l->n) < QUEUE_MAX)
         put_locked(l, TAKE(now));
     pthread_mutex_unlock(&l->lock);
+    free(old);
 }
 
 /* ---- the write ---- */
