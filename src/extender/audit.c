@@ -138,15 +138,18 @@ static void pod_finding(struct audit *a, struct str node, const struct cluster_p
 
 /* ---- comparing ---- */
 
-/* Slices, classes and policies: two cards can have the same amounts and differ in these. */
-static bool same_trait(const struct score_trait *a, const struct score_trait *b)
+static struct score_trait trait_of(const struct card *c)
 {
-    static const struct score_trait NONE = {.zone = SCORE_ZONE_NONE};
-    a = a ? a : &NONE;
-    b = b ? b : &NONE;
-    return a->bits_total == b->bits_total && a->bits_used == b->bits_used && a->zone == b->zone &&
-           a->profiles_n == b->profiles_n && a->online == b->online && a->offline == b->offline &&
-           a->qos == b->qos;
+    return c->t ? *c->t : (struct score_trait){.zone = SCORE_ZONE_NONE};
+}
+
+/* Slices, classes and policies: two cards can have the same amounts and differ in these. */
+static bool same_trait(const struct card *x, const struct card *y)
+{
+    const struct score_trait a = trait_of(x), b = trait_of(y);
+    return a.bits_total == b.bits_total && a.bits_used == b.bits_used && a.zone == b.zone &&
+           a.profiles_n == b.profiles_n && a.online == b.online && a.offline == b.offline &&
+           a.qos == b.qos;
 }
 
 static bool same_card(struct card x, struct card y)
@@ -157,7 +160,7 @@ static bool same_card(struct card x, struct card y)
     return str_eq(a->uuid, b->uuid) && a->mem_total_mib == b->mem_total_mib &&
            a->mem_used_mib == b->mem_used_mib && a->cores_total_pct == b->cores_total_pct &&
            a->cores_used_pct == b->cores_used_pct && a->shares_total == b->shares_total &&
-           a->shares_used == b->shares_used && a->flags == b->flags && same_trait(x.t, y.t);
+           a->shares_used == b->shares_used && a->flags == b->flags && same_trait(&x, &y);
 }
 
 static struct card card_at(const struct cluster_node *node, uint16_t i)

@@ -329,7 +329,9 @@ static bool may_ask(struct bind *b, const struct ext_lock *lock)
 static enum err_code unlock(struct bind *b, struct err *err)
 {
     b->undo.binding = false;
-    if (ext_settle_act(&b->undo, EXT_PROOF_NEVER))
+    const bool done = ext_settle_act(&b->undo, EXT_PROOF_NEVER);
+    b->undo.since_ms = 0; /* there are writes to come */
+    if (done)
         return ERR_OK;
     ext_settle_later(b->app->binds, &b->undo);
     b->undo.locks_n = 0; /* the settling thread's */

@@ -450,7 +450,9 @@ static enum err_code read_environment(struct ext_config *c, struct err *err)
     const char *expire = getenv(EXPIRE_VARIABLE); // NOLINT(concurrency-mt-unsafe): nobody sets it
     if (!expire || !*expire)
         return ERR_OK;
-    enum err_code rc = set(c, find(STR("node-lock-timeout")), expire, err);
+    const struct flag *flag = find(STR("node-lock-timeout"));
+    assert(flag);
+    enum err_code rc = set(c, flag, expire, err);
     return rc ? err_prefix(err, rc, "$" EXPIRE_VARIABLE) : ERR_OK;
 }
 

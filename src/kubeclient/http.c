@@ -8,6 +8,7 @@
 
 #include "base/own.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -617,6 +618,7 @@ enum err_code kube_exchange(struct kube_http *h, const struct kube_exchange *x,
     enum err_code rc = pool_take(h, x->stop, end_ms, &c, err);
     if (rc)
         return rc;
+    assert(c);
     rc = exchange_on(h, c, x, end_ms, ret, err);
     pool_give(h, c);
     return rc;
