@@ -257,48 +257,35 @@ END_TEST
 
 /* ---- a bind that is decided in the middle of a filter ---- */
 
-/* A clock that does something when this thread looks at it: filter does between its look at the
- * nodes and the one at the holds. */
+/* Something is done when this thread looks at the clock: filter does between its look at the nodes
+ * and the one at the holds. */
 static struct {
-    struct clock real;
     pthread_t who;
-    int left; /* looks until then; 0: it was done */
-    struct fx *fx;
+    int left; /* looks of its until then; 0: it was done */
 } between;
 
-static int64_t looked(void *unused)
+static void bind_between(struct fx *fx)
 {
-    (void)unused;
-    if (between.left > 0 && pthread_equal(pthread_self(), between.who) && --between.left == 0)
-        want_bind(between.fx, "in between", "p", "node-a", "");
-    return between.real.mono_ns(between.real.ctx);
-}
-
-static int64_t wall(void *unused)
-{
-    (void)unused;
-    return between.real.wall_ns(between.real.ctx);
+    if (pthread_equal(pthread_self(), between.who) && between.left > 0 && --between.left == 0)
+        want_bind(fx, "in between", "p", "node-a", "");
 }
 
 /* Its hold is gone by the time that holds are asked for, and its charge was not there yet when the
  * nodes were looked at: q is not promised p's room. */
 START_TEST(a_bind_in_the_middle_of_a_filter)
 {
-    static const struct clock HOOKED = {.mono_ns = looked, .wall_ns = wall};
     const struct fx_options opt = {.shortlist = 1};
     unsigned status;
     struct fx fx;
+    between.who = pthread_self();
     fx_open(&fx, TWO_NODES, &opt);
     for (int look = 1;; look++) {
         want_filter(&fx, "p", "p", A, "node-a");
         char *args = strdup(fx_args(&fx, "ml", "q", AB));
-        between.real = *fx.app.clock;
-        between.who = pthread_self();
         between.left = look;
-        between.fx = &fx;
-        fx.app.clock = &HOOKED;
+        fx.looked = bind_between;
         json_t *answer = fx_call(&fx, "POST", "/filter", args, &status);
-        fx.app.clock = &fx.clock;
+        fx.looked = NULL;
         free(args);
         json_t *names = json_object_get(answer, "NodeNames");
         ck_assert_uint_eq(json_array_size(names), 1);
@@ -310,7 +297,6 @@ START_TEST(a_bind_in_the_middle_of_a_filter)
         fx_close(&fx);
         fx_open(&fx, TWO_NODES, &opt);
     }
-    between.left = 0;
     fx_close(&fx);
 }
 END_TEST

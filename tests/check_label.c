@@ -26,17 +26,8 @@
 
 static void open_old(struct fx *fx, const char *cluster, bool labels)
 {
-    struct err err;
-    const struct fx_options opt = {.shortlist = -1, .labels_dropped = !labels};
+    const struct fx_options opt = {.shortlist = -1, .labels_dropped = !labels, .labels = true};
     fx_open(fx, cluster, &opt);
-    ck_assert(!ext_labels_new(&fx->app, &fx->app.labels, &err));
-}
-
-static void close_old(struct fx *fx)
-{
-    struct ext_labels *labels = fx->app.labels;
-    fx_close(fx);
-    ext_labels_free(labels);
 }
 
 static void pause_ms(long ms) { nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL); }
@@ -139,7 +130,7 @@ START_TEST(labelled_when_nobody_allocates_any_more)
     ext_labels_round(fx.app.labels);
     ck_assert_uint_eq(ext_labels_waiting(fx.app.labels), 0);
     ck_assert_msg(kube_store_writes(fx.store) == writes, "%s: once is enough", BEGUN[_i].name);
-    close_old(&fx);
+    fx_close(&fx);
 }
 END_TEST
 
@@ -152,7 +143,7 @@ START_TEST(nothing_is_written_where_the_binding_brings_it)
     serve(&fx, "p-0", "node-a", "\"success\"");
     watched(&fx);
     ck_assert_uint_eq(ext_labels_waiting(fx.app.labels), 0);
-    close_old(&fx);
+    fx_close(&fx);
 }
 END_TEST
 
@@ -168,11 +159,6 @@ START_TEST(a_restart_finds_them_again)
         serve(&fx, pod, "node-a", "\"success\"");
     }
     ck_assert(waits(&fx, 6));
-    struct ext_labels *old = fx.app.labels;
-    struct err err;
-    fx.app.labels = NULL;
-    ext_labels_free(old);
-    ck_assert(!ext_labels_new(&fx.app, &fx.app.labels, &err));
     fx_restart(&fx);
     ck_assert(waits(&fx, 6));
     ext_labels_round(fx.app.labels);
@@ -183,7 +169,7 @@ START_TEST(a_restart_finds_them_again)
         snprintf(pod, sizeof(pod), "p-%d", i);
         ck_assert_msg(is_labelled(&fx, pod, "node-a"), "%s", pod);
     }
-    close_old(&fx);
+    fx_close(&fx);
 }
 END_TEST
 
@@ -208,7 +194,7 @@ START_TEST(a_pod_that_has_changed_is_seen_first)
     watched(&fx);
     ext_labels_round(fx.app.labels); /* gone: nobody to label */
     ck_assert_uint_eq(ext_labels_waiting(fx.app.labels), 0);
-    close_old(&fx);
+    fx_close(&fx);
 }
 END_TEST
 
@@ -234,7 +220,7 @@ START_TEST(a_server_in_trouble_is_left_alone_for_a_while)
     fx.mono_skew_ms += 5000;
     ext_labels_round(fx.app.labels);
     ck_assert(is_labelled(&fx, "p-0", "node-a") && is_labelled(&fx, "p-1", "node-a"));
-    close_old(&fx);
+    fx_close(&fx);
 }
 END_TEST
 
@@ -246,7 +232,7 @@ START_TEST(a_long_node_name_is_no_label)
     serve(&fx, "p-0", LONG_NAME, "\"success\"");
     watched(&fx);
     ck_assert_uint_eq(ext_labels_waiting(fx.app.labels), 0);
-    close_old(&fx);
+    fx_close(&fx);
 }
 END_TEST
 

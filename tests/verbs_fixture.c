@@ -12,7 +12,10 @@
 
 static int64_t mono(void *ctx)
 {
-    const struct fx *fx = ctx;
+    struct fx *fx = ctx;
+    void (*looked)(struct fx *) = fx->looked;
+    if (looked)
+        looked(fx);
     return CLOCK_SYSTEM.mono_ns(CLOCK_SYSTEM.ctx) + fx->mono_skew_ms * 1000000;
 }
 
@@ -41,6 +44,8 @@ static void start_ledger(struct fx *fx)
     must(ext_turns_new(app, true, &app->turns, &err), &err);
     app->workers = ext_workers_new(app->config.workers_max);
     ck_assert_ptr_nonnull(app->workers);
+    if (fx->labels)
+        must(ext_labels_new(app, &app->labels, &err), &err);
     must(ext_reflector_start(app, &fx->reflector, &err), &err);
     for (int i = 0; i < 2500 && !ext_ready(app); i++)
         short_sleep();
@@ -53,6 +58,8 @@ static void stop_ledger(struct fx *fx)
     ext_turns_stop(fx->app.turns);
     ext_workers_free(fx->app.workers);
     ext_turns_free(fx->app.turns);
+    ext_labels_free(fx->app.labels);
+    fx->app.labels = NULL;
     ext_binds_free(fx->app.binds);
     ck_assert_uint_eq(cluster_store_verify(fx->app.store), 0);
     cluster_store_free(fx->app.store);
@@ -67,6 +74,7 @@ void fx_open(struct fx *fx, const char *cluster, const struct fx_options *opt)
     if (!opt)
         opt = &NONE;
     *fx = (struct fx){0};
+    fx->labels = opt->labels;
     fx->clock = (struct clock){.mono_ns = mono, .wall_ns = wall, .ctx = fx};
     struct ext_app *app = &fx->app;
     app->clock = &fx->clock;

@@ -16,6 +16,8 @@ struct fx {
     struct ext_reflector *reflector;
     _Atomic int64_t mono_skew_ms; /* added to the monotonic clock: lets holds age */
     _Atomic int64_t wall_skew_ms; /* added to the wall clock */
+    bool labels;
+    void (*_Atomic looked)(struct fx *fx); /* called whenever anybody looks at the monotonic clock */
     int64_t request_age_ms;       /* the first byte of the next requests came so long ago */
     struct clock clock;
 };
@@ -27,6 +29,7 @@ struct fx_options {
     bool old_server;                       /* no streaming lists */
     bool adopt_unbound;                    /* --adopt-unbound */
     bool labels_dropped;                   /* a Binding's labels don't reach the pod */
+    bool labels;                           /* the queue of pods without label is there; rounds are the test's */
     const char *vendors;                   /* rows as YAML, beside the built-in ones; NULL: none */
     bool reprinted;                        /* all rows printed as --print-vendors, and read again */
 };

@@ -163,8 +163,10 @@ static enum err_code reserved_of(struct bind *b, struct buf *out, struct err *er
                                .timeout_ms = ext_bind_write_ms(b)};
     struct kube_response resp = {0};
     enum err_code rc = kube_call(b->app->kube, &req, &resp, err);
-    if (rc)
+    if (rc) {
+        kube_response_done(&resp);
         return err_prefix(err, rc, "get pod");
+    }
     struct scan s = scan_start((struct str){resp.body, resp.body_n}, SCAN_DEPTH_MAX, b->r->arena);
     struct str top, key;
     (void)scan_object(&s);
