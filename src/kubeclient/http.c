@@ -20,7 +20,8 @@ enum {
     CONNECTIONS_DEFAULT = 32,
     POLL_MS = 100, /* how soon `stop` is seen */
     CONNECT_MS = 10000,
-    CONNECT_WRITE_MS = 1000, /* a write whose connection took longer is not sent any more */
+    RECONNECT_MS =
+        200, /* a write on a connection that turns out to be gone waits so long for another */
     IDLE_MAX_S =
         60, /* below the server's own, so that we rarely write to a connection that it closes */
     CA_CACHE_S = 60,
@@ -38,6 +39,7 @@ struct conn {
     CURLM *multi;
     CURL *easy;
     struct conn *next;
+    bool open; /* as far as we know */
 };
 
 struct kube_http {
@@ -510,7 +512,7 @@ static void look_back(const struct transfer *t, CURLcode result)
     out->cancelled = result == CURLE_ABORTED_BY_CALLBACK && !t->late;
     if (t->late)
         (void)snprintf(out->why, sizeof(out->why), "connecting took more than %d ms",
-                       CONNECT_WRITE_MS);
+                       t->x->connect_ms);
     else if (result && !out->cancelled)
         (void)snprintf(out->why, sizeof(out->why), "%s",
                        t->why[0] ? t->why : curl_easy_strerror(result));
@@ -524,8 +526,7 @@ static enum err_code exchange_once(struct kube_http *h, struct conn *c,
                          .out = ret,
                          .easy = c->easy,
                          .err = err,
-                         .send_until_ms =
-                             kube_verb_writes(x->req->verb) ? now_ms() + CONNECT_WRITE_MS : 0};
+                         .send_until_ms = x->connect_ms > 0 ? now_ms() + x->connect_ms : 0};
     struct curl_slist *headers = NULL, *route = NULL;
     char *url = make_url(h, x);
     buf_init(&t.body, x->body_max > ERROR_BODY_MAX ? x->body_max : ERROR_BODY_MAX);
@@ -542,6 +543,7 @@ static enum err_code exchange_once(struct kube_http *h, struct conn *c,
     }
     if (!rc) {
         look_back(&t, perform(c, x->stop));
+        c->open = ret->whole;
         if (t.body.n > 0)
             ret->body = buf_take(&t.body, &ret->body_n);
     }
@@ -562,8 +564,11 @@ static void wipe(char *token)
 }
 
 /* What is left until `end_ms` is the time of the exchange, and a server is told the same about a
- * write: it can't be done after the caller has given it up. Go's durations have milliseconds. */
-static enum err_code limit(struct kube_exchange *x, int64_t end_ms, char query[32], struct err *err)
+ * write: it can't be done after the caller has given it up. What the server is told is reckoned
+ * before there is a connection, so half of the time is left for one that has to be made. Go's
+ * durations have milliseconds. */
+static enum err_code limit(struct kube_exchange *x, bool open, int64_t end_ms, char query[32],
+                           struct err *err)
 {
     int64_t left_ms = end_ms - now_ms();
     if (left_ms <= 0)
@@ -571,7 +576,9 @@ static enum err_code limit(struct kube_exchange *x, int64_t end_ms, char query[3
                        kube_verb_name(x->req->verb), kube_kind_row(x->req->kind)->resource);
     x->timeout_ms = (int)left_ms;
     if (kube_verb_writes(x->req->verb)) {
-        (void)snprintf(query, 32, "timeout=%dms", x->timeout_ms);
+        x->connect_ms = open ? RECONNECT_MS : (int)(left_ms + 1) / 2;
+        (void)snprintf(query, 32, "timeout=%dms",
+                       open ? x->timeout_ms : x->timeout_ms + 1 - x->connect_ms);
         x->query = query;
     }
     return ERR_OK;
@@ -589,7 +596,7 @@ static enum err_code exchange_on(struct kube_http *h, struct conn *c, const stru
         if (rc)
             return rc == ERR_NO_MEMORY ? rc : err_prefix(err, ERR_UNAVAILABLE, "no token");
         if (end_ms)
-            rc = limit(&now, end_ms, query, err);
+            rc = limit(&now, c->open, end_ms, query, err);
         if (!rc)
             rc = exchange_once(h, c, &now, token, ret, err);
         wipe(token);

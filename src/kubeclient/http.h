@@ -49,6 +49,7 @@ struct kube_exchange {
     const char *query;              /* without '?'; may be NULL */
     const _Atomic bool *stop;
     int timeout_ms;      /* of all of it */
+    int connect_ms;      /* what a connection that has to be made may take of that; 0: all */
     bool own_connection; /* long: not one of the pool's */
     size_t body_max;     /* of an answer that is kept */
     /* Bytes of a 200 as they come, instead of keeping them; may be NULL. Anything but ERR_OK ends

@@ -806,8 +806,10 @@ def vendors_churn(options):
                                     if p["status"].get("phase") != "Succeeded")[:8])
         w.wait(lambda: over() == len(pods), 150, lambda: "%d pods over, there are %d (seed %d): %s" % (len(pods), over(), seed, left()))
         w.notes.append("%d pods in %.1f s" % (len(pods), time.monotonic() - began))
-        used = [u for d in w.inventory().values() for u, c in d.items() if any(c[k]["used"] for k in ("shares", "memoryMiB", "coresPercent"))]
-        expect(not used, "seed %d: in use though all is over: %s", seed, used)
+
+        def used():
+            return [u for d in w.inventory().values() for u, c in d.items() if any(c[k]["used"] for k in ("shares", "memoryMiB", "coresPercent"))]
+        w.wait(lambda: not used(), 10, lambda: "all is over, and the books know it (seed %d): %s" % (seed, used()))
 
 
 CROWD = 10
