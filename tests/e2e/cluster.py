@@ -289,8 +289,10 @@ def wait_for(process, what, seconds, probe):
 class ControlPlane:
     """etcd and kube-apiserver, ready for use, with an empty cluster. The rest is started when a story wants it."""
 
-    def __init__(self, options, name):
+    def __init__(self, options, name, gates=""):
+        """gates: feature gates of kube-apiserver, as its flag has them."""
         self.options = options
+        self.gates = gates
         self.dir = os.path.join(options.work_dir, name)
         self.logs = os.path.join(self.dir, "logs")
         os.makedirs(self.logs)
@@ -353,7 +355,8 @@ class ControlPlane:
             # No controller manager makes service accounts here, and nobody takes the not-ready taint off again.
             "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition", "--allow-privileged=true",
             "--enable-priority-and-fairness=false", "--max-requests-inflight=0", "--max-mutating-requests-inflight=0",
-            "--audit-policy-file=" + policy, "--audit-log-path=" + os.path.join(self.logs, audit), "-v=1"],
+            "--audit-policy-file=" + policy, "--audit-log-path=" + os.path.join(self.logs, audit), "-v=1",
+            *(["--feature-gates=" + self.gates] if self.gates else [])],
             binary=os.path.join(self.options.bin_dir, "kube-apiserver"))
         if not witness:
             self.apiserver = process

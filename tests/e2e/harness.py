@@ -85,9 +85,9 @@ def make_node(name, cards=1, model="NVIDIA A10", memory=24576, cores=100, split=
 
 
 class World:
-    def __init__(self, options, name, rescan=0.0, check_ledger=True, witness=False):
+    def __init__(self, options, name, rescan=0.0, check_ledger=True, witness=False, gates=""):
         """witness: the reader, the plugins and the story talk to an API server of their own, which no story kills."""
-        self.plane = cluster.ControlPlane(options, name)
+        self.plane = cluster.ControlPlane(options, name, gates)
         self.name = name
         self._rescan = rescan
         self._check_ledger = check_ledger
@@ -118,7 +118,7 @@ class World:
             self._start_servers()
         except cluster.StartError:
             self.plane.stop()
-            self.plane = cluster.ControlPlane(self.plane.options, self.name + "-again")
+            self.plane = cluster.ControlPlane(self.plane.options, self.name + "-again", self.plane.gates)
             self._start_servers()
 
     def _start_servers(self):

@@ -68,6 +68,28 @@ def _first_write_is_whole(w, name, text):
     expect(phases == ["allocating", "success"], "%s: phases %s", name, phases)
 
 
+def labels_later(options):
+    """An API server that takes no labels from a Binding: pods get ours when their plugin has said its last word, once each."""
+    with World(options, "labels-later", gates="PodTopologyLabelsAdmission=false") as w:
+        w.forgiven = [r"at Binding: label \S+ is None"]
+        w.nodes(make_node("node-a", cards=1))
+        w.start()
+        names = ["p-%d" % i for i in range(4)]
+        for name in names:
+            w.pod(name, gpu(mem=1000, cores=5))
+        for name in names:
+            w.running(name)
+        w.wait(lambda: all(kube.labels(w.get(n)).get(protocol.NODE_KEY) == "node-a" for n in names), 10, "the label on every pod")
+        versions = [e.obj for e in w.recorder.history() if e.what == "pod" and e.obj["metadata"]["name"] in names]
+        unlabelled = [v for v in versions if kube.annotations(v).get(protocol.BIND_PHASE) == "allocating"]
+        expect(unlabelled and not any(protocol.NODE_KEY in kube.labels(v) for v in unlabelled),
+               "the label was there before the plugin's last word, or this API server takes it from the Binding")
+        writes = protocol.writes_by(w.plane.audit(), "cardinald")
+        for name in names:
+            mine = [write[1] for write in writes.get("e2e/" + name, [])]
+            expect(sorted(mine) == ["binding", "status"], "%s: cardinald wrote %s, wanted one Binding and one label", name, mine)
+
+
 def cpu_only(options):
     """Pods that ask for no cards are scheduled as if we were not there."""
     with World(options, "cpu-only") as w:
