@@ -253,6 +253,19 @@ END_TEST
 
 /* ---- a new leader ---- */
 
+static unsigned relists_of_all(struct fx *fx)
+{
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    ext_metrics_text(fx->app.metrics, &text);
+    buf_char(&text, '\0');
+    const char *at = strstr(text.p, "\ncardinald_relists_total ");
+    ck_assert_ptr_nonnull(at);
+    unsigned n = (unsigned)strtoul(strchr(at, ' '), NULL, 10);
+    buf_done(&text);
+    return n;
+}
+
 START_TEST(a_new_leader_filters_at_once_and_binds_later)
 {
     struct fx fx;
@@ -262,6 +275,7 @@ START_TEST(a_new_leader_filters_at_once_and_binds_later)
     elect(&fx, false);
     ck_assert_uint_eq(post(&fx, "/filter", "train-0"), 503);
     pause_ms(200); /* the watch is up */
+    const unsigned relists = relists_of_all(&fx);
     int64_t before = clock_mono_ms(&CLOCK_SYSTEM);
     lease_set(&fx, "node1_x", 2, 1);
     ck_assert_uint_eq(post(&fx, "/filter", "train-0"), 200);
@@ -271,6 +285,7 @@ START_TEST(a_new_leader_filters_at_once_and_binds_later)
     ck_assert_str_eq(error, "");
     printf("a new leader: filters after %lld ms, has bound after %lld ms\n", (long long)filtered,
            (long long)bound);
+    ck_assert_msg(relists_of_all(&fx) > relists, "what the last leader bound was not read anew");
     ck_assert_int_lt(filtered, 1000);
     ck_assert_int_ge(bound, 2000);
     ck_assert_int_lt(bound, 3900);

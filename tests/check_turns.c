@@ -440,6 +440,36 @@ START_TEST(in_one_thread)
 }
 END_TEST
 
+static void nothing(void *ctx) { ++*(int *)ctx; }
+
+/* The workers have no room for it just then. */
+START_TEST(a_full_queue_loses_nobody)
+{
+    const struct clock clock = {.mono_ns = mono, .wall_ns = mono};
+    struct ext_app app = {.clock = &clock, .workers = ext_workers_new(0)};
+    struct err err = {0};
+    int queued = 0, done = 0;
+    at_ms = 1000;
+    ck_assert(!ext_turns_new(&app, false, &app.turns, &err));
+    struct step a = step_of("a", "n");
+    ck_assert_int_eq(ext_turn_enter(app.turns, &a.turn, &err), EXT_ENTERED);
+    ck_assert(ext_turn_mine(&a.turn));
+    ext_turn_park(&a.turn, 4000);
+    while (ext_workers_run(app.workers, nothing, &done))
+        queued++;
+    ext_turns_look(app.turns, STR("n"));
+    run_all(&app);
+    ck_assert_int_eq(done, queued);
+    ck_assert_int_eq(a.goes, 0);
+    at_ms = 1010; /* a moment later, and long before its own time */
+    run_all(&app);
+    ck_assert_int_eq(a.goes, 1);
+    ext_turn_leave(&a.turn, &err);
+    ext_turns_free(app.turns);
+    ext_workers_free(app.workers);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("turns");
@@ -456,6 +486,7 @@ int main(void)
     tcase_add_test(t, a_node_with_a_long_queue_is_not_answered);
     tcase_add_test(t, a_bind_is_decided_where_it_arrives);
     tcase_add_test(t, in_one_thread);
+    tcase_add_test(t, a_full_queue_loses_nobody);
     suite_add_tcase(s, t);
     SRunner *runner = srunner_create(s);
     srunner_run_all(runner, CK_ENV);
