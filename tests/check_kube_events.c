@@ -260,7 +260,7 @@ START_TEST(a_full_queue_drops_and_the_end_is_bounded)
     kube_store_fault(f.st,
                      &(struct kube_fault_rule){
                          .fault = KUBE_FAULT_REFUSED, .verb = -1, .kind = -1, .times = 1000000});
-    for (int i = 0; i < 1500; i++) {
+    for (int i = 0; i < 8192 + 500; i++) {
         char pod[16];
         (void)snprintf(pod, sizeof(pod), "p%d", i);
         post(&f, pod, "R", "m");
@@ -272,6 +272,49 @@ START_TEST(a_full_queue_drops_and_the_end_is_bounded)
     done(&f);
     (void)clock_gettime(CLOCK_MONOTONIC, &t1);
     ck_assert_int_lt((t1.tv_sec - t0.tv_sec) * 1000 + (t1.tv_nsec - t0.tv_nsec) / 1000000, 2500);
+}
+END_TEST
+
+/* Binds go before: no more than one in 50 ms, each with the time of what it tells; then all of it.
+ */
+START_TEST(events_give_way)
+{
+    struct fixture f;
+    setup(&f);
+    kube_events_yield(f.ev, 250);
+    for (int i = 0; i < 20; i++) {
+        char pod[16];
+        (void)snprintf(pod, sizeof(pod), "p%d", i);
+        post(&f, pod, "R", "m");
+    }
+    for (uint64_t n = 1; n < 5; n++) {
+        struct found e = wait_writes(&f, n);
+        ck_assert_str_eq(test_text_at(e.v[0], "/firstTimestamp"), "2026-09-21T14:13:20Z");
+        ck_assert_str_eq(test_text_at(e.v[0], "/lastTimestamp"), "2026-09-21T14:13:20Z");
+        found_done(&e);
+        pass(&f, 49);
+        e = wait_writes(&f, n);
+        found_done(&e);
+        pass(&f, 1);
+    }
+    kube_events_yield(f.ev, 60000);
+    pass(&f, 1000);
+    struct found e = wait_writes(&f, 5);
+    found_done(&e);
+    kube_events_yield(f.ev, 0); /* nobody goes before any more */
+    e = wait_writes(&f, 20);
+    for (size_t i = 0; i < e.n; i++)
+        ck_assert_str_eq(test_text_at(e.v[i], "/firstTimestamp"), "2026-09-21T14:13:20Z");
+    found_done(&e);
+    kube_events_yield(f.ev, 60000);
+    for (int i = 0; i < 20; i++) {
+        char pod[16];
+        (void)snprintf(pod, sizeof(pod), "q%d", i);
+        post(&f, pod, "R", "m");
+    }
+    kube_events_free(f.ev); /* an end does not wait for others */
+    ck_assert_uint_eq(kube_store_writes(f.st), 40);
+    kube_free(f.k);
 }
 END_TEST
 
@@ -314,6 +357,7 @@ int main(void)
     tcase_add_loop_test(tc, faults, 0, (int)COUNT(FAULTS));
     tcase_add_test(tc, an_event_that_expired_is_made_anew);
     tcase_add_test(tc, a_full_queue_drops_and_the_end_is_bounded);
+    tcase_add_test(tc, events_give_way);
     tcase_add_test(tc, more_series_than_are_remembered);
     suite_add_tcase(s, tc);
     return test_run(s);

@@ -129,6 +129,53 @@ START_TEST(turns_are_taken_in_the_order_of_arrival)
 }
 END_TEST
 
+/* A pod of before gets the lock just when ours is asked for, and gives it back while we look at
+ * that pod: our books have seen its end by the time that we know of it. */
+static struct between {
+    struct fx *fx;
+    int step, gets;
+} between;
+
+static void wait_for_lock(struct fx *fx, bool there)
+{
+    for (int i = 0; i < 5000 && !lock_is(fx, there); i++)
+        pause_ms(1);
+    ck_assert(lock_is(fx, there));
+}
+
+static void lock_comes_and_goes(void *ctx, const struct kube_request *req)
+{
+    struct between *b = ctx;
+    if (b->step == 0 && req->verb == KUBE_PATCH && req->kind == KUBE_NODE) {
+        b->step++;
+        fx_patch(b->fx, "nodes/node-a", LOCK("\"2026-09-21T14:13:19Z,ml,holder\""));
+        wait_for_lock(b->fx, true);
+    } else if (b->step == 1 && req->verb == KUBE_GET && req->kind == KUBE_POD) {
+        b->step++;
+        release(b->fx);
+        wait_for_lock(b->fx, false);
+    } else if (b->step > 0 && req->verb == KUBE_GET && req->kind == KUBE_NODE) {
+        b->gets++;
+    }
+}
+
+START_TEST(a_lock_that_is_gone_before_we_know_of_it)
+{
+    static const struct kube_store_observer OBSERVER = {lock_comes_and_goes, &between};
+    const struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = 60000};
+    struct fx fx;
+    fx_open(&fx, CLUSTER, &opt);
+    between = (struct between){.fx = &fx};
+    kube_store_observe(fx.store, &OBSERVER);
+    struct fx_pending *bind = begin(&fx, "p0", "node-a");
+    want("p0", bind, "");
+    kube_store_observe(fx.store, NULL);
+    ck_assert_int_eq(between.step, 2);
+    ck_assert_int_eq(between.gets, 1); /* tried again at once, not looked for after a pause */
+    fx_close(&fx);
+}
+END_TEST
+
 /* A plugin that unlocks after the first container: the lock is gone, and the node still not free.
  */
 START_TEST(a_turn_ends_when_the_lists_are_served)
@@ -476,6 +523,7 @@ int main(void)
     TCase *t = tcase_create("turns");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, turns_are_taken_in_the_order_of_arrival);
+    tcase_add_test(t, a_lock_that_is_gone_before_we_know_of_it);
     tcase_add_test(t, a_turn_ends_when_the_lists_are_served);
     tcase_add_test(t, a_second_call_gets_the_result_of_the_first);
     tcase_add_test(t, a_newer_wish_ends_the_older_before_its_write);

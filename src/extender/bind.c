@@ -352,7 +352,8 @@ static enum err_code take_locks(struct bind *b, bool *ret_wait, struct err *err)
             rc = lease_lock_take(&args, lock->value, err);
             ext_wrote(b->app, &b->term);
             ask_later(b);
-            b->lock_expected = rc == ERR_BUSY && !lock->time_only;
+            /* An event that came meanwhile may have been its end: then none is to be expected. */
+            b->lock_expected = rc == ERR_BUSY && !lock->time_only && !ext_turn_kicked(&b->turn);
             if (rc == ERR_CANCELLED)
                 rc = ext_bind_too_late(b, err);
         } else {

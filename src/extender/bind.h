@@ -5,7 +5,7 @@
 #include "extender/settle.h"
 #include "extender/turn.h"
 
-struct bind { /* in the request's arena; on one worker at a time, parked between */
+struct bind { /* in the request's arena; of one thread at a time, parked between */
     struct ext_turn turn; /* names and deadline, too */
     struct ext_app *app;
     struct ext_request *r;
@@ -23,7 +23,7 @@ struct bind { /* in the request's arena; on one worker at a time, parked between
     size_t locks_n;      /* that it needs; those taken are undo.locks_n */
     int lock_pause_ms;   /* between the last two such questions */
     int64_t lock_ask_ms; /* the API server is not asked for the lock before, unless our books say that it is gone */
-    bool lock_expected;  /* it said "locked" and our books do not show that yet */
+    bool lock_expected;  /* it said "locked", our books do not show that yet, and no event came since we asked */
     struct ext_settle undo; /* locks needed, those taken first; becomes a settling entry as it is */
 };
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define NOTES_MAX_BYTES (256 << 10) /* Kubernetes' limit of an object's annotations together */
+#define EVENTS_YIELD_MS 250         /* after a Binding: events wait for who binds */
 
 static void add_pair(struct buf *out, bool *any, struct str key, struct str value)
 {
@@ -250,6 +251,7 @@ enum err_code ext_binding_post(struct bind *b, struct err *err)
                                    .timeout_ms = ext_bind_write_ms(b)};
         struct kube_response resp = {0};
         b->sent = true;
+        kube_events_yield(b->app->events, EVENTS_YIELD_MS);
         rc = kube_call(b->app->kube, &req, &resp, err);
         ext_wrote(b->app, &b->term);
         kube_response_done(&resp);

@@ -112,6 +112,14 @@ void ext_turn_park(struct ext_turn *t, int64_t until_ms)
     pthread_mutex_unlock(&s->lock);
 }
 
+bool ext_turn_kicked(struct ext_turn *t)
+{
+    pthread_mutex_lock(&t->turns->lock);
+    const bool kicked = t->kicked;
+    pthread_mutex_unlock(&t->turns->lock);
+    return kicked;
+}
+
 void ext_turn_go_on(struct ext_turn *t)
 {
     struct ext_turns *s = t->turns;

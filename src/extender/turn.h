@@ -53,6 +53,8 @@ bool ext_turn_mine(struct ext_turn *t);
 void ext_turn_park(struct ext_turn *t, int64_t until_ms);
 /* `go` comes on a worker, as soon as one is free. As for parking, nothing of the call may be touched after this. */
 void ext_turn_go_on(struct ext_turn *t);
+/* Something that it looks at changed since the step at hand began. */
+bool ext_turn_kicked(struct ext_turn *t);
 /* Another call wants the pod on another node: no write is to be begun. */
 bool ext_turn_cancelled(struct ext_turn *t);
 /* The end, with what those who joined are told. */

@@ -3,7 +3,10 @@
  *
  * One series a pod and reason: a repeat of the same message raises its count, another message
  * starts the next event; either way at most one write in ten seconds, and of what came between only
- * the newest message is written. */
+ * the newest message is written.
+ *
+ * While binds are under way events give way: twenty a second at most. An event costs the API server
+ * about as much as a Binding. */
 #include "kubeclient/priv.h"
 
 #include "base/map.h"
@@ -17,9 +20,10 @@
 #include <time.h>
 
 enum {
-    QUEUE_MAX = 1000,
+    QUEUE_MAX = 8192,
     SERIES_MAX = 4096, /* the oldest is forgotten: its next event is a new one */
     SPACING_MS = 10000,
+    YIELD_MS = 50,      /* from write to write while others go before */
     MESSAGE_MAX = 1024, /* the API server's bound of a note */
     REASON_MAX = 128,
     NAME_MAX_ = 253,
@@ -33,6 +37,7 @@ enum {
 
 /* A copy of what was posted; its strings stand behind it. */
 struct post {
+    int64_t wall_ns;
     struct kube_event e;
     char bytes[];
 };
@@ -54,8 +59,9 @@ struct kube_events {
     char *component;
     pthread_t thread;
     _Atomic uint64_t dropped;
-    _Atomic bool abort;   /* ends calls under way */
-    pthread_mutex_t lock; /* guards the queue and the two flags */
+    _Atomic int64_t yield_ms; /* until then others go before */
+    _Atomic bool abort;       /* ends calls under way */
+    pthread_mutex_t lock;     /* guards the queue and the two flags */
     pthread_cond_t changed;
     struct post *queue[QUEUE_MAX]; /* a ring */
     size_t first, n;
@@ -64,7 +70,7 @@ struct kube_events {
     struct series *series;
     size_t series_n;
     struct map *index; /* key → series */
-    int64_t last_stamp;
+    int64_t last_stamp, wrote_ms;
 };
 
 /* ---- posting ---- */
@@ -80,7 +86,7 @@ static struct str cut(struct str s, size_t max)
     return (struct str){s.p, n};
 }
 
-static struct post *post_new(const struct kube_event *e)
+static struct post *post_new(const struct kube_event *e, int64_t wall_ns)
 {
     struct kube_event c = *e;
     c.message = cut(c.message, MESSAGE_MAX);
@@ -100,12 +106,13 @@ static struct post *post_new(const struct kube_event *e)
         to += parts[i]->n;
     }
     p->e = c;
+    p->wall_ns = wall_ns;
     return p;
 }
 
 void kube_events_post(struct kube_events *ev, const struct kube_event *e)
 {
-    struct post *p = post_new(e);
+    struct post *p = post_new(e, clock_wall_ns(&ev->clock));
     bool queued = false;
     if (p) {
         pthread_mutex_lock(&ev->lock);
@@ -120,6 +127,11 @@ void kube_events_post(struct kube_events *ev, const struct kube_event *e)
         free(p);
         (void)atomic_fetch_add(&ev->dropped, 1);
     }
+}
+
+void kube_events_yield(struct kube_events *ev, int ms)
+{
+    atomic_store(&ev->yield_ms, clock_mono_ms(&ev->clock) + ms);
 }
 
 uint64_t kube_events_dropped(const struct kube_events *ev)
@@ -173,8 +185,9 @@ static enum err_code create(struct kube_events *ev, struct series *s, const stru
                             unsigned count)
 {
     const struct kube_event *e = &p->e;
-    char now[CLOCK_TEXT_MAX];
-    (void)clock_rfc3339(clock_wall_ns(&ev->clock), false, now);
+    char first[CLOCK_TEXT_MAX], last[CLOCK_TEXT_MAX];
+    (void)clock_rfc3339(p->wall_ns, false, first);
+    (void)clock_rfc3339(count > 1 ? clock_wall_ns(&ev->clock) : p->wall_ns, false, last);
     make_name(ev, e->pod, s->name);
     struct buf b;
     buf_init(&b, BODY_MAX);
@@ -190,8 +203,8 @@ static enum err_code create(struct kube_events *ev, struct series *s, const stru
     add_pair(&b, ",\"type\":", e->warning ? STR("Warning") : STR("Normal"));
     add_pair(&b, ",\"source\":{\"component\":", str_z(ev->component));
     add_pair(&b, "},\"reportingComponent\":", str_z(ev->component));
-    add_pair(&b, ",\"reportingInstance\":\"\",\"firstTimestamp\":", str_z(now));
-    add_pair(&b, ",\"lastTimestamp\":", str_z(now));
+    add_pair(&b, ",\"reportingInstance\":\"\",\"firstTimestamp\":", str_z(first));
+    add_pair(&b, ",\"lastTimestamp\":", str_z(last));
     buf_fmt(&b, ",\"count\":%u}", count);
     struct kube_request req = {.verb = KUBE_CREATE,
                                .kind = KUBE_EVENT,
@@ -235,7 +248,7 @@ static void flush(struct kube_events *ev, struct series *s)
             rc = create(ev, s, s->said, s->count + s->more);
     }
     s->more = 0;
-    s->written_ms = clock_mono_ms(&ev->clock);
+    s->written_ms = ev->wrote_ms = clock_mono_ms(&ev->clock);
     if (rc) {
         (void)atomic_fetch_add(&ev->dropped, count);
         return;
@@ -325,10 +338,17 @@ static void handle(struct kube_events *ev, struct post *p)
 
 /* ---- the worker ---- */
 
+/* How long the next write has to wait for others'. */
+static int64_t yields_ms(struct kube_events *ev)
+{
+    const int64_t now_ms = clock_mono_ms(&ev->clock), next_ms = ev->wrote_ms + YIELD_MS;
+    return now_ms < atomic_load(&ev->yield_ms) && now_ms < next_ms ? next_ms - now_ms : 0;
+}
+
 static void flush_due(struct kube_events *ev)
 {
     int64_t now_ms = clock_mono_ms(&ev->clock);
-    for (size_t i = 0; i < ev->series_n && !atomic_load(&ev->abort); i++) {
+    for (size_t i = 0; i < ev->series_n && !atomic_load(&ev->abort) && yields_ms(ev) == 0; i++) {
         struct series *s = &ev->series[i];
         if (s->more > 0 && now_ms - s->written_ms >= SPACING_MS)
             flush(ev, s);
@@ -351,7 +371,8 @@ static void *run(void *ctx)
     struct kube_events *ev = ctx;
     pthread_mutex_lock(&ev->lock);
     while (!atomic_load(&ev->abort)) {
-        if (ev->n > 0) {
+        const int64_t yields = ev->stopping ? 0 : yields_ms(ev);
+        if (ev->n > 0 && yields == 0) {
             struct post *p = ev->queue[ev->first];
             ev->first = (ev->first + 1) % QUEUE_MAX;
             ev->n--;
@@ -362,7 +383,7 @@ static void *run(void *ctx)
         }
         if (ev->stopping)
             break;
-        struct timespec until = deadline(WAIT_MS);
+        struct timespec until = deadline(yields > 0 && yields < WAIT_MS ? (int)yields : WAIT_MS);
         (void)pthread_cond_timedwait(&ev->changed, &ev->lock, &until);
         if (ev->n == 0) {
             pthread_mutex_unlock(&ev->lock);
@@ -404,6 +425,7 @@ enum err_code kube_events_new(struct kube *k, const char *component, const struc
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&ev->changed, &attr);
     (void)pthread_condattr_destroy(&attr);
+    ev->wrote_ms = clock_mono_ms(clock) - YIELD_MS;
     ev->component = strdup(component);
     ev->series = calloc(SERIES_MAX, sizeof(*ev->series));
     ev->index = map_new((uint64_t)clock_mono_ns(clock), 64);

@@ -175,9 +175,11 @@ struct kube_event {
     struct str reason, message; /* message is cut at 1024 bytes */
 };
 /* component: source.component and reportingController. Core/v1 events; repeats of the same (pod, reason, message)
- * patch the count, at most one write a pod, reason and ten seconds; a full queue (1000) drops and counts. */
+ * patch the count, at most one write a pod, reason and ten seconds; a full queue (8192) drops and counts. */
 MUST_USE enum err_code kube_events_new(struct kube *k, const char *component, const struct clock *clock, struct kube_events **ret, struct err *err);
 void kube_events_post(struct kube_events *ev, const struct kube_event *e); /* copies; never blocks */
+/* For so long at most twenty events a second are written: what others write goes before. Any thread. */
+void kube_events_yield(struct kube_events *ev, int ms);
 uint64_t kube_events_dropped(const struct kube_events *ev);
 void kube_events_free(struct kube_events *ev); /* gives the queue up to 1 s to empty */
 
