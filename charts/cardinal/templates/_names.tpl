@@ -1,0 +1,120 @@
+{{/* Names, labels, images: what objects are called and where their containers come from. */}}
+
+{{- define "cardinal.name" -}}
+{{- .Values.nameOverride | default (ternary "hami" "cardinal" .Values.compatibility.hamiNames) | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "cardinal.full" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains (include "cardinal.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "cardinal.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "cardinal.scheduler" -}}{{ include "cardinal.full" . }}-scheduler{{- end -}}
+{{- define "cardinal.namespace" -}}{{ .Values.namespaceOverride | default .Release.Namespace }}{{- end -}}
+
+{{- define "cardinal.account" -}}
+{{- .Values.serviceAccount.name | default (include "cardinal.scheduler" .) -}}
+{{- end -}}
+
+{{/* cardinald's: the pod's own where there is no kube-scheduler beside it, or where both share one. */}}
+{{- define "cardinal.extenderAccount" -}}
+{{- if eq (include "cardinal.ownAccount" .) "true" -}}
+{{- .Values.serviceAccount.extenderName | default (printf "%s-cardinald" (include "cardinal.scheduler" .)) -}}
+{{- else -}}
+{{- include "cardinal.account" . -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "cardinal.ownAccount" -}}
+{{- and .Values.scheduler.kubeScheduler.enabled (not .Values.serviceAccount.shared) -}}
+{{- end -}}
+
+{{- define "cardinal.selector" -}}
+app.kubernetes.io/component: hami-scheduler
+app.kubernetes.io/name: {{ include "cardinal.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "cardinal.labels" -}}
+{{ include "cardinal.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: cardinal
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- with .Values.global.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* (dict "root" $ "image" .Values.….image "tag" "the default") */}}
+{{- define "cardinal.image" -}}
+{{- $registry := .root.Values.global.imageRegistry | default .image.registry -}}
+{{- $name := .image.repository -}}
+{{- with $registry -}}{{- $name = printf "%s/%s" (trimSuffix "/" .) $name -}}{{- end -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" $name .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $name (.image.tag | default .tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "cardinal.extenderImage" -}}
+{{- $tag := .Values.global.imageTag | default .Chart.AppVersion -}}
+{{- include "cardinal.image" (dict "root" . "image" .Values.scheduler.extender.image "tag" $tag) -}}
+{{- end -}}
+
+{{/* kube-scheduler is of the cluster's own version; what a distribution appends to it is no tag of the registry's. */}}
+{{- define "cardinal.kubeSchedulerImage" -}}
+{{- $tag := regexFind "^v[0-9]+[.][0-9]+[.][0-9]+" .Capabilities.KubeVersion.Version -}}
+{{- include "cardinal.image" (dict "root" . "image" .Values.scheduler.kubeScheduler.image "tag" $tag) -}}
+{{- end -}}
+
+{{- define "cardinal.pullSecrets" -}}
+{{- $names := list -}}
+{{- $lists := list .Values.global.imagePullSecrets .Values.scheduler.extender.image.pullSecrets -}}
+{{- if .Values.scheduler.kubeScheduler.enabled -}}
+{{- $lists = append $lists .Values.scheduler.kubeScheduler.image.pullSecrets -}}
+{{- end -}}
+{{- range $lists -}}
+{{- range . -}}
+{{- $names = append $names (kindIs "map" . | ternary (dict "name" (get (kindIs "map" . | ternary . dict) "name")) (dict "name" .)) -}}
+{{- end -}}
+{{- end -}}
+{{- with uniq $names -}}{{- toYaml . -}}{{- end -}}
+{{- end -}}
+
+{{/* ---- numbers that several objects must agree on ---- */}}
+
+{{- define "cardinal.leaderElect" -}}{{ .Values.scheduler.leaderElect }}{{- end -}}
+
+{{- define "cardinal.replicas" -}}
+{{- if kindIs "invalid" .Values.scheduler.replicas -}}
+{{- ternary 2 1 .Values.scheduler.leaderElect -}}
+{{- else -}}
+{{- .Values.scheduler.replicas -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "cardinal.metricsPort" -}}{{ regexFind "[0-9]+$" .Values.scheduler.metricsBindAddress }}{{- end -}}
+{{- define "cardinal.extenderPort" -}}
+{{- .Values.scheduler.kubeScheduler.enabled | ternary 8080 .Values.scheduler.remote.port -}}
+{{- end -}}
+{{- define "cardinal.webhookPort" -}}9443{{- end -}}
+
+{{/* A duration of the schema's form (10s, 1500ms, 2m) in milliseconds. */}}
+{{- define "cardinal.ms" -}}
+{{- $n := regexFind "^[0-9]+" . | int64 -}}
+{{- if hasSuffix "ms" . -}}{{ $n }}{{- else if hasSuffix "m" . -}}{{ mul $n 60000 }}{{- else -}}{{ mul $n 1000 }}{{- end -}}
+{{- end -}}
+
+{{/* What kube-scheduler waits for a verb: a bind ends with an answer before it. */}}
+{{- define "cardinal.httpTimeout" -}}
+{{- printf "%dms" (add (include "cardinal.ms" .Values.scheduler.bindTimeout | int64) 5000) | replace "000ms" "s" -}}
+{{- end -}}
+
+{{- define "cardinal.yes" -}}{{ eq (toString .) "true" }}{{- end -}}
