@@ -6,9 +6,11 @@
 #include <check.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +27,8 @@ static void must(int rc, const char *what)
     ck_assert_msg(rc >= 0, "%s: %s", what, gnutls_strerror(rc));
 }
 
+static int64_t valid_s = 3600; /* of what is made next, from now on */
+
 static void make(struct identity *id, const char *name, const struct identity *signer,
                  const char *purpose)
 {
@@ -38,7 +42,7 @@ static void make(struct identity *id, const char *name, const struct identity *s
     serial++;
     must(gnutls_x509_crt_set_serial(id->crt, &serial, 1), "serial");
     must(gnutls_x509_crt_set_activation_time(id->crt, time(NULL) - 3600), "from");
-    must(gnutls_x509_crt_set_expiration_time(id->crt, time(NULL) + 3600), "to");
+    must(gnutls_x509_crt_set_expiration_time(id->crt, time(NULL) + valid_s), "to");
     must(gnutls_x509_crt_set_dn_by_oid(id->crt, GNUTLS_OID_X520_COMMON_NAME, 0, name,
                                        (unsigned)strlen(name)),
          "name");
@@ -142,6 +146,7 @@ static void setup(void)
 static void teardown(void)
 {
     ext_server_stop(server);
+    ext_certs_free(app.certs);
     ext_metrics_free(app.metrics);
     ext_config_done(&app.config);
     struct identity *all[] = {&authority,   &stranger,       &server_id,
@@ -153,18 +158,21 @@ static void teardown(void)
     rmdir(dir);
 }
 
-static int reload_ms;
-static unsigned char shown; /* serial number of the certificate that the server showed last */
+static int look_ms = 3600000; /* far off: what is seen was told */
+static unsigned char shown;   /* serial number of the certificate that the server showed last */
 
 static enum err_code try_start(struct err *err)
 {
+    enum err_code rc =
+        ext_certs_new(&app.config, app.clock, /* thread= */ true, look_ms, &app.certs, err);
+    if (rc)
+        return rc;
     const struct ext_server_config cfg = {.address = "127.0.0.1:0",
                                           .surfaces = EXT_ON_EXTENDER,
                                           .tls = true,
                                           .threads = 2,
                                           .routes = ROUTES,
-                                          .peer_trusted = nobody,
-                                          .reload_ms = reload_ms};
+                                          .peer_trusted = nobody};
     return ext_server_start(&app, &cfg, &server, err);
 }
 
@@ -303,32 +311,45 @@ static unsigned char serial_of(const struct identity *id)
     return serial;
 }
 
-START_TEST(certificates_are_read_again)
+/* Within `limit_ms` the server shows this certificate, and answers all the while. */
+static bool shows(const struct identity *id, int limit_ms)
 {
-    reload_ms = 20;
-    app.config.client_ca_file = paths[2];
-    start();
-    ck_assert_int_eq(call("/open", NULL), 200);
-    ck_assert_uint_eq(shown, serial_of(&server_id));
-    /* half-written: the old one stays */
-    write_file(0, "tls.crt", "-----BEGIN CERTIFICATE-----\nMIIB", 32);
+    for (int ms = 0; ms < limit_ms; ms += 20) {
+        ck_assert_int_eq(call("/open", NULL), 200);
+        if (shown == serial_of(id))
+            return true;
+        sleep_ms(20);
+    }
+    return false;
+}
+
+/* The server goes on showing it, although something happened to the files. */
+static void keeps(const struct identity *id)
+{
     sleep_ms(200);
     ck_assert_int_eq(call("/open", NULL), 200);
-    ck_assert_uint_eq(shown, serial_of(&server_id));
+    ck_assert_uint_eq(shown, serial_of(id));
+}
+
+/* Far below the hour after which the files are looked at unasked. */
+enum { TOLD_MS = 5000 };
+
+START_TEST(certificates_are_read_again)
+{
+    app.config.client_ca_file = paths[2];
+    start();
+    ck_assert(shows(&server_id, TOLD_MS));
+    /* half-written: the old one stays */
+    write_file(0, "tls.crt", "-----BEGIN CERTIFICATE-----\nMIIB", 32);
+    keeps(&server_id);
     /* a certificate without its key: still the old one */
     struct identity fresh;
     make(&fresh, "localhost", &authority, GNUTLS_KP_TLS_WWW_SERVER);
     write_crt(0, "tls.crt", fresh.crt);
-    sleep_ms(200);
-    ck_assert_int_eq(call("/open", NULL), 200);
-    ck_assert_uint_eq(shown, serial_of(&server_id));
+    keeps(&server_id);
     /* both */
     write_key(1, "tls.key", fresh.key);
-    for (int i = 0; i < 100 && shown != serial_of(&fresh); i++) {
-        sleep_ms(20);
-        ck_assert_int_eq(call("/open", NULL), 200);
-    }
-    ck_assert_uint_eq(shown, serial_of(&fresh));
+    ck_assert(shows(&fresh, TOLD_MS));
     /* and another authority for clients */
     ck_assert_int_eq(call("/trusted", &good_client), 200);
     write_crt(2, "ca.crt", stranger.crt);
@@ -339,9 +360,218 @@ START_TEST(certificates_are_read_again)
     }
     ck_assert_int_ne(status, 200);
     ck_assert_int_eq(call("/trusted", &strange_client), 200);
-    sleep_ms(200); /* what nobody uses any longer is swept */
     drop(&fresh);
-    reload_ms = 0;
+}
+END_TEST
+
+/* Without a word from the kernel: the look of every ten seconds finds it. */
+START_TEST(certificates_are_looked_at)
+{
+    struct err err;
+    ck_assert_int_eq(ext_certs_new(&app.config, app.clock, false, 0, &app.certs, &err), ERR_OK);
+    struct ext_tls *first = ext_certs_ref(app.certs), *second;
+    struct identity fresh;
+    make(&fresh, "localhost", &authority, GNUTLS_KP_TLS_WWW_SERVER);
+    write_crt(0, "tls.crt", fresh.crt);
+    write_key(1, "tls.key", fresh.key);
+    ext_certs_look(app.certs);
+    second = ext_certs_ref(app.certs);
+    ck_assert_ptr_ne(first, second);
+    ext_certs_look(app.certs); /* the same files are no news */
+    ck_assert_ptr_eq(ext_certs_ref(app.certs), second);
+    sleep_ms(1100);
+    ext_certs_look(app.certs); /* what is referred to stays, however old */
+    ck_assert_ptr_nonnull(strstr(ext_tls_pem(first).cert, "BEGIN CERTIFICATE"));
+    ext_certs_unref(app.certs, first);
+    ext_certs_unref(app.certs, second);
+    ext_certs_unref(app.certs, second);
+    sleep_ms(1100);
+    ext_certs_look(app.certs); /* sweeps the first: AddressSanitizer sees what is left */
+    drop(&fresh);
+}
+END_TEST
+
+/* As the kubelet mounts a Secret: files are links to ..data/NAME, and ..data is a link that is
+ * swapped whole. */
+static void mount(const char *version, const struct identity *id, bool with_key)
+{
+    char name[64], to[160], temporary[160];
+    (void)snprintf(to, sizeof(to), "%s/%s", dir, version);
+    ck_assert_int_eq(mkdir(to, 0700), 0);
+    (void)snprintf(name, sizeof(name), "%s/tls.crt", version);
+    write_crt(0, name, id->crt);
+    (void)snprintf(name, sizeof(name), "%s/tls.key", version);
+    if (with_key)
+        write_key(1, name, id->key);
+    (void)snprintf(temporary, sizeof(temporary), "%s/..data_tmp", dir);
+    (void)snprintf(to, sizeof(to), "%s/..data", dir);
+    ck_assert_int_eq(symlink(version, temporary), 0);
+    ck_assert_int_eq(rename(temporary, to), 0);
+}
+
+static void run(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void run(const char *fmt, ...)
+{
+    char command[512];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(command, sizeof(command), fmt, args);
+    va_end(args);
+    ck_assert_int_eq(system(command), 0);
+}
+
+START_TEST(a_mounted_secret_is_swapped)
+{
+    struct identity second, third;
+    make(&second, "localhost", &authority, GNUTLS_KP_TLS_WWW_SERVER);
+    make(&third, "localhost", &authority, GNUTLS_KP_TLS_WWW_SERVER);
+    run("rm %s/tls.crt %s/tls.key && ln -s ..data/tls.crt ..data/tls.key %s", dir, dir, dir);
+    mount("..1", &server_id, true);
+    char crt[128], key[128];
+    (void)snprintf(crt, sizeof(crt), "%s/tls.crt", dir);
+    (void)snprintf(key, sizeof(key), "%s/tls.key", dir);
+    app.config.cert_file = crt;
+    app.config.key_file = key;
+    start();
+    ck_assert(shows(&server_id, TOLD_MS));
+    mount("..2", &second, true);
+    ck_assert(shows(&second, TOLD_MS));
+    run("rm -r %s/..1", dir);
+    keeps(&second);
+    mount("..3", &third, false); /* swapped half way: no key */
+    keeps(&second);
+    write_key(1, "..3/tls.key", third.key);
+    run("touch %s/..news", dir); /* the folder behind the link is not watched, the link's is */
+    ck_assert(shows(&third, TOLD_MS));
+    run("rm -r %s/..?* %s/tls.*", dir, dir);
+    drop(&second);
+    drop(&third);
+}
+END_TEST
+
+START_TEST(the_folder_goes_and_comes_back)
+{
+    struct identity second, third;
+    make(&second, "localhost", &authority, GNUTLS_KP_TLS_WWW_SERVER);
+    make(&third, "localhost", &authority, GNUTLS_KP_TLS_WWW_SERVER);
+    start();
+    run("mv %s %s.away", dir, dir);
+    keeps(&server_id);
+    run("mkdir %s", dir);
+    write_crt(0, "tls.crt", second.crt);
+    write_key(1, "tls.key", second.key);
+    ck_assert(shows(&second, TOLD_MS));
+    run("rm -r %s && mv %s.away %s", dir, dir, dir); /* the old ones again */
+    ck_assert(shows(&server_id, TOLD_MS));
+    write_crt(0, "tls.crt", third.crt);
+    write_key(1, "tls.key", third.key);
+    ck_assert(shows(&third, TOLD_MS));
+    drop(&second);
+    drop(&third);
+}
+END_TEST
+
+/* ---- the end of a certificate ---- */
+static int64_t skew_s; /* of this test's clock */
+static int64_t later_mono(void *ctx)
+{
+    (void)ctx;
+    return clock_mono_ns(&CLOCK_SYSTEM) + skew_s * 1000000000;
+}
+static int64_t later_wall(void *ctx)
+{
+    (void)ctx;
+    return clock_wall_ns(&CLOCK_SYSTEM) + skew_s * 1000000000;
+}
+static const struct clock LATER = {later_mono, later_wall, NULL};
+
+/* What one look says in the log. */
+static const char *look(void)
+{
+    static char text[2048];
+    int ends[2], saved = dup(STDERR_FILENO);
+    ck_assert(saved >= 0 && pipe(ends) == 0 && dup2(ends[1], STDERR_FILENO) >= 0);
+    close(ends[1]);
+    ext_certs_look(app.certs);
+    ck_assert_int_ge(dup2(saved, STDERR_FILENO), 0);
+    close(saved);
+    ssize_t n = read(ends[0], text, sizeof(text) - 1);
+    ck_assert_int_ge(n, 0);
+    text[n] = '\0';
+    close(ends[0]);
+    return text;
+}
+
+static bool metric_says(const char *line)
+{
+    struct buf out;
+    buf_init(&out, 1 << 16);
+    ext_certs_metrics(app.certs, &app.config, &out);
+    buf_char(&out, '\0');
+    ck_assert(!out.failed);
+    bool found = strstr(out.p, line) != NULL;
+    buf_done(&out);
+    return found;
+}
+
+START_TEST(the_end_is_told)
+{
+    struct identity quarter, over;
+    struct err err;
+    char line[128];
+    valid_s = 90 * 86400;
+    make(&quarter, "localhost", &authority, GNUTLS_KP_TLS_WWW_SERVER);
+    valid_s = 3600;
+    skew_s = 0;
+    app.clock = &LATER;
+    app.config.listen_webhook = "127.0.0.1:0";
+    write_crt(0, "tls.crt", quarter.crt);
+    write_key(1, "tls.key", quarter.key);
+    ck_assert_int_eq(ext_certs_new(&app.config, app.clock, false, 0, &app.certs, &err), ERR_OK);
+    (void)snprintf(line, sizeof(line),
+                   "cardinald_certificate_expiry_seconds{listener=\"webhook\"} %lld\n",
+                   (long long)gnutls_x509_crt_get_expiration_time(quarter.crt));
+    ck_assert(metric_says(line));
+    ck_assert(!metric_says("listener=\"extender\"")); /* it is plain */
+    ck_assert(metric_says("cardinald_certificate_last_reload_successful 1\n"));
+    ck_assert_str_eq(look(), "");
+    skew_s = 75 * 86400;
+    ck_assert_str_eq(look(), "");
+    skew_s = 76 * 86400 + 60;
+    ck_assert_ptr_nonnull(strstr(look(), "certificate-expires"));
+    skew_s += 86300;
+    ck_assert_str_eq(look(), ""); /* told today already */
+    skew_s += 200;
+    ck_assert_ptr_nonnull(strstr(look(), "days=12"));
+    skew_s = 91 * 86400;
+    ck_assert_ptr_nonnull(strstr(look(), "certificate-expired"));
+    /* one that is over takes the place of one that is over as well */
+    valid_s = -60;
+    make(&over, "localhost", &authority, GNUTLS_KP_TLS_WWW_SERVER);
+    valid_s = 3600;
+    write_crt(0, "tls.crt", over.crt);
+    write_key(1, "tls.key", over.key);
+    ck_assert_ptr_nonnull(strstr(look(), "certificate-reloaded"));
+    /* but not of one that is not */
+    skew_s = 0;
+    write_crt(0, "tls.crt", quarter.crt);
+    write_key(1, "tls.key", quarter.key);
+    ck_assert_ptr_nonnull(strstr(look(), "certificate-reloaded"));
+    ck_assert_str_eq(look(), "");
+    write_crt(0, "tls.crt", over.crt);
+    write_key(1, "tls.key", over.key);
+    ck_assert_ptr_nonnull(strstr(look(), "tls.crt: its time is over"));
+    ck_assert_str_eq(look(), ""); /* told once */
+    ck_assert(metric_says(line));
+    ck_assert(metric_says("cardinald_certificate_last_reload_successful 0\n"));
+    /* one that lives for two hours is not near its end after the first */
+    write_crt(0, "tls.crt", server_id.crt);
+    write_key(1, "tls.key", server_id.key);
+    ck_assert_ptr_null(strstr(look(), "certificate-expires"));
+    skew_s = 1900; /* in the last quarter it is */
+    ck_assert_ptr_nonnull(strstr(look(), "certificate-expires"));
+    drop(&quarter);
+    drop(&over);
 }
 END_TEST
 
@@ -383,6 +613,10 @@ int main(void)
     tcase_add_test(tc, plain_text_on_the_tls_port);
     tcase_add_test(tc, a_silent_handshake_is_cut);
     tcase_add_test(tc, certificates_are_read_again);
+    tcase_add_test(tc, certificates_are_looked_at);
+    tcase_add_test(tc, a_mounted_secret_is_swapped);
+    tcase_add_test(tc, the_folder_goes_and_comes_back);
+    tcase_add_test(tc, the_end_is_told);
     tcase_add_loop_test(tc, bad_files, 0, sizeof(BAD_FILES) / sizeof(BAD_FILES[0]));
     suite_add_tcase(s, tc);
     SRunner *runner = srunner_create(s);

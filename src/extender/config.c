@@ -492,6 +492,14 @@ void ext_config_done(struct ext_config *c)
     buf_done(&c->ignored);
 }
 
+bool ext_config_tls(const struct ext_config *c, unsigned surface)
+{
+    const unsigned both = EXT_ON_EXTENDER | EXT_ON_WEBHOOK;
+    if (c->http_bind)
+        return c->cert_file && (surface & both);
+    return surface == EXT_ON_WEBHOOK && c->listen_webhook;
+}
+
 const char *ext_config_ignored(const struct ext_config *c)
 {
     return c->ignored.p ? c->ignored.p : "";

@@ -100,6 +100,8 @@ static void write_ledger(struct ext_app *app, struct buf *out)
                 (int)atomic_load(&app->synced[i]));
     one(out, "cardinald_ready", "gauge", "1: ready, as /readyz says", ext_ready(app));
     ext_leader_metrics(app, out);
+    if (app->certs)
+        ext_certs_metrics(app->certs, &app->config, out);
     if (app->binds)
         one(out, "cardinald_binds_unsettled", "gauge", "binds whose outcome is not known yet",
             ext_binds_unsettled(app->binds));

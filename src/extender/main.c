@@ -264,14 +264,14 @@ static enum err_code start_clients(struct program *p, struct err *err)
 }
 
 /* ---- listeners ---- */
-static enum err_code listen_one(struct program *p, const char *address, unsigned surfaces, bool tls,
+static enum err_code listen_one(struct program *p, const char *address, unsigned surfaces,
                                 int threads, struct ext_server **ret, struct err *err)
 {
     if (!address)
         return ERR_OK;
     const struct ext_server_config cfg = {.address = address,
                                           .surfaces = surfaces,
-                                          .tls = tls,
+                                          .tls = ext_config_tls(&p->app.config, surfaces),
                                           .threads = threads,
                                           .routes = EXT_ROUTES};
     return ext_server_start(&p->app, &cfg, ret, err);
@@ -280,18 +280,21 @@ static enum err_code listen_one(struct program *p, const char *address, unsigned
 static enum err_code start_listeners(struct program *p, struct err *err)
 {
     const struct ext_config *c = &p->app.config;
-    enum err_code rc;
+    enum err_code rc = ERR_OK;
+    if (ext_config_tls(c, EXT_ON_EXTENDER) || ext_config_tls(c, EXT_ON_WEBHOOK))
+        rc = ext_certs_new(c, p->app.clock, /* thread= */ true, /* look_ms= */ 0, &p->app.certs,
+                           err);
+    if (rc)
+        return rc;
     if (c->http_bind)
-        rc = listen_one(p, c->http_bind, EXT_ON_EXTENDER | EXT_ON_WEBHOOK, c->cert_file != NULL,
-                        c->threads, &p->extender, err);
+        rc = listen_one(p, c->http_bind, EXT_ON_EXTENDER | EXT_ON_WEBHOOK, c->threads, &p->extender,
+                        err);
     else
-        rc = listen_one(p, c->listen_extender, EXT_ON_EXTENDER, /* tls= */ false, c->threads,
-                        &p->extender, err);
+        rc = listen_one(p, c->listen_extender, EXT_ON_EXTENDER, c->threads, &p->extender, err);
     if (!rc)
-        rc = listen_one(p, c->listen_webhook, EXT_ON_WEBHOOK, /* tls= */ true, 2, &p->webhook, err);
+        rc = listen_one(p, c->listen_webhook, EXT_ON_WEBHOOK, 2, &p->webhook, err);
     if (!rc)
-        rc =
-            listen_one(p, c->listen_metrics, EXT_ON_METRICS, /* tls= */ false, 1, &p->metrics, err);
+        rc = listen_one(p, c->listen_metrics, EXT_ON_METRICS, 1, &p->metrics, err);
     if (rc)
         return rc;
     struct ext_server *webhook = c->http_bind ? p->extender : p->webhook;
@@ -336,6 +339,7 @@ static void stop(struct program *p)
             ext_server_quiesce(all[i]);
     for (size_t i = 0; i < 3; i++)
         ext_server_stop(all[i]);
+    ext_certs_free(app->certs);
     if (p->reflector)
         ext_reflector_stop(p->reflector);
     ext_wake_free(app->wake);

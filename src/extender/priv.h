@@ -68,6 +68,8 @@ MUST_USE enum err_code ext_config_parse(int argc, char **argv, struct ext_config
 void ext_config_init(struct ext_config *ret);
 void ext_config_done(struct ext_config *c);
 void ext_config_help(struct buf *out);
+/* Whether the listener of this surface (EXT_ON_EXTENDER, EXT_ON_WEBHOOK) is there and speaks TLS. */
+bool ext_config_tls(const struct ext_config *c, unsigned surface);
 /* "flag1, flag2" of the accepted flags that have no effect; "" when there are none. */
 const char *ext_config_ignored(const struct ext_config *c);
 /* The table, for the test that holds the man page against it. NULL after the last. */
@@ -112,6 +114,7 @@ struct ext_app {
     struct kube *kube;
     struct kube_store *file_store; /* file mode, else NULL */
     struct kube_events *events;
+    struct ext_certs *certs; /* NULL: no listener uses TLS */
     struct ext_metrics *metrics;
     struct ext_workers *workers;
     struct ext_binds *binds;
@@ -192,12 +195,11 @@ struct ext_server;
 struct ext_server_config {
     const char *address; /* "127.0.0.1:8080", "[::1]:0", ":9395" */
     unsigned surfaces;
-    bool tls; /* with config.cert_file, key_file and client_ca_file */
+    bool tls; /* with app->certs */
     int threads; /* 0: by the number of processors */
     const struct ext_route *routes; /* EXT_ROUTES, or others; ends with a row without path */
     bool (*peer_trusted)(const struct sockaddr *peer); /* NULL: loopback addresses are */
     int stop_ms;                    /* what ext_server_stop waits for answers; 0: 8 s */
-    int reload_ms;                  /* how often certificate files are looked at; 0: 10 s */
 };
 /* Of app it uses config (limits, files), clock, metrics, workers (for routes that wait), stopping and request_ids. */
 MUST_USE enum err_code ext_server_start(struct ext_app *app, const struct ext_server_config *cfg, struct ext_server **ret, struct err *err);
@@ -210,14 +212,25 @@ void ext_server_stop(struct ext_server *s);    /* waits for answers in flight, a
 /* "HOST:PORT", "[V6]:PORT", ":PORT" (both families) → a listening socket and the address really bound. ERR_BAD_REQUEST: no
  * address; ERR_UNAVAILABLE: it can't be had. */
 MUST_USE enum err_code ext_listen(const char *address, int *ret_fd, char ret_text[EXT_ADDRESS_MAX], struct err *err);
-struct gnutls_certificate_credentials_st;
-struct ext_tls { /* PEM texts; ca may be NULL */
+
+/* certs.c: the files of --cert_file, --key_file and --client-ca-file, read again when they change. Any thread. */
+struct ext_certs;
+/* Reads them and checks that they fit together (ERR_BAD_REQUEST names the file); outlives the servers that use it. `thread`: follows the
+ * files on its own, told by the kernel and by a look each look_ms (0: 10 s); without: ext_certs_look(). */
+MUST_USE enum err_code ext_certs_new(const struct ext_config *cfg, const struct clock *clock, bool thread, int look_ms, struct ext_certs **ret, struct err *err);
+void ext_certs_free(struct ext_certs *c); /* NULL is fine */
+void ext_certs_look(struct ext_certs *c);
+/* One state of the files; kept as long as it is referred to. */
+struct ext_tls;
+struct ext_tls *ext_certs_ref(struct ext_certs *c); /* the newest that is whole */
+void ext_certs_unref(struct ext_certs *c, struct ext_tls *t);
+struct ext_pem { /* texts; borrowed; ca may be NULL */
     char *cert, *key, *ca;
-    struct gnutls_certificate_credentials_st *credentials; /* of them */
 };
-/* Reads the config's files and checks that they fit together. */
-MUST_USE enum err_code ext_tls_read(const struct ext_config *cfg, struct ext_tls *ret, struct err *err);
-void ext_tls_done(struct ext_tls *t);
+struct ext_pem ext_tls_pem(const struct ext_tls *t);
+struct gnutls_session_int;
+int ext_tls_use(const struct ext_tls *t, struct gnutls_session_int *session); /* GnuTLS' result */
+void ext_certs_metrics(struct ext_certs *c, const struct ext_config *cfg, struct buf *out);
 
 /* workers.c: a small pool, threads started as needed */
 struct ext_workers;

@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,27 +32,11 @@ enum {
     SPARE_MAX = 64,              /* requests' memory kept for the next */
     STREAM_PIECE = 64 * 1024,
     STOP_MS = 8000,
-    RELOAD_MS = 10000,
     TICK_MIN_MS = 10,
     TICK_MAX_MS = 500,
     NO_FILES_MS = 50,
     THREADS_MAX = 8,
 };
-
-/* ---- certificates: read again when the files change ---- */
-struct tls { /* one state of the files; lives while a connection has it */
-    struct ext_tls files;
-    unsigned refs;
-    bool unused; /* at the last look */
-    struct tls *older;
-};
-struct file_stamp {
-    dev_t dev;
-    ino_t ino;
-    off_t size;
-    struct timespec changed;
-};
-enum { TLS_FILES = 3 };
 
 /* ---- one connection, as the watchdog sees it ---- */
 enum phase { PHASE_HEADER, PHASE_BODY, PHASE_WORK, PHASE_ANSWER, PHASE_IDLE };
@@ -62,7 +45,7 @@ enum { PHASE_BITS = 3 };
 struct conn {
     struct ext_server *server;
     struct conn *prev, *next; /* server->conns */
-    struct tls *tls;          /* NULL: plain */
+    struct ext_tls *tls;      /* NULL: plain */
     int fd;
     bool over;     /* beyond the limit: gets a 503 */
     bool verified; /* client certificate; asked once */
@@ -104,9 +87,8 @@ struct ext_server {
     bool (*peer_trusted)(const struct sockaddr *peer);
     struct MHD_Daemon *daemon;
     int listen_fd;
-    bool client_ca;
-    int stop_ms, reload_ms;
-    struct file_stamp stamps[TLS_FILES]; /* of the files last read; the watchdog's */
+    struct ext_certs *certs; /* NULL: plain */
+    int stop_ms;
     char address[EXT_ADDRESS_MAX];
     pthread_t watchdog;
     bool watchdog_runs;
@@ -123,8 +105,7 @@ struct ext_server {
     struct slot *working; /* suspended, on a worker */
     int resuming;         /* workers inside MHD_resume_connection */
     int64_t quiet_ms;
-    struct tls *tls; /* the newest; NULL: plain */
-    bool ended;      /* the watchdog's end */
+    bool ended; /* the watchdog's end */
 };
 
 static int64_t now_ms(const struct ext_server *s) { return clock_mono_ms(s->app->clock); }
@@ -220,7 +201,7 @@ static bool peer_is_loopback(const struct sockaddr *peer)
 static bool peer_is_verified(struct slot *sl)
 {
     struct conn *c = sl->conn;
-    if (!sl->server->client_ca)
+    if (!c->tls || !ext_tls_pem(c->tls).ca)
         return false;
     if (!c->verified_asked) {
         const union MHD_ConnectionInfo *info =
@@ -702,14 +683,12 @@ static void on_connection(void *cls, struct MHD_Connection *mc, void **socket_co
         c->server = s;
         c->fd = info->connect_fd;
         set_phase(c, PHASE_HEADER);
+        c->tls = s->certs ? ext_certs_ref(s->certs) : NULL;
         pthread_mutex_lock(&s->lock);
         c->next = s->conns;
         if (c->next)
             c->next->prev = c;
         s->conns = c;
-        c->tls = s->tls;
-        if (c->tls)
-            c->tls->refs++;
         c->over = ++s->connections > s->app->config.connections_max;
         if (s->connections == 1)
             pthread_cond_broadcast(&s->changed); /* the watchdog sleeps while there is none */
@@ -719,8 +698,7 @@ static void on_connection(void *cls, struct MHD_Connection *mc, void **socket_co
             const union MHD_ConnectionInfo *session =
                 MHD_get_connection_info(mc, MHD_CONNECTION_INFO_GNUTLS_SESSION);
             if (session && session->tls_session)
-                (void)gnutls_credentials_set(session->tls_session, GNUTLS_CRD_CERTIFICATE,
-                                             c->tls->files.credentials);
+                (void)ext_tls_use(c->tls, session->tls_session);
         }
         return;
     }
@@ -734,9 +712,9 @@ static void on_connection(void *cls, struct MHD_Connection *mc, void **socket_co
     if (c->next)
         c->next->prev = c->prev;
     s->connections--;
-    if (c->tls)
-        c->tls->refs--; /* swept later: the library is not done with its session */
     pthread_mutex_unlock(&s->lock);
+    if (c->tls)
+        ext_certs_unref(s->certs, c->tls); /* the library is not done with its session yet */
     free(c);
     *socket_context = NULL;
 }
@@ -852,80 +830,6 @@ static void cut_late_locked(struct ext_server *s)
     }
 }
 
-/* Whether the files are others than those last read; remembers them. Kubernetes swaps a link,
- * others write in place. */
-static bool files_changed(struct ext_server *s)
-{
-    const struct ext_config *cfg = &s->app->config;
-    const char *paths[TLS_FILES] = {cfg->cert_file, cfg->key_file, cfg->client_ca_file};
-    bool changed = false;
-    for (size_t i = 0; i < TLS_FILES; i++) {
-        struct stat st;
-        struct file_stamp now = {0};
-        if (paths[i] && stat(paths[i], &st) == 0)
-            now = (struct file_stamp){st.st_dev, st.st_ino, st.st_size, st.st_mtim};
-        struct file_stamp *was = &s->stamps[i];
-        changed |= now.dev != was->dev || now.ino != was->ino || now.size != was->size ||
-                   now.changed.tv_sec != was->changed.tv_sec ||
-                   now.changed.tv_nsec != was->changed.tv_nsec;
-        *was = now;
-    }
-    return changed;
-}
-
-static enum err_code tls_new(const struct ext_config *cfg, struct tls **ret, struct err *err)
-{
-    struct tls *t = calloc(1, sizeof(*t));
-    if (!t)
-        return err_set(err, ERR_NO_MEMORY, "TLS: no memory");
-    enum err_code rc = ext_tls_read(cfg, &t->files, err);
-    if (rc)
-        free(t);
-    else
-        *ret = t;
-    return rc;
-}
-
-static void tls_free(struct tls *t)
-{
-    ext_tls_done(&t->files);
-    free(t);
-}
-
-/* Half-written files leave the old ones in use; they are read again when they change again. */
-static void reload(struct ext_server *s)
-{
-    struct tls *fresh = NULL;
-    struct err err;
-    if (!files_changed(s))
-        return;
-    if (tls_new(&s->app->config, &fresh, &err)) {
-        log_warn("certificate-not-reloaded", "address=%s err=%s", s->address, err.text);
-        return;
-    }
-    assert(fresh);
-    pthread_mutex_lock(&s->lock);
-    fresh->older = s->tls;
-    s->tls = fresh;
-    pthread_mutex_unlock(&s->lock);
-    log_info(0, "certificate-reloaded", "address=%s", s->address);
-}
-
-/* Forgets states of the files that no connection has had for two looks: the library may still be
- * taking the last one's session apart. */
-static void sweep_locked(struct ext_server *s)
-{
-    for (struct tls **at = &s->tls->older, *t; (t = *at) != NULL;) {
-        if (t->refs > 0 || !t->unused) {
-            t->unused = t->refs == 0;
-            at = &t->older;
-            continue;
-        }
-        *at = t->older;
-        tls_free(t);
-    }
-}
-
 static void *watchdog(void *arg)
 {
     struct ext_server *s = arg;
@@ -933,23 +837,15 @@ static void *watchdog(void *arg)
     int64_t tick = cfg->header_timeout_ms < cfg->body_timeout_ms ? cfg->header_timeout_ms
                                                                  : cfg->body_timeout_ms;
     tick = tick / 8 < TICK_MIN_MS ? TICK_MIN_MS : tick / 8 > TICK_MAX_MS ? TICK_MAX_MS : tick / 8;
-    int64_t look_ms = now_ms(s) + s->reload_ms;
     pthread_mutex_lock(&s->lock);
     while (!s->ended) {
-        if (!s->conns && !s->tls) {
+        if (!s->conns) {
             pthread_cond_wait(&s->changed, &s->lock);
             continue;
         }
-        struct timespec until = in_ms(s->conns || s->reload_ms < tick ? tick : s->reload_ms);
+        struct timespec until = in_ms(tick);
         pthread_cond_timedwait(&s->changed, &s->lock, &until);
         cut_late_locked(s);
-        if (!s->tls || now_ms(s) < look_ms)
-            continue;
-        sweep_locked(s);
-        pthread_mutex_unlock(&s->lock);
-        reload(s);
-        pthread_mutex_lock(&s->lock);
-        look_ms = now_ms(s) + s->reload_ms;
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
@@ -962,15 +858,15 @@ static enum err_code daemon_start(struct ext_server *s, const struct ext_server_
     const struct ext_config *c = &s->app->config;
     struct MHD_OptionItem tls_options[4];
     size_t n = 0;
-    if (s->tls) {
-        struct ext_tls tls = s->tls->files;
-        tls_options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, tls.cert};
-        tls_options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, tls.key};
-        if (tls.ca)
-            tls_options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0, tls.ca};
+    struct ext_tls *tls = s->certs ? ext_certs_ref(s->certs) : NULL; /* the library copies it */
+    if (tls) {
+        struct ext_pem pem = ext_tls_pem(tls);
+        tls_options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, pem.cert};
+        tls_options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, pem.key};
+        if (pem.ca)
+            tls_options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0, pem.ca};
     }
     tls_options[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
-    s->client_ca = s->tls && s->tls->files.ca;
 
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     int threads = cfg->threads > 0 ? cfg->threads : cpus > 1 ? (int)cpus : 2;
@@ -979,7 +875,7 @@ static enum err_code daemon_start(struct ext_server *s, const struct ext_server_
     unsigned connections =
         (unsigned)(c->connections_max + EXT_CONNECTIONS_SLACK) * (unsigned)threads;
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
-                     (s->tls ? MHD_USE_TLS : 0U);
+                     (tls ? MHD_USE_TLS : 0U);
     s->daemon = MHD_start_daemon(
         flags, 0, on_accept, s, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, s,
         MHD_OPTION_LISTEN_SOCKET, s->listen_fd, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
@@ -989,6 +885,8 @@ static enum err_code daemon_start(struct ext_server *s, const struct ext_server_
         MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)CONNECTION_STEP, MHD_OPTION_ARRAY,
         tls_options, threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, (unsigned)threads,
         MHD_OPTION_END);
+    if (tls)
+        ext_certs_unref(s->certs, tls);
     if (!s->daemon)
         return err_set(err, ERR_UNAVAILABLE, "start a server on %s", s->address);
     return ERR_OK;
@@ -1009,10 +907,6 @@ static void server_free(struct ext_server *s)
         next = sl->next;
         slot_free(sl);
     }
-    for (struct tls *t = s->tls, *older; t; t = older) {
-        older = t->older;
-        tls_free(t);
-    }
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
     free(s);
@@ -1029,7 +923,8 @@ enum err_code ext_server_start(struct ext_app *app, const struct ext_server_conf
     s->surfaces = cfg->surfaces;
     s->peer_trusted = cfg->peer_trusted ? cfg->peer_trusted : peer_is_loopback;
     s->stop_ms = cfg->stop_ms > 0 ? cfg->stop_ms : STOP_MS;
-    s->reload_ms = cfg->reload_ms > 0 ? cfg->reload_ms : RELOAD_MS;
+    s->certs = cfg->tls ? app->certs : NULL;
+    assert(!cfg->tls || s->certs);
     s->listen_fd = -1;
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_t attr;
@@ -1039,10 +934,6 @@ enum err_code ext_server_start(struct ext_app *app, const struct ext_server_conf
     pthread_condattr_destroy(&attr);
 
     enum err_code rc = ext_listen(cfg->address, &s->listen_fd, s->address, err);
-    if (!rc && cfg->tls) {
-        (void)files_changed(s); /* before they are read: what changes meanwhile is seen */
-        rc = tls_new(&app->config, &s->tls, err);
-    }
     if (!rc && pthread_create(&s->watchdog, NULL, watchdog, s) != 0)
         rc = err_set(err, ERR_NO_MEMORY, "server: no thread");
     s->watchdog_runs = !rc;

@@ -130,6 +130,8 @@ MUST_USE enum err_code kube_store_load(struct kube_store *st, const char *const 
                                        const struct kube_load_handler *mutate, size_t *ret_skipped, struct err *err);
 /* One YAML or JSON text → tree with the same strictness; for tests and for other loaders. */
 MUST_USE enum err_code kube_yaml_parse(struct str text, const char *path, json_t **ret_array_of_documents, struct err *err);
+/* The whole of a file, at most `max` bytes; NUL-terminated. ERR_BAD_REQUEST names it; ERR_TOO_LARGE. */
+MUST_USE enum err_code kube_read_file(const char *path, size_t max, char **ret, size_t *ret_n, struct err *err);
 
 /* Faults: the n-th call that matches from now on ends so. Several may be armed. Tests only arm them. */
 enum kube_fault {

@@ -59,9 +59,6 @@ void kube_marks_done(struct kube_marks *m);
  * of its `items`. */
 MUST_USE enum err_code kube_yaml_parse_marked(struct str text, const char *path, json_t **ret,
                                               struct kube_marks *marks, struct err *err);
-/* The whole of a file, at most `max` bytes; NUL-terminated. */
-MUST_USE enum err_code kube_read_file(const char *path, size_t max, char **ret, size_t *ret_n,
-                                      struct err *err);
 
 /* ---- rules.c: what the API server does to one object. Pure. ---- */
 struct kube_refusal {
