@@ -14,19 +14,21 @@ die() {
 }
 
 # shellcheck disable=SC2034  # the lists are for the scripts that source this
-# PROBE=PACKAGE, the probe being cmd:NAME (a program), pc:NAME (a library that pkg-config knows) or file:GLOB.
+# PROBE=PACKAGE, the probe being cmd:NAME (a program), pc:NAME (a library that pkg-config knows), py:NAME (a module of
+# python3) or file:GLOB.
 BUILD_NEEDS=(
     cmd:gcc=gcc cmd:make=make cmd:ar=binutils cmd:autoconf=autoconf cmd:automake=automake cmd:pkg-config=pkg-config
     pc:libmicrohttpd=libmicrohttpd-dev pc:gnutls=libgnutls28-dev pc:jansson=libjansson-dev
     pc:libcurl=libcurl4-openssl-dev pc:yaml-0.1=libyaml-dev
 )
 # shellcheck disable=SC2034
-CHECK_NEEDS=(pc:check=check cmd:python3=python3)
+CHECK_NEEDS=(pc:check=check cmd:python3=python3 py:yaml=python3-yaml)
 
 present() {
     case $1 in
     cmd:*) command -v "${1#cmd:}" >/dev/null 2>&1 ;;
     pc:*) pkg-config --exists "${1#pc:}" 2>/dev/null ;;
+    py:*) python3 -c "import ${1#py:}" >/dev/null 2>&1 ;;
     file:*) compgen -G "${1#file:}" >/dev/null ;;
     *) return 1 ;;
     esac

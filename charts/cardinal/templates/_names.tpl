@@ -64,8 +64,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 
 {{- define "cardinal.extenderImage" -}}
-{{- $tag := .Values.global.imageTag | default .Chart.AppVersion -}}
-{{- include "cardinal.image" (dict "root" . "image" .Values.scheduler.extender.image "tag" $tag) -}}
+{{- include "cardinal.image" (dict "root" . "image" .Values.scheduler.extender.image "tag" .Chart.AppVersion) -}}
 {{- end -}}
 
 {{/* kube-scheduler is of the cluster's own version; what a distribution appends to it is no tag of the registry's. */}}
