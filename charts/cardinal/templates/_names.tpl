@@ -51,11 +51,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end -}}
 
-{{/* (dict "root" $ "image" .Values.….image "tag" "the default") */}}
+{{/* (dict "root" $ "image" .Values.….image "tag" "the default" "ours" what stands here where HAMi's own image is named) */}}
 {{- define "cardinal.image" -}}
-{{- $registry := .root.Values.global.imageRegistry | default .image.registry -}}
-{{- $name := .image.repository -}}
-{{- with $registry -}}{{- $name = printf "%s/%s" (trimSuffix "/" .) $name -}}{{- end -}}
+{{- $registry := .image.registry -}}
+{{- $repository := .image.repository -}}
+{{- if and .ours (eq $repository "projecthami/hami") -}}
+{{- $repository = .ours.repository -}}
+{{- $registry = ternary .ours.registry $registry (eq $registry "docker.io") -}}
+{{- end -}}
+{{- $registry = .root.Values.global.imageRegistry | default $registry -}}
+{{- $name := $repository -}}
+{{- with $registry -}}{{- $name = printf "%s/%s" (trimSuffix "/" .) $repository -}}{{- end -}}
 {{- if .image.digest -}}
 {{- printf "%s@%s" $name .image.digest -}}
 {{- else -}}
@@ -63,8 +69,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 {{- end -}}
 
+{{/* Whole files of HAMi's values are passed on, with HAMi's image in them; that has another program in it. */}}
 {{- define "cardinal.extenderImage" -}}
-{{- include "cardinal.image" (dict "root" . "image" .Values.scheduler.extender.image "tag" .Chart.AppVersion) -}}
+{{- $ours := dict "registry" "ghcr.io" "repository" "cardinal-scheduler/cardinald" -}}
+{{- include "cardinal.image" (dict "root" . "image" .Values.scheduler.extender.image "tag" .Chart.AppVersion "ours" $ours) -}}
 {{- end -}}
 
 {{/* kube-scheduler is of the cluster's own version; what a distribution appends to it is no tag of the registry's. */}}
@@ -89,8 +97,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{/* ---- numbers that several objects must agree on ---- */}}
 
-{{- define "cardinal.leaderElect" -}}{{ .Values.scheduler.leaderElect }}{{- end -}}
-
 {{- define "cardinal.replicas" -}}
 {{- if kindIs "invalid" .Values.scheduler.replicas -}}
 {{- ternary 2 1 .Values.scheduler.leaderElect -}}
@@ -113,7 +119,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{/* What kube-scheduler waits for a verb: a bind ends with an answer before it. */}}
 {{- define "cardinal.httpTimeout" -}}
-{{- printf "%dms" (add (include "cardinal.ms" .Values.scheduler.bindTimeout | int64) 5000) | replace "000ms" "s" -}}
+{{- $other := printf "%dms" (add (include "cardinal.ms" .Values.scheduler.bindTimeout | int64) 5000) | replace "000ms" "s" -}}
+{{- .Values.scheduler.httpTimeout | default $other -}}
 {{- end -}}
 
 {{- define "cardinal.yes" -}}{{ eq (toString .) "true" }}{{- end -}}
