@@ -159,6 +159,7 @@ static void teardown(void)
 }
 
 static int look_ms = 3600000; /* far off: what is seen was told */
+static const char *versions;  /* that a client speaks; NULL: GnuTLS' own choice */
 static unsigned char shown;   /* serial number of the certificate that the server showed last */
 
 static enum err_code try_start(struct err *err)
@@ -195,7 +196,9 @@ static int call(const char *target, const struct identity *client)
                                              client->key),
              "client key");
     must(gnutls_init(&session, GNUTLS_CLIENT | GNUTLS_FORCE_CLIENT_CERT), "session");
-    must(gnutls_set_default_priority(session), "priority");
+    must(versions ? gnutls_priority_set_direct(session, versions, NULL)
+                  : gnutls_set_default_priority(session),
+         "priority");
     must(gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, cred), "set");
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in to = {
@@ -258,6 +261,24 @@ START_TEST(with_client_authority)
     ck_assert_int_eq(call("/trusted", &good_client), 200);
     ck_assert_int_ne(call("/trusted", &strange_client), 200);
     ck_assert_int_ne(call("/trusted", &server_as_client), 200);
+}
+END_TEST
+
+START_TEST(versions_of_tls)
+{
+    static const struct {
+        const char *versions;
+        int want;
+    } rows[] = {{"NORMAL:-VERS-ALL:+VERS-TLS1.3", 200},
+                {"NORMAL:-VERS-ALL:+VERS-TLS1.2", 200},
+                {"NORMAL:-VERS-ALL:+VERS-TLS1.1", 0},
+                {"NORMAL:-VERS-ALL:+VERS-TLS1.0", 0}};
+    start();
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        versions = rows[i].versions;
+        ck_assert_msg(call("/open", NULL) == rows[i].want, "%s", versions);
+    }
+    versions = NULL;
 }
 END_TEST
 
@@ -610,6 +631,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, without_client_authority);
     tcase_add_test(tc, with_client_authority);
+    tcase_add_test(tc, versions_of_tls);
     tcase_add_test(tc, plain_text_on_the_tls_port);
     tcase_add_test(tc, a_silent_handshake_is_cut);
     tcase_add_test(tc, certificates_are_read_again);

@@ -856,13 +856,16 @@ static enum err_code daemon_start(struct ext_server *s, const struct ext_server_
                                   struct err *err)
 {
     const struct ext_config *c = &s->app->config;
-    struct MHD_OptionItem tls_options[4];
+    /* Both who call us speak 1.2 and 1.3; GnuTLS alone would take 1.0 too. */
+    static char priorities[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
+    struct MHD_OptionItem tls_options[5];
     size_t n = 0;
     struct ext_tls *tls = s->certs ? ext_certs_ref(s->certs) : NULL; /* the library copies it */
     if (tls) {
         struct ext_pem pem = ext_tls_pem(tls);
         tls_options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, pem.cert};
         tls_options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, pem.key};
+        tls_options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, priorities};
         if (pem.ca)
             tls_options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0, pem.ca};
     }
