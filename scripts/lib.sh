@@ -62,6 +62,34 @@ need() {
     ((${#still[@]} == 0)) || die "missing: ${still[*]} can't be installed (see ${log#"$ROOT"/})"
 }
 
+# prometheus_tools: prints the folder of promtool and prometheus. Debian's package would start a daemon, so it is unpacked
+# into the cache and not installed; what is installed already is taken as it is.
+prometheus_tools() {
+    local cache dir found
+    if found=$(command -v promtool) && command -v prometheus >/dev/null; then
+        dirname -- "$found"
+        return 0
+    fi
+    cache=${CARDINAL_CACHE:-${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/cardinal}
+    dir=$cache/prometheus
+    if [ ! -x "$dir/usr/bin/promtool" ] || [ ! -x "$dir/usr/bin/prometheus" ]; then
+        if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
+            die "missing: promtool and prometheus (there is no apt-get here to take them from)"
+        fi
+        say "unpacking Debian's prometheus into $dir"
+        rm -rf "$dir.new"
+        mkdir -p "$dir.new" "$BUILD_ROOT"
+        (
+            cd "$dir.new" &&
+                { apt-get download prometheus || { apt-get update -qq && apt-get download prometheus; }; } &&
+                dpkg-deb -x prometheus_*.deb . && rm -f prometheus_*.deb && [ -x usr/bin/promtool ] && [ -x usr/bin/prometheus ]
+        ) >"$BUILD_ROOT/prometheus.log" 2>&1 || die "missing: promtool: Debian's prometheus can't be had, see ${BUILD_ROOT#"$ROOT"/}/prometheus.log"
+        rm -rf "$dir"
+        mv "$dir.new" "$dir"
+    fi
+    printf '%s\n' "$dir/usr/bin"
+}
+
 # The generated configure, once; make keeps it fresh afterwards. One at a time, as parts may run side by side.
 generate_configure() {
     mkdir -p "$BUILD_ROOT"
