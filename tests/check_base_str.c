@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/own.h"
@@ -248,19 +249,19 @@ START_TEST(str_hashes)
     uint64_t seen[65];
     for (size_t n = 0; n <= 64; n++) { /* every length is another text, NULs included */
         memset(text, 0, sizeof(text));
-        seen[n] = str_hash(1, (struct str){text, n});
-        ck_assert(seen[n] == str_hash(1, (struct str){text, n}));
-        ck_assert(seen[n] != str_hash(2, (struct str){text, n}));
+        seen[n] = hash_str(1, (struct str){text, n});
+        ck_assert(seen[n] == hash_str(1, (struct str){text, n}));
+        ck_assert(seen[n] != hash_str(2, (struct str){text, n}));
         for (size_t m = 0; m < n; m++)
             ck_assert(seen[n] != seen[m]);
     }
     /* one bit of the text moves about half the bits of the hash */
     memset(text, 'a', sizeof(text));
-    uint64_t base = str_hash(7, (struct str){text, 20});
+    uint64_t base = hash_str(7, (struct str){text, 20});
     int moved = 0;
     for (int bit = 0; bit < 160; bit++) {
         text[bit / 8] = (char)(text[bit / 8] ^ (1 << (bit % 8)));
-        moved += __builtin_popcountll(base ^ str_hash(7, (struct str){text, 20}));
+        moved += __builtin_popcountll(base ^ hash_str(7, (struct str){text, 20}));
         text[bit / 8] = (char)(text[bit / 8] ^ (1 << (bit % 8)));
     }
     ck_assert_msg(moved > 160 * 28 && moved < 160 * 36, "%d of %d bits", moved, 160 * 64);

@@ -75,6 +75,8 @@ START_TEST(who)
     uint32_t likely = 0;
     ck_assert(!cluster_hold_extra(w.st, node("n2"), STR(""), true, 1, extra, &likely));
     ck_assert_msg(likely == 1, "likely ones are counted all the same");
+    (void)cluster_hold_extra(w.st, node("n1"), STR(""), true, 1, extra, &likely);
+    ck_assert_msg(likely == CLUSTER_HOLD_NODES_MAX, "a's first is its likeliest, b's is certain");
     ck_assert_uint_eq(cluster_holds_count(w.st), 3);
 }
 END_TEST

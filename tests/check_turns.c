@@ -487,6 +487,108 @@ START_TEST(in_one_thread)
 }
 END_TEST
 
+static void queue_up(struct ext_app *app, struct step *s, const char *name, const char *node)
+{
+    struct err err = {0};
+    *s = step_of(name, node);
+    ck_assert_int_eq(ext_turn_enter(app->turns, &s->turn, &err), EXT_ENTERED);
+    err_ignore(ext_turn_mine(&s->turn) ? ERR_OK : ERR_BUSY);
+}
+
+static void leave(struct step *s, enum err_code code)
+{
+    const struct err result = {.code = code};
+    ext_turn_leave(&s->turn, &result);
+}
+
+/* What filter goes by when it leaves a node out. */
+START_TEST(how_long_a_turn_is_taken_to_last)
+{
+    const struct clock clock = {.mono_ns = mono, .wall_ns = mono};
+    struct ext_app app = {
+        .clock = &clock, .config.bind_timeout_ms = 16000, .workers = ext_workers_new(0)};
+    struct err err = {0};
+    struct step a, b, c, d;
+    at_ms = 1000;
+    ck_assert(!ext_turns_new(&app, false, &app.turns, &err));
+    /* nothing is known: eight of them are half of a bind's time */
+    queue_up(&app, &a, "a", "n");
+    queue_up(&app, &b, "b", "n");
+    queue_up(&app, &c, "c", "n");
+    ck_assert_int_eq(ext_turns_wait_ms(app.turns, STR("n")), 3000);
+    /* all of them have waited for too long: the first one's turn was long, the others had none */
+    at_ms = 6000;
+    leave(&a, ERR_BUSY);
+    ck_assert_int_eq(ext_turns_wait_ms(app.turns, STR("n")), 2 * 2000);
+    leave(&b, ERR_BUSY);
+    leave(&c, ERR_BUSY);
+    queue_up(&app, &a, "a", "n");
+    ck_assert_int_eq(ext_turns_wait_ms(app.turns, STR("n")), 2000);
+    /* a short one that ended in a Binding is worth believing */
+    at_ms += 400;
+    leave(&a, ERR_OK);
+    queue_up(&app, &a, "a", "n");
+    ck_assert_int_eq(ext_turns_wait_ms(app.turns, STR("n")), 1600);
+    /* another node's turns say nothing of a node that has had its own */
+    queue_up(&app, &b, "b", "n");
+    at_ms += 6000;
+    leave(&a, ERR_OK);
+    ck_assert_int_eq(ext_turns_wait_ms(app.turns, STR("n")), 2700);
+    queue_up(&app, &c, "c", "m");
+    at_ms += 100;
+    leave(&c, ERR_OK);
+    queue_up(&app, &d, "d", "m");
+    ck_assert_int_eq(ext_turns_wait_ms(app.turns, STR("m")), 2050);
+    ck_assert_int_eq(ext_turns_wait_ms(app.turns, STR("n")), 2700);
+    leave(&b, ERR_OK);
+    leave(&d, ERR_OK);
+    ext_turns_free(app.turns);
+    ext_workers_free(app.workers);
+}
+END_TEST
+
+/* All share the workers and the API server: many short queues are as slow as a long one. */
+START_TEST(who_waits_anywhere_makes_all_wait)
+{
+    const struct clock clock = {.mono_ns = mono, .wall_ns = mono};
+    struct ext_app app = {
+        .clock = &clock, .config.bind_timeout_ms = 8000, .workers = ext_workers_new(0)};
+    struct err err = {0};
+    struct score_ask asks[2] = {{0}};
+    struct score_request locked = {.asks = &asks[0], .asks_n = 1},
+                         free_of_it = {.asks = &asks[1], .asks_n = 1};
+    static struct step steps[40];
+    char node[8];
+    ck_assert(!vendor_table_builtin(&app.vendors, &err));
+    for (uint16_t v = 0; v < vendor_count(app.vendors); v++)
+        asks[vendor_at(app.vendors, v)->rules & VENDOR_RULE_LOCK ? 0 : 1].vendor = v;
+    at_ms = 1000;
+    ck_assert(!ext_turns_new(&app, false, &app.turns, &err));
+    for (int i = 0; i < 40; i++) { /* one at each node, and each ends 200 ms after the other */
+        (void)snprintf(node, sizeof(node), "n%d", i);
+        queue_up(&app, &steps[i], node, node);
+    }
+    ck_assert(!ext_turns_full(&app, &locked, STR("n39")));
+    for (int i = 0; i < 15; i++) {
+        at_ms += 200;
+        leave(&steps[i], ERR_OK);
+    }
+    /* 25 at 200 ms are 5 s, though each of them would have its own node's turn in less than 4 */
+    ck_assert_int_lt(ext_turns_wait_ms(app.turns, STR("n39")), 4000);
+    ck_assert(ext_turns_full(&app, &locked, STR("n39")));
+    ck_assert(!ext_turns_full(&app, &free_of_it, STR("n39")));
+    ck_assert(!ext_turns_full(&app, &locked, STR("n0"))); /* nobody waits there */
+    for (int i = 15; i < 30; i++)
+        leave(&steps[i], ERR_BUSY); /* these tell nothing of how fast it goes */
+    ck_assert(!ext_turns_full(&app, &locked, STR("n39")));
+    for (int i = 30; i < 40; i++)
+        leave(&steps[i], ERR_BUSY);
+    ext_turns_free(app.turns);
+    ext_workers_free(app.workers);
+    vendor_table_free(app.vendors);
+}
+END_TEST
+
 static void nothing(void *ctx) { ++*(int *)ctx; }
 
 /* The workers have no room for it just then. */
@@ -534,6 +636,8 @@ int main(void)
     tcase_add_test(t, a_node_with_a_long_queue_is_not_answered);
     tcase_add_test(t, a_bind_is_decided_where_it_arrives);
     tcase_add_test(t, in_one_thread);
+    tcase_add_test(t, how_long_a_turn_is_taken_to_last);
+    tcase_add_test(t, who_waits_anywhere_makes_all_wait);
     tcase_add_test(t, a_full_queue_loses_nobody);
     suite_add_tcase(s, t);
     SRunner *runner = srunner_create(s);

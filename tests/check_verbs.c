@@ -410,10 +410,35 @@ START_TEST(likely_holds_give_way_to_a_pinned_pick)
               fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-1", AB), &status),
               ANSWER("[\"node-b\"]"));
     /* node-b: 10000 = certain p-1 4000 + likely p-0 4000, no room for a third; without likely ones
-     * it has */
+     * it has, and so has node-a, which p-0 was told of first */
     want_json("third: one node, pinned",
               fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-2", AB), &status),
+              ANSWER("[\"node-b\"]"));
+    want_json("fourth: over the likely one",
+              fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-3", AB), &status),
               ANSWER("[\"node-a\"]"));
+    fx_close(&fx);
+}
+END_TEST
+
+/* The pod before it was told of both, and kube-scheduler takes the better one: its bind is on the
+ * way there, so that the pin goes to the other. */
+START_TEST(a_pin_spares_what_others_were_told_first)
+{
+    static const char *const BA[] = {"node-b", "node-a", NULL};
+    struct fx fx;
+    fx_open(&fx,
+            NODE("node-a", CARD("GPU-a", 0, 10000)) NODE("node-b", CARD("GPU-b", 0, 10000))
+                WAITING("ml", "p-0", 1, 6000, 10) WAITING("ml", "p-1", 1, 6000, 10)
+                    WAITING("ml", "p-2", 1, 6000, 10),
+            NULL);
+    unsigned status;
+    want_json("first", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-0", BA), &status),
+              ANSWER("[\"node-b\",\"node-a\"]")); /* all: as asked, not the best first */
+    want_json("second", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-1", AB), &status),
+              ANSWER("[\"node-b\"]"));
+    want_bind(&fx, "first", "p-0", "node-a", "");
+    want_bind(&fx, "second", "p-1", "node-b", "");
     fx_close(&fx);
 }
 END_TEST
@@ -1114,6 +1139,7 @@ int main(void)
     tcase_add_test(tc, whole_nodes);
     tcase_add_test(tc, core_defect_c34_back_to_back_filters_do_not_promise_one_share_twice);
     tcase_add_test(tc, likely_holds_give_way_to_a_pinned_pick);
+    tcase_add_test(tc, a_pin_spares_what_others_were_told_first);
     tcase_add_test(tc, pinned_picks_share_out_the_cards);
     tcase_add_test(tc, soft_wishes_get_all_nodes);
     tcase_add_test(tc, a_sample_carries_one_text);

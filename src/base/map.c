@@ -3,6 +3,8 @@
  * is compared before the bytes, and growing needs no key. */
 #include "base/map.h"
 
+#include "base/hash.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +29,7 @@ static size_t room_of(size_t slots_n) { return slots_n / 4 * 3; }
 
 static uint64_t hash_of(const struct map *m, struct str key)
 {
-    uint64_t h = str_hash(m->seed, key);
+    uint64_t h = hash_str(m->seed, key);
     return h ? h : 1;
 }
 

@@ -1,4 +1,4 @@
-/* Borrowed strings: comparisons, cutting, small parsers, and the seeded hash of maps. Nothing here
+/* Borrowed strings: comparisons, cutting, small parsers. Nothing here
  * allocates but str_dup_z. */
 #include "base/str.h"
 
@@ -196,57 +196,4 @@ char *str_dup_z(struct str s)
         memcpy(z, s.p, s.n);
     z[s.n] = '\0';
     return z;
-}
-
-/* SipHash-1-3 (Aumasson and Bernstein, 2012): made for hash tables whose keys come from strangers.
- */
-struct sip {
-    uint64_t a, b, c, d;
-};
-
-static inline uint64_t rotl(uint64_t x, unsigned by) { return (x << by) | (x >> (64 - by)); }
-
-static inline void sip_round(struct sip *s)
-{
-    s->a += s->b;
-    s->c += s->d;
-    s->b = rotl(s->b, 13) ^ s->a;
-    s->d = rotl(s->d, 16) ^ s->c;
-    s->a = rotl(s->a, 32);
-    s->c += s->b;
-    s->a += s->d;
-    s->b = rotl(s->b, 17) ^ s->c;
-    s->d = rotl(s->d, 21) ^ s->a;
-    s->c = rotl(s->c, 32);
-}
-
-static inline void sip_word(struct sip *s, uint64_t word)
-{
-    s->d ^= word;
-    sip_round(s);
-    s->a ^= word;
-}
-
-uint64_t str_hash(uint64_t seed, struct str s)
-{
-    /* The second half of the key is made from the first: the seed is all there is to know. */
-    uint64_t k0 = seed, k1 = (seed ^ 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;
-    struct sip sip = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, k0 ^ 0x6c7967656e657261u,
-                      k1 ^ 0x7465646279746573u};
-    size_t i = 0;
-    uint64_t word;
-    for (; i + sizeof(word) <= s.n; i += sizeof(word)) {
-        memcpy(&word, s.p + i,
-               sizeof(word)); /* byte order does not matter: hashes never leave the process */
-        sip_word(&sip, word);
-    }
-    word = 0;
-    if (i < s.n)
-        memcpy(&word, s.p + i, s.n - i);
-    sip_word(&sip, word ^ ((uint64_t)s.n << 56));
-    sip.c ^= 0xff;
-    sip_round(&sip);
-    sip_round(&sip);
-    sip_round(&sip);
-    return sip.a ^ sip.b ^ sip.c ^ sip.d;
 }

@@ -36,7 +36,6 @@ bool str_int(struct str s, int64_t min, int64_t max, int64_t *ret);
 bool str_go_bool(struct str s, bool *ret); /* Go's strconv.ParseBool; false = not a bool text */
 bool str_utf8_valid(struct str s);
 char *str_dup_z(struct str s); /* malloc; NULL: no memory */
-uint64_t str_hash(uint64_t seed, struct str s);
 
 /* A capped bump allocator: everything of one request. Not thread-safe.
  * Running out of memory, or past the cap, is sticky: alloc gives NULL from then on and

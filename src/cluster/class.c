@@ -226,7 +226,7 @@ struct cluster_class *cluster_class_get(struct cluster_store *st, const struct s
         const uint32_t slots = st->slots_cap, epoch = (uint32_t)(st->generation >> 32);
         pthread_mutex_unlock(&st->lock);
         pthread_mutex_lock(&st->classes->lock);
-        class = get_locked(st->classes, key, hash_text(st->cfg.hash_seed, key), slots, epoch);
+        class = get_locked(st->classes, key, hash_str(st->cfg.hash_seed, key), slots, epoch);
         pthread_mutex_unlock(&st->classes->lock);
     }
     buf_done(&b);

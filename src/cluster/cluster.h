@@ -270,13 +270,14 @@ struct cluster_hold {
     const struct cluster_node *node;
     const struct score_placement *placement;
 };
-/* Replaces the pod's holds. certain: it was told of just one node. Within the pause nothing is held; ages count from the
+/* Replaces the pod's holds, the best first. certain: it was told of just one node. Within the pause nothing is held; ages count from the
  * first filter since the last bind. Keeps a clone of the pod. */
 void cluster_hold(struct cluster_store *st, const struct cluster_pod *pod, const struct cluster_hold *holds,
                   uint16_t holds_n, bool certain, int64_t now_ms);
 void cluster_hold_drop(struct cluster_store *st, struct str uid);
 /* Use of holds of other pods on a node, summed per device; false: none. `certain_only`: leave likely ones out.
- * *ret_likely counts the likely holds there (may be NULL). ret has room for the node's devices. */
+ * *ret_likely counts the likely holds there (may be NULL): 1 each, CLUSTER_HOLD_NODES_MAX where the node is the first of those
+ * that the pod was told, since that is what kube-scheduler most likely picks. ret has room for the node's devices. */
 bool cluster_hold_extra(struct cluster_store *st, const struct cluster_node *node, struct str except_uid,
                         bool certain_only, int64_t now_ms, struct score_extra *ret, uint32_t *ret_likely);
 /* The same, knowing who asks: what only status.nominatedNodeName keeps alive (beyond CLUSTER_HOLD_MS) does not stand

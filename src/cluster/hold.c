@@ -33,6 +33,7 @@ struct hold {
     uint32_t slot;
     uint16_t uses_n;
     bool nominated;
+    bool first; /* of the nodes that its pod was told: kube-scheduler most likely picks it */
     struct hold_use *uses;
 };
 struct pod_need {
@@ -108,7 +109,7 @@ static void list_add(struct holds *h, struct hold_pod *p, enum list list)
 
 static struct hold_space *space_find(const struct cluster_store *st, struct str ns)
 {
-    uint32_t at = 0, hash = (uint32_t)hash_text(st->cfg.hash_seed, ns);
+    uint32_t at = 0, hash = (uint32_t)hash_str(st->cfg.hash_seed, ns);
     struct hold_space *s;
     while ((s = table_find(&st->holds->spaces, hash, &at)) && !str_eq(s->name, ns))
         ;
@@ -142,7 +143,7 @@ static bool space_add(const struct cluster_store *st, struct hold_pod *p)
         char *name = (char *)(s + 1);
         if (ns.n > 0)
             memcpy(name, ns.p, ns.n);
-        *s = (struct hold_space){.hash = (uint32_t)hash_text(st->cfg.hash_seed, ns),
+        *s = (struct hold_space){.hash = (uint32_t)hash_str(st->cfg.hash_seed, ns),
                                  .name = {name, ns.n}};
         table_put(&st->holds->spaces, s);
     }
@@ -300,7 +301,7 @@ static void make_room(const struct cluster_store *st, uint32_t more, const struc
 
 static struct hold_pod *pod_find(const struct cluster_store *st, struct str uid)
 {
-    uint32_t at = 0, hash = (uint32_t)hash_text(st->cfg.hash_seed, uid);
+    uint32_t at = 0, hash = (uint32_t)hash_str(st->cfg.hash_seed, uid);
     struct hold_pod *p;
     while ((p = table_find(&st->holds->pods, hash, &at)) && !str_eq(p->clone->uid, uid))
         ;
@@ -313,7 +314,7 @@ static struct hold_pod *pod_new(const struct cluster_store *st, struct cluster_p
     struct hold_pod *p = table_reserve(&st->holds->pods) ? calloc(1, sizeof(*p)) : NULL;
     if (!p)
         return NULL;
-    p->hash = (uint32_t)hash_text(st->cfg.hash_seed, clone->uid);
+    p->hash = (uint32_t)hash_str(st->cfg.hash_seed, clone->uid);
     p->clone = clone;
     p->first_ms = p->nominated_ms = NEVER;
     table_put(&st->holds->pods, p);
@@ -323,7 +324,7 @@ static struct hold_pod *pod_new(const struct cluster_store *st, struct cluster_p
 
 static uint64_t card_key(const struct cluster_store *st, uint16_t vendor, struct str uuid)
 {
-    return hash_text(st->cfg.hash_seed + vendor, uuid);
+    return hash_str(st->cfg.hash_seed + vendor, uuid);
 }
 
 /* ---- building a pod's holds ---- */
@@ -409,11 +410,12 @@ static struct hold *build_holds(const struct cluster_store *st, const struct clu
         if (!keep[i])
             continue;
         const struct score_node *node = &from[i].node->score;
-        holds[n++] = (struct hold){.node = hash_text(st->cfg.hash_seed, node->name),
+        holds[n++] = (struct hold){.node = hash_str(st->cfg.hash_seed, node->name),
                                    .slot = from[i].node->slot,
                                    .uses_n = uses_of(pod, &from[i], b->uses),
                                    .nominated = pod->nominated_node.n > 0 &&
                                                 str_eq(pod->nominated_node, node->name),
+                                   .first = i == 0,
                                    .uses = uses};
         for (uint16_t k = 0; k < holds[n - 1].uses_n; k++)
             *uses++ = hold_use_of(st, pod, &from[i], &b->uses[k]);
@@ -587,8 +589,8 @@ bool cluster_hold_extra_for(struct cluster_store *st, const struct cluster_node 
     bool found = false;
     if (node->slot < h->slots_max &&
         atomic_load_explicit(&h->count[node->slot], memory_order_relaxed) > 0) {
-        const uint64_t name = hash_text(st->cfg.hash_seed, node->score.name);
-        const uint32_t except = (uint32_t)hash_text(st->cfg.hash_seed, query->except_uid);
+        const uint64_t name = hash_str(st->cfg.hash_seed, node->score.name);
+        const uint32_t except = (uint32_t)hash_str(st->cfg.hash_seed, query->except_uid);
         struct asked asked;
         ask_about(&asked, st, &node->score);
         pthread_mutex_lock(&h->lock);
@@ -605,7 +607,8 @@ bool cluster_hold_extra_for(struct cluster_store *st, const struct cluster_node 
             if (query->now_ms >= p->first_ms + CLUSTER_HOLD_MS &&
                 p->clone->priority < query->priority)
                 continue;
-            likely += !p->certain;
+            if (!p->certain)
+                likely += hold->first ? CLUSTER_HOLD_NODES_MAX : 1;
             if (query->certain_only && !p->certain)
                 continue;
             if (!found)

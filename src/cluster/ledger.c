@@ -91,7 +91,7 @@ struct str entry_name(const struct entry *e) { return (struct str){e->name, e->n
 
 static uint32_t hash32(const struct cluster_store *st, struct str s)
 {
-    return (uint32_t)hash_text(st->cfg.hash_seed, s);
+    return (uint32_t)hash_str(st->cfg.hash_seed, s);
 }
 
 struct record *ledger_find(const struct cluster_store *st, struct str uid)
@@ -295,7 +295,7 @@ static int32_t find_device(const struct snode *s, uint16_t vendor, struct str uu
 
 static uint32_t card_hash(const struct cluster_store *st, uint16_t vendor, struct str uuid)
 {
-    return (uint32_t)hash_text(st->cfg.hash_seed + vendor, uuid);
+    return (uint32_t)hash_str(st->cfg.hash_seed + vendor, uuid);
 }
 
 /* Adds a reference. NO_SLOT: no memory, or too many (*ret_full). */
@@ -733,7 +733,7 @@ void ledger_cpu_change(struct cluster_store *st, struct record *r, int64_t cpu_m
 uint32_t share_mark(const struct cluster_store *st, const struct cluster_share *sh)
 {
     uint64_t h =
-        hash_text(st->cfg.hash_seed ^ ((uint64_t)sh->vendor << 16 | sh->container), sh->uuid);
+        hash_str(st->cfg.hash_seed ^ ((uint64_t)sh->vendor << 16 | sh->container), sh->uuid);
     h = hash_fold(h ^ (uint64_t)sh->mem_mib,
                   0x9e3779b97f4a7c15u ^ (uint64_t)(uint32_t)sh->cores_pct);
     h = hash_fold(h ^ sh->bits, 0xd1b54a32d192ed03u ^ sh->shares);
@@ -897,8 +897,8 @@ static void cpu_key(const struct cluster_store *st, struct str uid, uint64_t key
     }
     if (digits == 32 && (key[0] >> 12 & 15) != 15 && (key[0] | key[1]) != 0) /* 0: a free place */
         return;
-    key[0] = hash_text(st->cfg.hash_seed, uid) | 15 << 12;
-    key[1] = hash_text(~st->cfg.hash_seed, uid);
+    key[0] = hash_str(st->cfg.hash_seed, uid) | 15 << 12;
+    key[1] = hash_str(~st->cfg.hash_seed, uid);
 }
 
 static uint32_t cpu_home(const struct cpu_pods *t, const uint64_t key[2])

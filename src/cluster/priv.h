@@ -8,6 +8,7 @@
 #ifndef CARDINAL_CLUSTER_PRIV_H
 #define CARDINAL_CLUSTER_PRIV_H
 
+#include "base/hash.h"
 #include "cluster/cluster.h"
 
 #include <pthread.h>
@@ -25,29 +26,6 @@ enum {
     CHUNK = 64, /* nodes that are published together */
 };
 #define NO_SLOT UINT32_MAX
-
-/* ---- hashing: keyed, so that names from outside can't collide on purpose ---- */
-
-static inline uint64_t hash_fold(uint64_t a, uint64_t b)
-{
-    unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-static inline uint64_t hash_text(uint64_t seed, struct str s)
-{
-    uint64_t h = seed ^ hash_fold(s.n ^ 0x9e3779b97f4a7c15u, 0xd1b54a32d192ed03u), word;
-    const char *p = s.p;
-    size_t n = s.n;
-    for (; n >= sizeof(word); p += sizeof(word), n -= sizeof(word)) {
-        memcpy(&word, p, sizeof(word));
-        h = hash_fold(h ^ word, seed ^ 0xa0761d6478bd642fu);
-    }
-    word = 0;
-    if (n > 0)
-        memcpy(&word, p, n);
-    return hash_fold(h ^ word, 0xe7037ed1a0b428dbu ^ (seed << 1 | 1));
-}
 
 /* ---- a table of things that begin with their hash ---- */
 

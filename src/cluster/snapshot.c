@@ -292,7 +292,7 @@ static const struct cluster_node *find_hashed(const struct cluster_snapshot *s, 
 
 const struct cluster_node *cluster_snapshot_find(const struct cluster_snapshot *s, struct str name)
 {
-    return find_hashed(s, name, (uint32_t)hash_text(s->seed, name));
+    return find_hashed(s, name, (uint32_t)hash_str(s->seed, name));
 }
 
 void cluster_snapshot_find_all(const struct cluster_snapshot *s, const struct str *name, size_t n,
@@ -304,7 +304,7 @@ void cluster_snapshot_find_all(const struct cluster_snapshot *s, const struct st
     for (size_t at = 0; at < n; at += TOGETHER) {
         const size_t end = n - at < TOGETHER ? n - at : TOGETHER;
         for (size_t i = 0; i < end; i++) {
-            hash[i] = (uint32_t)hash_text(s->seed, name[at + i]);
+            hash[i] = (uint32_t)hash_str(s->seed, name[at + i]);
             __builtin_prefetch(&names->of[hash[i] & names->mask]);
         }
         for (size_t i = 0; i < end; i++) {

@@ -95,7 +95,7 @@ struct topology *topology_get(struct cluster_store *st, const struct score_topol
     if (!fresh)
         return NULL;
     fresh->hash =
-        (uint32_t)hash_text(st->cfg.hash_seed, (struct str){(char *)fresh->numbers, fresh->bytes});
+        (uint32_t)hash_str(st->cfg.hash_seed, (struct str){(char *)fresh->numbers, fresh->bytes});
     for (uint32_t at = 0; (t = table_find(&all->of, fresh->hash, &at));)
         if (same(t, fresh)) {
             topology_unref(fresh);

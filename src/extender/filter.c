@@ -242,7 +242,8 @@ static size_t pick(struct ext_request *r, struct ext_question *q, size_t want, s
 }
 
 /* No node bears all holds: the one that bears charges and certain holds, with the fewest likely
- * ones, pins the pick. */
+ * ones, pins the pick. Not the best of all: that is what the pod before us was told of as well, and
+ * its bind is on the way there. */
 static size_t pick_pinned(struct ext_request *r, struct ext_question *q, size_t *picked)
 {
     const struct ext_candidate *best = NULL;
@@ -263,6 +264,23 @@ static size_t pick_pinned(struct ext_request *r, struct ext_question *q, size_t 
 
 /* ---- 5: hold what was promised ---- */
 
+/* The best of those that were answered, best first. */
+static size_t best_of(const struct ext_question *q, const size_t *picked, size_t picked_n,
+                      size_t best[CLUSTER_HOLD_NODES_MAX])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < picked_n; i++) {
+        const struct ext_candidate *c = &q->candidates[picked[i]];
+        if (n == CLUSTER_HOLD_NODES_MAX && !better(c, &q->candidates[best[n - 1]]))
+            continue;
+        size_t at = n < CLUSTER_HOLD_NODES_MAX ? n++ : n - 1;
+        for (; at > 0 && better(c, &q->candidates[best[at - 1]]); at--)
+            best[at] = best[at - 1];
+        best[at] = picked[i];
+    }
+    return n;
+}
+
 static void hold(struct ext_request *r, struct ext_question *q, const size_t *picked,
                  size_t picked_n)
 {
@@ -272,13 +290,9 @@ static void hold(struct ext_request *r, struct ext_question *q, const size_t *pi
     uint16_t n = 0;
     struct score_placement scratch;
     size_t best[CLUSTER_HOLD_NODES_MAX];
-    if (picked_n >
-        CLUSTER_HOLD_NODES_MAX) { /* all nodes were answered, in no order: the best are held */
-        picked_n = rank_best(q, NULL, CLUSTER_HOLD_NODES_MAX, best);
-        picked = best;
-    }
-    for (size_t i = 0; i < picked_n; i++) {
-        const struct ext_candidate *c = &q->candidates[picked[i]];
+    const size_t best_n = best_of(q, picked, picked_n, best);
+    for (size_t i = 0; i < best_n; i++) {
+        const struct ext_candidate *c = &q->candidates[best[i]];
         const struct cluster_node *node = cluster_snapshot_find(q->snapshot, c->name);
         if (!node || (q->items && !str_eq(node->uid, c->node->uid)))
             continue;

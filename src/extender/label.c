@@ -18,7 +18,6 @@ enum {
     A_ROUND = 4, /* 40 writes a second at most, as the waking thread's rounds are 100 ms apart */
     PAUSE_MS = 5000,
     NAME_MAX_BYTES = 63, /* of a label's value: longer node names are none (node-side.md 2.1) */
-    WRITE_TIMEOUT_MS = 2000,
 };
 
 struct unlabelled { /* a pod, as its last event had it */
@@ -156,7 +155,7 @@ static enum err_code patch(struct ext_app *app, const struct unlabelled *u, stru
                                .status = true,
                                .patch_type = KUBE_PATCH_MERGE,
                                .body = {body.p, body.n},
-                               .timeout_ms = WRITE_TIMEOUT_MS};
+                               .timeout_ms = ext_write_ms(&app->config)};
     struct kube_response resp = {0};
     enum err_code rc = kube_call(app->kube, &req, &resp, err);
     kube_response_done(&resp);

@@ -1,6 +1,8 @@
 /* Binds under way: one of a pod at a time, and turns at a node's lock (turn.h). */
 #include "extender/turn.h"
 
+#include "base/hash.h"
+
 #include <assert.h>
 #include <pthread.h>
 #include <string.h>
@@ -8,18 +10,21 @@
 
 enum {
     BUCKETS = 1024,
-    TICK_MS = 50,        /* the thread's longest sleep while somebody is parked: clocks may jump */
-    RETRY_MS = 10,       /* the workers' queue was full */
-    STOP_MS = 5000,      /* what ext_turns_stop() waits for calls that write */
-    TURN_FIRST_MS = 250, /* what a turn is taken to last before one has ended: rather too long,
-                            since a storm has queued up by then */
-    TURN_WEIGHT = 4,     /* of the turns before, against the last one */
+    TICK_MS = 50,    /* the thread's longest sleep while somebody is parked: clocks may jump */
+    RETRY_MS = 10,   /* the workers' queue was full */
+    STOP_MS = 5000,  /* what ext_turns_stop() waits for calls that write */
+    TURN_FIRST = 8,  /* so many may wait at a node before any turn has ended: a storm is told of
+                        more nodes than it can be bound to long before that */
+    TURN_WEIGHT = 4, /* of the turns before, against the last one */
+    GAP_WEIGHT = 8,  /* of the gaps before, against the last one */
 };
 
 struct ext_queue { /* of one node, while somebody waits there */
     struct ext_queue *next;
     struct ext_turn *first, *last;
     int64_t since_ms; /* the first one's turn */
+    int64_t
+        turn_ms; /* what the last turns here took, smoothed; as elsewhere before one has ended */
     uint32_t n, hash;
     char node[EXT_NAME_MAX];
 };
@@ -33,7 +38,10 @@ struct ext_turns {
     struct ext_turn *names[BUCKETS];
     struct ext_queue *queues[BUCKETS];
     struct ext_queue *spare; /* one, so that ends and beginnings of turns need no memory */
-    int64_t turn_ms;         /* what the last turns took, smoothed */
+    int64_t turn_ms;         /* what the last turns of all nodes took, smoothed */
+    size_t queued;           /* calls in queues */
+    int64_t ended_ms;        /* the last turn with a Binding; or when the first of them came */
+    int64_t gap_us;          /* between two such ends while somebody waits, smoothed */
     int64_t next_ms;         /* when the thread looks again */
     bool stop, has_thread;
     pthread_t thread;
@@ -42,20 +50,15 @@ struct ext_turns {
 
 static int64_t now_ms(const struct ext_turns *s) { return clock_mono_ms(s->app->clock); }
 
-static uint32_t hash_of(struct str a, struct str b)
+static uint32_t hash_of(const struct ext_turns *s, struct str name)
 {
-    uint32_t h = 2166136261u; /* FNV-1a: names of the cluster, and a list behind each bucket */
-    for (size_t i = 0; i < a.n; i++)
-        h = (h ^ (unsigned char)a.p[i]) * 16777619u;
-    h = (h ^ '/') * 16777619u;
-    for (size_t i = 0; i < b.n; i++)
-        h = (h ^ (unsigned char)b.p[i]) * 16777619u;
-    return h;
+    return (uint32_t)hash_str(s->app->cluster.hash_seed, name);
 }
 
-static struct ext_turn **bucket_of(struct ext_turns *s, struct str ns, struct str name)
+/* Pods of one name in several namespaces share one. */
+static struct ext_turn **bucket_of(struct ext_turns *s, struct str name)
 {
-    return &s->names[hash_of(ns, name) % BUCKETS];
+    return &s->names[hash_of(s, name) % BUCKETS];
 }
 
 /* ---- running and parking ---- */
@@ -139,7 +142,7 @@ static bool is_of(const struct ext_turn *t, struct str ns, struct str name)
  * (locks know names only). */
 static struct ext_turn *before_locked(struct ext_turns *s, const struct ext_turn *t)
 {
-    struct ext_turn *f = *bucket_of(s, str_z(t->ns), str_z(t->name));
+    struct ext_turn *f = *bucket_of(s, str_z(t->name));
     for (; f; f = f->namesake)
         if (f != t && f->entered && is_of(f, str_z(t->ns), str_z(t->name)) &&
             (strcmp(f->uid, t->uid) == 0 || strcmp(f->node, t->node) == 0))
@@ -153,7 +156,7 @@ static void link_locked(struct ext_turns *s, struct ext_turn *t)
     t->prev = s->last;
     *(s->last ? &s->last->next : &s->first) = t;
     s->last = t;
-    struct ext_turn **bucket = bucket_of(s, str_z(t->ns), str_z(t->name));
+    struct ext_turn **bucket = bucket_of(s, str_z(t->name));
     t->namesake = *bucket;
     *bucket = t;
     s->n++;
@@ -163,7 +166,7 @@ static void unlink_locked(struct ext_turns *s, struct ext_turn *t)
 {
     *(t->prev ? &t->prev->next : &s->first) = t->next;
     *(t->next ? &t->next->prev : &s->last) = t->prev;
-    struct ext_turn **at = bucket_of(s, str_z(t->ns), str_z(t->name));
+    struct ext_turn **at = bucket_of(s, str_z(t->name));
     while (*at != t)
         at = &(*at)->namesake;
     *at = t->namesake;
@@ -212,7 +215,7 @@ bool ext_turn_cancelled(struct ext_turn *t)
 bool ext_turns_is(struct ext_turns *s, struct str ns, struct str name)
 {
     pthread_mutex_lock(&s->lock);
-    const struct ext_turn *t = *bucket_of(s, ns, name);
+    const struct ext_turn *t = *bucket_of(s, name);
     while (t && !(t->entered && is_of(t, ns, name)))
         t = t->namesake;
     pthread_mutex_unlock(&s->lock);
@@ -231,7 +234,7 @@ size_t ext_turns_count(struct ext_turns *s)
 
 static struct ext_queue *queue_locked(struct ext_turns *s, struct str node)
 {
-    const uint32_t hash = hash_of(node, (struct str){0});
+    const uint32_t hash = hash_of(s, node);
     struct ext_queue *q = s->queues[hash % BUCKETS];
     while (q && !(q->hash == hash && str_eq(str_z(q->node), node)))
         q = q->next;
@@ -244,7 +247,8 @@ static struct ext_queue *queue_new_locked(struct ext_turns *s, const char *node)
     s->spare = NULL;
     if (!q)
         return NULL;
-    *q = (struct ext_queue){.hash = hash_of(str_z(node), (struct str){0}), .since_ms = now_ms(s)};
+    *q = (struct ext_queue){
+        .hash = hash_of(s, str_z(node)), .since_ms = now_ms(s), .turn_ms = s->turn_ms};
     memcpy(q->node, node, strlen(node) + 1);
     struct ext_queue **bucket = &s->queues[q->hash % BUCKETS];
     q->next = *bucket;
@@ -277,6 +281,8 @@ bool ext_turn_mine(struct ext_turn *t)
             q->last = t;
             q->n++;
             t->queue = q;
+            if (s->queued++ == 0)
+                s->ended_ms = now_ms(s);
         }
     }
     bool mine = !t->queue || t->queue->first == t;
@@ -284,7 +290,16 @@ bool ext_turn_mine(struct ext_turn *t)
     return mine;
 }
 
-static void give_up_turn_locked(struct ext_turns *s, struct ext_turn *t)
+/* What a turn took says something of the next one if it ended in a Binding. One that ended
+ * otherwise may have had no time at all (who waits behind an expired one has expired as well), so
+ * that only its being longer counts. */
+static void learn(int64_t *turn_ms, int64_t took_ms, bool bound)
+{
+    if (bound || took_ms > *turn_ms)
+        *turn_ms = (*turn_ms * (TURN_WEIGHT - 1) + took_ms) / TURN_WEIGHT;
+}
+
+static void give_up_turn_locked(struct ext_turns *s, struct ext_turn *t, bool bound)
 {
     struct ext_queue *q = t->queue;
     if (!q)
@@ -299,10 +314,17 @@ static void give_up_turn_locked(struct ext_turns *s, struct ext_turn *t)
     if (q->last == t)
         q->last = prev;
     q->n--;
+    s->queued--;
     t->queue = NULL;
+    if (had && bound) {
+        const int64_t gap_us = (now_ms(s) - s->ended_ms) * 1000;
+        s->gap_us = (s->gap_us * (GAP_WEIGHT - 1) + gap_us) / GAP_WEIGHT;
+        s->ended_ms = now_ms(s);
+    }
     if (had) {
-        int64_t now = now_ms(s), took = now - q->since_ms;
-        s->turn_ms = (s->turn_ms * (TURN_WEIGHT - 1) + took) / TURN_WEIGHT;
+        const int64_t now = now_ms(s), took = now - q->since_ms;
+        learn(&s->turn_ms, took, bound);
+        learn(&q->turn_ms, took, bound);
         q->since_ms = now;
     }
     if (!q->first)
@@ -336,15 +358,29 @@ int64_t ext_turns_wait_ms(struct ext_turns *s, struct str node)
     int64_t wait = 0;
     if (q) { /* who has the turn takes as long as it did so far, at least */
         int64_t has = now_ms(s) - q->since_ms;
-        wait = (has > s->turn_ms ? has : s->turn_ms) + (int64_t)(q->n - 1) * s->turn_ms;
+        wait = (has > q->turn_ms ? has : q->turn_ms) + (int64_t)(q->n - 1) * q->turn_ms;
     }
     pthread_mutex_unlock(&s->lock);
     return wait;
 }
 
+/* Half of a bind's time: the other half is for what was not foreseen. */
+static int64_t wait_max_ms(const struct ext_app *app) { return app->config.bind_timeout_ms / 2; }
+
+/* How long all who wait now will need, as fast as they go: a turn takes the longer the more nodes
+ * have one, since all share the workers, the API server and the machine. */
+static int64_t all_ms(struct ext_turns *s)
+{
+    pthread_mutex_lock(&s->lock);
+    const int64_t all = (int64_t)s->queued * s->gap_us / 1000;
+    pthread_mutex_unlock(&s->lock);
+    return all;
+}
+
 bool ext_turns_full(struct ext_app *app, const struct score_request *req, struct str node)
 {
-    if (ext_turns_wait_ms(app->turns, node) <= app->config.bind_timeout_ms / 2)
+    const int64_t wait_ms = ext_turns_wait_ms(app->turns, node), most_ms = wait_max_ms(app);
+    if (wait_ms == 0 || (wait_ms <= most_ms && all_ms(app->turns) <= most_ms))
         return false;
     for (uint16_t i = 0; i < req->asks_n; i++)
         if (vendor_at(app->vendors, req->asks[i].vendor)->rules & VENDOR_RULE_LOCK)
@@ -358,9 +394,9 @@ void ext_turn_leave(struct ext_turn *t, const struct err *result)
 {
     struct ext_turns *s = t->turns;
     pthread_mutex_lock(&s->lock);
-    give_up_turn_locked(s, t);
+    give_up_turn_locked(s, t, result->code == ERR_OK);
     unlink_locked(s, t);
-    for (struct ext_turn *f = *bucket_of(s, str_z(t->ns), str_z(t->name)); f; f = f->namesake) {
+    for (struct ext_turn *f = *bucket_of(s, str_z(t->name)); f; f = f->namesake) {
         if (f->behind != t)
             continue;
         f->behind = NULL;
@@ -437,7 +473,7 @@ enum err_code ext_turns_new(struct ext_app *app, bool thread, struct ext_turns *
     if (!s)
         return err_set(err, ERR_NO_MEMORY, "turns");
     s->app = app;
-    s->turn_ms = TURN_FIRST_MS;
+    s->turn_ms = wait_max_ms(app) / TURN_FIRST;
     s->next_ms = INT64_MAX;
     s->has_thread = thread;
     pthread_condattr_t attr;

@@ -6,6 +6,7 @@
  * guards it all and is never held over JSON or a callback. */
 #include "kubeclient/priv.h"
 
+#include "base/hash.h"
 #include "base/map.h"
 #include "base/own.h"
 
@@ -291,7 +292,7 @@ void kube_store_uid(struct kube_store *st, struct str ns, struct str name, char 
     pthread_mutex_lock(&st->lock);
     uint64_t n = ++st->uids;
     pthread_mutex_unlock(&st->lock);
-    uint64_t h = str_hash(str_hash(n, ns), name);
+    uint64_t h = hash_str(hash_str(n, ns), name);
     /* The form of a random one; the last part makes it unique in this store. */
     (void)snprintf(out, KUBE_UID_MAX, "%08x-%04x-4%03x-8%03x-%012llx", (unsigned)(h >> 32),
                    (unsigned)(h >> 16) & 0xffff, (unsigned)h & 0xfff, (unsigned)(h >> 12) & 0xfff,

@@ -2,6 +2,7 @@
  * object's, not the cluster's. Source: contract/kubernetes.md 2.2. */
 #include "kubeclient/http.h"
 
+#include "base/hash.h"
 #include "base/own.h"
 #include "base/scan.h"
 
@@ -354,7 +355,7 @@ static char *watch_query(const struct kube_watch_options *opt, int timeout_s)
 static int random_timeout_s(const struct clock *clock)
 {
     uint64_t now = (uint64_t)clock_mono_ns(clock);
-    return WATCH_MIN_S + (int)(str_hash(now, STR("watch")) % WATCH_MIN_S);
+    return WATCH_MIN_S + (int)(hash_str(now, STR("watch")) % WATCH_MIN_S);
 }
 
 enum err_code kube_http_watch(struct kube *k, enum kube_kind kind,

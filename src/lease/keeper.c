@@ -3,6 +3,7 @@
  * in an election of our own writes. What it all means is in step.c. */
 #include "lease/priv.h"
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/own.h"
 
@@ -603,7 +604,7 @@ enum err_code lease_keeper_make(const struct lease_keeper_config *cfg, struct le
                                     .duration_ms = cfg->duration_ms,
                                     .renew_deadline_ms = cfg->renew_deadline_ms,
                                     .retry_ms = cfg->retry_ms};
-    k->random = str_hash((uint64_t)clock_wall_ns(cfg->clock), cfg->identity) | 1;
+    k->random = hash_str((uint64_t)clock_wall_ns(cfg->clock), cfg->identity) | 1;
     lease_state_init(&k->state, now_ms(k));
     k->read_at_ms = now_ms(k);
     k->prepare_at_ms = now_ms(k);
