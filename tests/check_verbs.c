@@ -421,24 +421,28 @@ START_TEST(likely_holds_give_way_to_a_pinned_pick)
 }
 END_TEST
 
-/* The pod before it was told of both, and kube-scheduler takes the better one: its bind is on the
- * way there, so that the pin goes to the other. */
+/* The pod before it was told of all of them, and kube-scheduler takes one of the better: its bind
+ * is on the way there, so that the pin goes to another. */
 START_TEST(a_pin_spares_what_others_were_told_first)
 {
-    static const char *const BA[] = {"node-b", "node-a", NULL};
+    static const char *const CBA[] = {"node-c", "node-b", "node-a", NULL};
     struct fx fx;
     fx_open(&fx,
             NODE("node-a", CARD("GPU-a", 0, 10000)) NODE("node-b", CARD("GPU-b", 0, 10000))
-                WAITING("ml", "p-0", 1, 6000, 10) WAITING("ml", "p-1", 1, 6000, 10)
-                    WAITING("ml", "p-2", 1, 6000, 10),
+                NODE("node-c", CARD("GPU-c", 0, 10000)) WAITING("ml", "p-0", 1, 6000, 10)
+                    WAITING("ml", "p-1", 1, 6000, 10) WAITING("ml", "p-2", 1, 6000, 10),
             NULL);
     unsigned status;
-    want_json("first", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-0", BA), &status),
-              ANSWER("[\"node-b\",\"node-a\"]")); /* all: as asked, not the best first */
-    want_json("second", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-1", AB), &status),
+    want_json("first", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-0", CBA), &status),
+              ANSWER("[\"node-c\",\"node-b\",\"node-a\"]")); /* as asked, not the best first */
+    want_json("second: the one that the first is least likely to take",
+              fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-1", ABC), &status),
+              ANSWER("[\"node-c\"]"));
+    want_json("third", fx_call(&fx, "POST", "/filter", fx_args(&fx, "ml", "p-2", ABC), &status),
               ANSWER("[\"node-b\"]"));
     want_bind(&fx, "first", "p-0", "node-a", "");
-    want_bind(&fx, "second", "p-1", "node-b", "");
+    want_bind(&fx, "second", "p-1", "node-c", "");
+    want_bind(&fx, "third", "p-2", "node-b", "");
     fx_close(&fx);
 }
 END_TEST

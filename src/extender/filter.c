@@ -242,8 +242,8 @@ static size_t pick(struct ext_request *r, struct ext_question *q, size_t want, s
 }
 
 /* No node bears all holds: the one that bears charges and certain holds, with the fewest likely
- * ones, pins the pick. Not the best of all: that is what the pod before us was told of as well, and
- * its bind is on the way there. */
+ * ones, pins the pick; of equal ones the worst. All pods like the same nodes: one of the best is
+ * what kube-scheduler has just picked for the pod before us, and its bind is on the way there. */
 static size_t pick_pinned(struct ext_request *r, struct ext_question *q, size_t *picked)
 {
     const struct ext_candidate *best = NULL;
@@ -253,7 +253,7 @@ static size_t pick_pinned(struct ext_request *r, struct ext_question *q, size_t 
         uint32_t likely;
         if (!c->verdict.fits || !may_answer(r, q, c, true, &likely))
             continue;
-        if (!best || likely < best_likely || (likely == best_likely && better(c, best))) {
+        if (!best || likely < best_likely || (likely == best_likely && better(best, c))) {
             best = c;
             best_likely = likely;
             picked[0] = i;
