@@ -76,6 +76,7 @@ static const char *sample(const struct ext_flag_view *f, const char **ret_bad)
         {"cert_file", "", NULL},
         {"key_file", "", NULL},
         {"client-ca-file", "", NULL},
+        {"extender-url", "", NULL},
     };
     for (size_t i = 0; i < sizeof(OWN) / sizeof(OWN[0]); i++) {
         if (strcmp(f->name, OWN[i].name) == 0) {
@@ -119,10 +120,16 @@ static size_t flags_n(void)
     return n;
 }
 
-static void expect_ok(const char *line, bool ignored, const char *name)
+static void expect_ok(const char *flag, bool ignored, const char *name)
 {
     struct ext_config c;
     struct err err;
+    char line[512]; /* with what it does not go without */
+    bool tls = strcmp(name, "extender-tls") == 0;
+    (void)snprintf(line, sizeof(line), "%s%s",
+                   tls ? "--listen-webhook=:1 --cert_file=a --key_file=b " : "", flag);
+    if (tls && !strstr(flag, "=F"))
+        (void)strcat(line, " --client-ca-file=c");
     ck_assert_msg(parse(line, &c, &err) == ERR_OK, "%s: %s", line, err.text);
     if (ignored)
         ck_assert_msg(strcmp(ext_config_ignored(&c), name) == 0, "%s: ignored is %s", line,
@@ -235,6 +242,33 @@ START_TEST(values_arrive)
 }
 END_TEST
 
+#define REMOTE                                                                                     \
+    "--listen-extender=:8444 --extender-tls --cert_file=a --key_file=b --client-ca-file=c"
+
+/* Flags that go together, however odd they look (docs/operations/flags.md, "What goes together").
+ */
+static const char *const ACCEPTED[] = {
+    "--listen-extender=0.0.0.0:8080", /* plain: probes answer all, verbs loopback */
+    "--leader-elect --listen-extender=0.0.0.0:8080",
+    "--leader-elect --http_bind=0.0.0.0:443 --cert_file=a --key_file=b",
+    "--leader-elect --http_bind=127.0.0.1:443 --cert_file=a --key_file=b --client-ca-file=c",
+    "--leader-elect --leader-elect-mode=own --http_bind=:443 --cert_file=a --key_file=b",
+    "--leader-elect --leader-elect-mode=own",
+    "--leader-elect --leader-elect-mode=own " REMOTE,
+    "--leader-elect --extender-tls --cert_file=a --key_file=b --client-ca-file=c",
+    REMOTE,
+    REMOTE " --listen-webhook=:1",
+};
+
+START_TEST(accepted)
+{
+    struct ext_config c;
+    struct err err;
+    ck_assert_msg(parse(ACCEPTED[_i], &c, &err) == ERR_OK, "%s: %s", ACCEPTED[_i], err.text);
+    ext_config_done(&c);
+}
+END_TEST
+
 static const struct {
     const char *line, *text;
 } REFUSED[] = {
@@ -258,6 +292,19 @@ static const struct {
     {"--cert_file=a", "--cert_file without --key_file"},
     {"--key_file=a", "--key_file without --cert_file"},
     {"--client-ca-file=a", "--client-ca-file without"},
+    {"--client-ca-file=a --cert_file=b --key_file=c --listen-webhook=:1",
+     "--client-ca-file without --extender-tls"},
+    {"--http_bind=:80 --client-ca-file=a", "--client-ca-file without --extender-tls"},
+    {"--cert_file=a --key_file=b", "no listener would use it"},
+    {"--extender-tls", "--extender-tls without --cert_file and --key_file"},
+    {"--extender-tls --cert_file=a --key_file=b", "--extender-tls without --client-ca-file"},
+    {"--extender-tls --listen-extender=", "--extender-tls without --listen-extender"},
+    {"--extender-tls --http_bind=:1", "--extender-tls and --http_bind"},
+    {"--extender-url=tcp://h --print-scheduler-config", "no http or https URL"},
+    {"--extender-url=http://h", "--extender-url without --scheduler-config-file"},
+    {"--leader-elect " REMOTE, "--client-ca-file and --leader-elect-mode=follow"},
+    {"--leader-elect --http_bind=0.0.0.0:443 --cert_file=a --key_file=b --client-ca-file=c",
+     "--client-ca-file and --leader-elect-mode=follow"},
     {"--listen-webhook=:443", "--listen-webhook without --cert_file"},
     {"--http_bind=:443 --cert_file=a --key_file=b --listen-webhook=:1",
      "--listen-webhook and --http_bind"},
@@ -456,6 +503,7 @@ int main(void)
     tcase_add_test(tc, the_chart);
     tcase_add_test(tc, core_defect_c22_the_lock_timeout_of_the_environment_counts);
     tcase_add_test(tc, values_arrive);
+    tcase_add_loop_test(tc, accepted, 0, sizeof(ACCEPTED) / sizeof(ACCEPTED[0]));
     tcase_add_loop_test(tc, refused, 0, sizeof(REFUSED) / sizeof(REFUSED[0]));
     tcase_add_test(tc, help_and_version_need_nothing_else);
     tcase_add_loop_test(tc, help_says_what_the_table_says, 0, n);

@@ -177,6 +177,22 @@ static const struct {
      {"CLUSTER", "--listen-extender=8080", "--metrics-bind-address="},
      2,
      "address 8080: not HOST:PORT"},
+    {"what is printed for kube-scheduler",
+     {"--print-scheduler-config", "--scheduler-name=s"},
+     0,
+     "- schedulerName: \"s\"\n"},
+    {"nothing to print for kube-scheduler",
+     {"--print-scheduler-config", "--listen-extender="},
+     2,
+     "no listener for the verbs"},
+    {"no such configuration of kube-scheduler",
+     {"CLUSTER", "--scheduler-config-file=/nonexistent/ks.yaml"},
+     2,
+     "cardinald: /nonexistent/ks.yaml: "},
+    {"another kube-scheduler's configuration",
+     {"CLUSTER", "KUBESCHED", "--scheduler-name=s", "--metrics-bind-address="},
+     2,
+     "ks.yaml: no extenders: "},
     {"bad selector", {"CLUSTER", "--node-label-selector=a"}, 2, "not k=v,k2=v2"},
     {"broken cluster", {"BROKEN"}, 2, "broken.yaml:5:1: "},
 };
@@ -185,11 +201,16 @@ START_TEST(ends_at_the_start)
 {
     const char *args[5] = {NULL};
     program_write("broken.yaml", "apiVersion: v1\nkind: Node\nmetadata:\n  name: [unclosed\n");
+    program_write("ks.yaml", "apiVersion: kubescheduler.config.k8s.io/v1\n"
+                             "kind: KubeSchedulerConfiguration\n"
+                             "profiles: [{schedulerName: s}]\n");
     const char *broken = program_flag("--cluster", "broken.yaml");
+    const char *kubesched = program_flag("--scheduler-config-file", "ks.yaml");
     for (size_t i = 0; i < 4 && STARTS[_i].args[i]; i++) {
         args[i] = STARTS[_i].args[i];
         args[i] = strcmp(args[i], "CLUSTER") == 0 ? cluster_flag : args[i];
         args[i] = strcmp(args[i], "BROKEN") == 0 ? broken : args[i];
+        args[i] = strcmp(args[i], "KUBESCHED") == 0 ? kubesched : args[i];
     }
     spawn(args);
     int status = exit_status();

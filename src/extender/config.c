@@ -66,11 +66,14 @@ static const struct flag FLAGS[] = {
     {"listen-webhook", TYPE_TEXT, AT(listen_webhook), "", 0, 0, "address of the admission webhook; needs --cert_file and --key_file"},
     {"metrics-bind-address", TYPE_TEXT, AT(listen_metrics), ":9395", 0, 0, "address of metrics and probes; empty: none"},
     {"http_bind", TYPE_TEXT, AT(http_bind), "", 0, 0, "HAMi's spelling: extender and webhook on one address, instead of --listen-extender; TLS with certificate files, else plain"},
-    {"cert_file", TYPE_TEXT, AT(cert_file), "", 0, 0, "certificate (PEM) of --listen-webhook and --http_bind"},
+    {"cert_file", TYPE_TEXT, AT(cert_file), "", 0, 0, "certificate (PEM) of --listen-webhook, --http_bind and --extender-tls; a renewed one is taken without a restart"},
     {"key_file", TYPE_TEXT, AT(key_file), "", 0, 0, "its key"},
+    {"extender-tls", TYPE_BOOL, AT(extender_tls), "false", 0, 0, "--listen-extender speaks TLS too: for a kube-scheduler of another host; needs --cert_file, --key_file and --client-ca-file"},
+    {"extender-url", TYPE_TEXT, AT(extender_url), "", 0, 0, "how kube-scheduler calls the verbs, where that is not the listener's own address: a Service's URL; for --scheduler-config-file and --print-scheduler-config"},
     {"client-ca-file", TYPE_TEXT, AT(client_ca_file), "", 0, 0, "who has a client certificate of this authority may call the verbs from other addresses than loopback"},
     /* what is decided, and how */
     {"scheduler-name", TYPE_TEXT, AT(scheduler_name), "", 0, 0, "the webhook gives pods that ask for cards this scheduler; also the component of events"},
+    {"scheduler-config-file", TYPE_TEXT, AT(scheduler_config_file), "", 0, 0, "the KubeSchedulerConfiguration of the kube-scheduler that calls us: what contradicts the flags stops the start"},
     {"force-overwrite-default-scheduler", TYPE_BOOL, AT(force_overwrite_default_scheduler), "true", 0, 0, "the webhook replaces default-scheduler too"},
     {"node-scheduler-policy", TYPE_TEXT, AT(node_policy), "binpack", 0, 0, "binpack or spread; a pod's annotation goes first"},
     {"gpu-scheduler-policy", TYPE_TEXT, AT(card_policy), "spread", 0, 0, "binpack, spread, mutex or a chain of them; a pod's annotation goes first"},
@@ -104,6 +107,7 @@ static const struct flag FLAGS[] = {
     /* looking at it */
     {"v", TYPE_INT, AT(verbosity), "0", 0, 10, "log level: 2 what changed, 4 each filter call, 5 why nothing fits"},
     {"legacy-metrics", TYPE_BOOL, AT(legacy_metrics), "false", 0, 0, "HAMi's old metric names beside the new ones"},
+    {"print-scheduler-config", TYPE_BOOL, AT(print_scheduler_config), "false", 0, 0, "print the KubeSchedulerConfiguration that goes with the flags, and exit"},
     {"print-vendors", TYPE_BOOL, AT(print_vendors), "false", 0, 0, "print the vendors with their names and rules as --vendor-file reads them, and exit"},
     {"help", TYPE_BOOL, AT(help), "false", 0, 0, "print this and exit"},
     {"version", TYPE_BOOL, AT(version), "false", 0, 0, "print the version and exit"},
@@ -332,8 +336,31 @@ static enum err_code check(const struct ext_config *c, struct err *err)
     if (c->listen_webhook && c->http_bind)
         return err_set(err, ERR_BAD_REQUEST,
                        "--listen-webhook and --http_bind: --http_bind serves the webhook already");
-    if (c->client_ca_file && !c->cert_file)
-        return err_set(err, ERR_BAD_REQUEST, "--client-ca-file without --cert_file and --key_file");
+    if (c->extender_tls && c->http_bind)
+        return err_set(err, ERR_BAD_REQUEST,
+                       "--extender-tls and --http_bind: that speaks TLS where it has --cert_file");
+    if (c->extender_tls && !c->listen_extender)
+        return err_set(err, ERR_BAD_REQUEST, "--extender-tls without --listen-extender");
+    if (c->extender_tls && (!c->cert_file || !c->client_ca_file))
+        return err_set(err, ERR_BAD_REQUEST,
+                       "--extender-tls without %s: callers are known by their certificates",
+                       c->cert_file ? "--client-ca-file" : "--cert_file and --key_file");
+    if (c->client_ca_file && !ext_config_tls(c, EXT_ON_EXTENDER))
+        return err_set(err, ERR_BAD_REQUEST,
+                       "--client-ca-file without --extender-tls, or --http_bind with --cert_file: "
+                       "the verbs' listener sees no certificates");
+    if (c->cert_file && !ext_config_tls(c, EXT_ON_EXTENDER) && !ext_config_tls(c, EXT_ON_WEBHOOK))
+        return err_set(err, ERR_BAD_REQUEST,
+                       "--cert_file without --listen-webhook, --http_bind or --extender-tls: no "
+                       "listener would use it");
+    struct ext_place at;
+    if (c->extender_url && !ext_place_of_url(c->extender_url, &at))
+        return err_set(err, ERR_BAD_REQUEST, "--extender-url=%.128s: no http or https URL",
+                       c->extender_url);
+    if (c->extender_url && !c->scheduler_config_file && !c->print_scheduler_config)
+        return err_set(
+            err, ERR_BAD_REQUEST,
+            "--extender-url without --scheduler-config-file or --print-scheduler-config");
     if (c->bodies_max < c->body_max || c->bodies_max < c->webhook_body_max)
         return err_set(err, ERR_BAD_REQUEST, "--bodies-max is less than one body may have");
     if (c->request_memory_max < c->body_max)
@@ -350,6 +377,11 @@ static enum err_code check_leader(struct ext_config *c, struct err *err)
     if (!c->leader_own && !str_eq(mode, STR("follow")))
         return err_set(err, ERR_BAD_REQUEST, "--leader-elect-mode=%.64s: neither follow nor own",
                        c->leader_mode ? c->leader_mode : "");
+    if (c->leader_elect && !c->leader_own && ext_config_reachable(c))
+        return err_set(err, ERR_BAD_REQUEST,
+                       "--client-ca-file and --leader-elect-mode=follow: one leads with the "
+                       "kube-scheduler of one's own host, and one of another host may call: use "
+                       "--leader-elect-mode=own, or let the verbs listen on loopback");
     if (!c->leader_elect || !c->leader_own)
         return ERR_OK;
     if (c->leader_duration_ms % 1000 != 0)
@@ -497,7 +529,18 @@ bool ext_config_tls(const struct ext_config *c, unsigned surface)
     const unsigned both = EXT_ON_EXTENDER | EXT_ON_WEBHOOK;
     if (c->http_bind)
         return c->cert_file && (surface & both);
+    if (surface == EXT_ON_EXTENDER)
+        return c->listen_extender && c->extender_tls;
     return surface == EXT_ON_WEBHOOK && c->listen_webhook;
+}
+
+bool ext_config_reachable(const struct ext_config *c)
+{
+    const char *address = c->http_bind ? c->http_bind : c->listen_extender;
+    struct ext_place at;
+    return ext_config_tls(c, EXT_ON_EXTENDER) && c->client_ca_file &&
+           ext_place_of_listener(address, true, &at) &&
+           (at.wildcard || !ext_place_is_loopback(&at));
 }
 
 const char *ext_config_ignored(const struct ext_config *c)

@@ -18,6 +18,7 @@ enum {
     EXIT_CONFIG = 2,
     SELECTOR_MAX = 64,
     STOP_GUARD_MS = 9500,
+    SCHEDULER_CONFIG_MAX = 1024 * 1024, /* a ConfigMap's most */
     FILES_OWN =
         256, /* of 32 + 4 connections to the API server (five each), listeners, files read */
     FILES_MIN = 512,
@@ -83,6 +84,16 @@ static enum err_code share_files(struct ext_config *c, struct err *err)
     return ERR_OK;
 }
 
+/* A proxy of our host may stand before such a listener: said, and not refused. */
+static void warn_election(const struct ext_config *c)
+{
+    if (c->leader_elect && c->leader_own && !ext_config_reachable(c) &&
+        (c->http_bind || c->listen_extender))
+        log_warn("own-mode-on-loopback", "text=%s",
+                 "callers of this host alone are answered: a kube-scheduler beside this process "
+                 "may call while another replica leads; use --leader-elect-mode=follow");
+}
+
 /* ---- vendors ---- */
 static void on_unknown(void *ctx, const char *text)
 {
@@ -106,6 +117,31 @@ static enum err_code load_vendors(struct program *p, struct err *err)
     for (size_t i = 0; !rc && i < c->vendor.n; i++)
         rc = vendor_table_extend_file(&p->app.vendors, c->vendor.path[i], err);
     return rc;
+}
+
+/* ---- the kube-scheduler beside us ---- */
+static void say_beside(void *ctx, bool refused, const char *text)
+{
+    const char *path = ctx;
+    if (refused)
+        (void)fprintf(stderr, "cardinald: %s: %s\n", path, text);
+    else
+        log_warn("scheduler-config", "file=%s text=%s", path, text);
+}
+
+static enum err_code check_beside(struct program *p, struct err *err)
+{
+    const char *path = p->app.config.scheduler_config_file;
+    char *text CLEANUP(free_p) = NULL;
+    size_t n;
+    if (!path)
+        return ERR_OK;
+    enum err_code rc = kube_read_file(path, SCHEDULER_CONFIG_MAX, &text, &n, err);
+    if (rc)
+        return rc;
+    const struct ext_kubesched_report report = {.say = say_beside, .ctx = (char *)path};
+    return ext_kubesched_check(&p->app.config, p->app.vendors, (struct str){text, n}, path, &report,
+                               err);
 }
 
 /* ---- ledger ---- */
@@ -388,14 +424,20 @@ static int print_help(void)
     return print_text(&text);
 }
 
-static int print_vendors(struct program *p)
+/* What is printed of the vendors, or for them. */
+static int print_of_vendors(struct program *p)
 {
     struct err err;
     struct buf text;
     if (load_vendors(p, &err))
         return fail(p, &err, EXIT_CONFIG);
     buf_init(&text, 4 << 20);
-    vendor_table_print(p->app.vendors, &text);
+    if (p->app.config.print_vendors) {
+        vendor_table_print(p->app.vendors, &text);
+    } else if (ext_kubesched_print(&p->app.config, p->app.vendors, &text, &err)) {
+        buf_done(&text);
+        return fail(p, &err, EXIT_CONFIG);
+    }
     vendor_table_free(p->app.vendors);
     ext_config_done(&p->app.config);
     return print_text(&text);
@@ -414,8 +456,8 @@ int main(int argc, char **argv)
         ext_config_done(&app->config);
         return status;
     }
-    if (app->config.print_vendors)
-        return print_vendors(p);
+    if (app->config.print_vendors || app->config.print_scheduler_config)
+        return print_of_vendors(p);
     sigset_t waited;
     process_setup(&waited);
     atomic_store(&log_level, app->config.verbosity);
@@ -430,9 +472,10 @@ int main(int argc, char **argv)
     app->workers = ext_workers_new(app->config.workers_max);
     if (!app->metrics || !app->workers)
         return fail(p, &(struct err){ERR_NO_MEMORY, "no memory"}, 1);
-    if (load_vendors(p, &err) || make_ledger(p, &err))
+    if (load_vendors(p, &err) || check_beside(p, &err) || make_ledger(p, &err))
         return fail(p, &err, EXIT_CONFIG);
     warn_policies(&app->config);
+    warn_election(&app->config);
     if (open_cluster(p, &err))
         return fail(p, &err, EXIT_CONFIG);
     rc = start_clients(p, &err);

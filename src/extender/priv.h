@@ -36,6 +36,10 @@ struct ext_config {
     const char *kubeconfig, *kube_context;
     const char *listen_extender, *listen_webhook, *listen_metrics, *http_bind; /* NULL: not listening */
     const char *cert_file, *key_file, *client_ca_file;
+    bool extender_tls;
+    const char *extender_url; /* NULL: the listener's own address */
+    const char *scheduler_config_file;
+    bool print_scheduler_config;
     const char *device_config_file;
     const char *scheduler_name, *node_policy, *card_policy, *node_label_selector;
     bool force_overwrite_default_scheduler, unknown_config_keys_warn, adopt_unbound;
@@ -70,6 +74,8 @@ void ext_config_done(struct ext_config *c);
 void ext_config_help(struct buf *out);
 /* Whether the listener of this surface (EXT_ON_EXTENDER, EXT_ON_WEBHOOK) is there and speaks TLS. */
 bool ext_config_tls(const struct ext_config *c, unsigned surface);
+/* Whether a kube-scheduler of another host may call the verbs: by TLS, with a client certificate. */
+bool ext_config_reachable(const struct ext_config *c);
 /* "flag1, flag2" of the accepted flags that have no effect; "" when there are none. */
 const char *ext_config_ignored(const struct ext_config *c);
 /* The table, for the test that holds the man page against it. NULL after the last. */
@@ -206,6 +212,30 @@ MUST_USE enum err_code ext_server_start(struct ext_app *app, const struct ext_se
 const char *ext_server_address(const struct ext_server *s); /* really bound, "127.0.0.1:40123" */
 void ext_server_quiesce(struct ext_server *s); /* no new connections; answers in flight go on */
 void ext_server_stop(struct ext_server *s);    /* waits for answers in flight, at most 8 s; frees */
+
+/* place.c: where something listens or is called, as text */
+#define EXT_PLACE_TEXT_MAX 560
+struct ext_place {
+    char host[256]; /* without brackets; of a wildcard listener 127.0.0.1 */
+    int64_t port;
+    bool tls, wildcard;
+    char path[256]; /* "" or "/…", without slashes at its end */
+};
+bool ext_place_of_url(const char *url, struct ext_place *ret); /* false: no http or https URL */
+bool ext_place_of_listener(const char *address, bool tls, struct ext_place *ret);
+bool ext_place_is_loopback(const struct ext_place *p);
+bool ext_place_reaches(const struct ext_place *called, const struct ext_place *listens); /* names that are not loopback's are compared as text */
+void ext_place_text(const struct ext_place *p, char ret[EXT_PLACE_TEXT_MAX]);
+
+/* kubesched.c: the KubeSchedulerConfiguration that stands beside us */
+struct ext_kubesched_report { /* each point in which a file does not go with the flags; `refused`: the process must not start so */
+    void (*say)(void *ctx, bool refused, const char *text);
+    void *ctx;
+};
+/* ERR_BAD_REQUEST names the file, after every point was reported. `path` is for texts alone. */
+MUST_USE enum err_code ext_kubesched_check(const struct ext_config *c, const struct vendor_table *vendors, struct str text, const char *path, const struct ext_kubesched_report *report, struct err *err);
+/* One that passes, whole. ERR_BAD_REQUEST: the flags don't say enough. */
+MUST_USE enum err_code ext_kubesched_print(const struct ext_config *c, const struct vendor_table *vendors, struct buf *out, struct err *err);
 
 /* listen.c */
 #define EXT_ADDRESS_MAX 80
