@@ -293,6 +293,46 @@ START_TEST(a_new_leader_filters_at_once_and_binds_later)
 }
 END_TEST
 
+/* kill -9 without an election: what the process before had sent may land until its time is over,
+ * and is known when the pods were read after that. */
+START_TEST(a_new_process_filters_at_once_and_binds_later)
+{
+    struct fx fx;
+    struct err err = {0};
+    char error[256];
+    fx_open(&fx, CLUSTER, NULL);
+    const unsigned relists = relists_of_all(&fx);
+    ck_assert_int_eq(ext_leader_start(&fx.app, &err), ERR_OK);
+    int64_t before = clock_mono_ms(&CLOCK_SYSTEM);
+    ck_assert_uint_eq(post(&fx, "/filter", "train-0"), 200);
+    bind(&fx, error);
+    int64_t bound = clock_mono_ms(&CLOCK_SYSTEM) - before;
+    ck_assert_str_eq(error, "");
+    ck_assert_msg(relists_of_all(&fx) > relists, "what landed meanwhile was not read anew");
+    ck_assert_int_ge(bound, 1950);
+    ck_assert_int_lt(bound, 3900);
+    fx_close(&fx);
+}
+END_TEST
+
+/* A file's cluster is this process' own. */
+START_TEST(a_file_was_nobody_elses)
+{
+    struct fx fx;
+    struct err err = {0};
+    char error[256];
+    fx_open(&fx, CLUSTER, NULL);
+    fx.app.file_store = fx.store;
+    ck_assert_int_eq(ext_leader_start(&fx.app, &err), ERR_OK);
+    int64_t before = clock_mono_ms(&CLOCK_SYSTEM);
+    bind(&fx, error);
+    ck_assert_str_eq(error, "");
+    ck_assert_int_lt(clock_mono_ms(&CLOCK_SYSTEM) - before, 1900);
+    fx.app.file_store = NULL;
+    fx_close(&fx);
+}
+END_TEST
+
 START_TEST(the_wait_is_bounded_by_the_budget)
 {
     struct fx fx;
@@ -539,6 +579,8 @@ int main(void)
     tcase_add_test(tc, core_defect_c25_a_follower_simulates);
     tcase_add_test(tc, a_refusal_needs_a_live_look);
     tcase_add_test(tc, a_new_leader_filters_at_once_and_binds_later);
+    tcase_add_test(tc, a_new_process_filters_at_once_and_binds_later);
+    tcase_add_test(tc, a_file_was_nobody_elses);
     tcase_add_test(tc, the_wait_is_bounded_by_the_budget);
     tcase_add_test(tc, a_bind_that_waits_to_lead_has_its_room);
     tcase_add_test(tc, nothing_is_written_after_the_term);

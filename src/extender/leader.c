@@ -1,6 +1,7 @@
 /* May this instance act? Wires the keeper of one Lease (src/lease) to the verbs: who follows
  * refuses them, and every write asks again right before it is sent (architecture 6,
- * docs/design/leadership.md). Without --leader-elect there is nobody to ask: it leads always. */
+ * docs/design/leadership.md). Without --leader-elect there is nobody to ask: it leads always, and
+ * its first write waits for those of the process before it, which may have been killed. */
 #include "base/own.h"
 #include "extender/priv.h"
 #include "extender/settle.h"
@@ -69,6 +70,9 @@ static enum err_code refuse(struct ext_app *app, struct err *err)
 /* kube-scheduler may be faster than our watch: a refusal needs a live GET. */
 static struct lease_lead look(struct ext_app *app, int64_t timeout_ms)
 {
+    if (!app->leader)
+        return (struct lease_lead){
+            .leads = true, .writes_from_ms = app->writes_from_ms, .writes_until_ms = INT64_MAX};
     struct lease_lead lead = lease_keeper_lead(app->leader->keeper);
     if (lead.leads || timeout_ms <= 0)
         return lead;
@@ -78,7 +82,7 @@ static struct lease_lead look(struct ext_app *app, int64_t timeout_ms)
 
 enum err_code ext_lead_check(struct ext_app *app, struct err *err)
 {
-    if (!app->leader || look(app, ext_write_ms(&app->config)).leads)
+    if (look(app, ext_write_ms(&app->config)).leads)
         return ERR_OK;
     return refuse(app, err);
 }
@@ -89,8 +93,6 @@ enum err_code ext_term_enter(struct ext_app *app, int64_t deadline_ms, struct ex
     *ret = (struct ext_term){.until_ms = INT64_MAX};
     if (ret_again_ms)
         *ret_again_ms = 0;
-    if (!app->leader)
-        return ERR_OK;
     const struct lease_lead lead = look(app, deadline_ms - now_ms(app));
     if (!lead.leads)
         return refuse(app, err);
@@ -249,8 +251,10 @@ static void changed(void *ctx, const struct lease_view *view)
 enum err_code ext_leader_start(struct ext_app *app, struct err *err)
 {
     const struct ext_config *c = &app->config;
-    if (!c->leader_elect)
+    if (!c->leader_elect) { /* nobody but us writes a file's cluster */
+        app->writes_from_ms = app->file_store ? 0 : now_ms(app) + ext_write_ms(c);
         return ERR_OK;
+    }
     if (!c->leader_name || !c->leader_namespace)
         return err_set(err, ERR_BAD_REQUEST,
                        "--leader-elect without --leader-elect-resource-name and "

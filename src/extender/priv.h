@@ -128,6 +128,7 @@ struct ext_app {
     struct ext_wake *wake; /* NULL: nobody is woken */
     struct ext_labels *labels; /* NULL: nobody is labelled */
     struct ext_leader *leader; /* NULL: leads always */
+    int64_t writes_from_ms;    /* then: what a process before this one sent has landed; 0: there was none */
     struct admission_config admission;
     _Atomic bool synced[EXT_SYNC_COUNT_];
     struct ext_watch watches[EXT_SYNC_COUNT_];
@@ -322,14 +323,14 @@ void ext_version(struct ext_request *r, struct ext_answer *a);
 void ext_metrics_get(struct ext_request *r, struct ext_answer *a);
 
 /* ---- leader.c: may this instance act? Everything says yes without --leader-elect. ---- */
-MUST_USE enum err_code ext_leader_start(struct ext_app *app, struct err *err); /* sets app->leader */
+MUST_USE enum err_code ext_leader_start(struct ext_app *app, struct err *err); /* sets app->leader, or writes_from_ms */
 /* `release`: nothing that we wrote can land any more, so our own Lease is given back at once. */
 void ext_leader_stop(struct ext_app *app, bool release);
 bool ext_leading(struct ext_app *app); /* never waits */
 bool ext_not_leading(struct ext_app *app);
 /* Before a refusal: one live GET, since kube-scheduler may be faster than our watch. ERR_UNAVAILABLE says who leads. */
 MUST_USE enum err_code ext_lead_check(struct ext_app *app, struct err *err);
-/* The leading that writes happen under. A new leader waits until the last one's have landed and are known: ERR_BUSY, with the time to come
+/* The leading that writes happen under. A new leader (without election: a new process) waits until the last one's have landed and are known: ERR_BUSY, with the time to come
  * again in *ret_again_ms (may be NULL) if that is before deadline_ms, else 0. For workers: one live GET, at most. */
 struct ext_term {
     uint64_t number;
