@@ -135,8 +135,8 @@ static const struct row {
     {"gpucores 30", POD1(CORES ":'30'"), "[" ADD_GPU("1") "," SCHED "]", .asks = true},
     {"percentage 100 alone", POD1(PCT ":'100'"), "[" ADD_GPU("1") "," ADD_CORES "," SCHED "]",
      .asks = true},
-    {"nvidia_defect_n9: percentage 0 is exclusive", POD1(GPU ":'1'," PCT ":'0'"), "[" ADD_CORES "," SCHED "]",
-     .asks = true},
+    {"nvidia_defect_n9: percentage 0 is exclusive", POD1(GPU ":'1'," PCT ":'0'"),
+     "[" ADD_CORES "," SCHED "]", .asks = true},
     {"amounts as JSON numbers", POD1(GPU ":1," MEM ":8192"), "[" SCHED "]", .asks = true},
     {"requests count like limits",
      "{'spec':{'containers':[{'name':'c','resources':{'requests':{" GPU ":'1'," MEM ":'1'}}}]}}",
@@ -204,8 +204,8 @@ static const struct row {
      "[{'op':'add','path':'/spec/containers/1/env','value':[{'name':'GPU_CORE_UTILIZATION_POLICY',"
      "'value':'force'}]}," SCHED "]",
      .table = CONFIGURED, .asks = true},
-    {"nvidia_defect_n7: core policy not for pods without cards", "{'spec':{'containers':[{'name':'a'}]}}", "[]",
-     .table = CONFIGURED},
+    {"nvidia_defect_n7: core policy not for pods without cards",
+     "{'spec':{'containers':[{'name':'a'}]}}", "[]", .table = CONFIGURED},
     {"runtime class of the user stays",
      "{'spec':{'schedulerName':'cardinal','runtimeClassName':'mine','containers':[{'name':'c','env'"
      ":"
@@ -579,6 +579,19 @@ END_TEST
 
 /* ---- reviews ---- */
 
+/* What the caller is told is what the answer says. */
+static void ck_outcome(enum admission_outcome outcome, const json_t *answer)
+{
+    const json_t *r = json_object_get(answer, "response");
+    json_int_t code = json_integer_value(json_object_get(json_object_get(r, "status"), "code"));
+    if (json_is_true(json_object_get(r, "allowed")))
+        ck_assert_int_eq(outcome,
+                         json_object_get(r, "patch") ? ADMISSION_CHANGED : ADMISSION_UNCHANGED);
+    else
+        ck_assert_int_eq(outcome,
+                         code == 400 || code == 500 ? ADMISSION_UNREADABLE : ADMISSION_REFUSED);
+}
+
 static json_t *review(struct str body, const struct admission_quota *q)
 {
     struct vendor_table *t CLEANUP(vendor_table_free_p) = table(CHART);
@@ -586,10 +599,12 @@ static json_t *review(struct str body, const struct admission_quota *q)
     struct admission_config cfg = config(&plain, t);
     struct buf out;
     buf_init(&out, 64 << 20);
-    ck_assert_int_eq(admission_review(&cfg, q, body, &out, NULL), ERR_OK);
+    enum admission_outcome outcome;
+    ck_assert_int_eq(admission_review(&cfg, q, body, &out, &outcome, NULL), ERR_OK);
     json_error_t fault;
     json_t *answer = json_loadb(out.p, out.n, 0, &fault);
     ck_assert_msg(answer != NULL, "the answer is no JSON: %s", fault.text);
+    ck_outcome(outcome, answer);
     buf_done(&out);
     return answer;
 }
@@ -931,14 +946,14 @@ START_TEST(review_without_memory)
         requote(REVIEW("{'uid':'u','operation':'CREATE','object':" MUCH "}"));
     struct buf want;
     buf_init(&want, 1 << 20);
-    ck_assert_int_eq(admission_review(&cfg, NULL, str_z(body), &want, NULL), ERR_OK);
+    ck_assert_int_eq(admission_review(&cfg, NULL, str_z(body), &want, NULL, NULL), ERR_OK);
     int n = 1;
     for (bool more = true; more; n++) {
         struct buf got;
         buf_init(&got, 1 << 20);
         countdown = n;
         failed = false;
-        enum err_code rc = admission_review(&cfg, NULL, str_z(body), &got, NULL);
+        enum err_code rc = admission_review(&cfg, NULL, str_z(body), &got, NULL, NULL);
         more = failed;
         countdown = 0;
         ck_assert_msg(rc == (more ? ERR_NO_MEMORY : ERR_OK), "allocation %d: %d, %.*s", n, rc,
@@ -959,7 +974,7 @@ START_TEST(answer_too_large)
     struct admission_config cfg = config(&plain, t);
     struct buf out;
     buf_init(&out, 20);
-    ck_assert_int_eq(admission_review(&cfg, NULL, STR("{}"), &out, NULL), ERR_NO_MEMORY);
+    ck_assert_int_eq(admission_review(&cfg, NULL, STR("{}"), &out, NULL, NULL), ERR_NO_MEMORY);
     buf_done(&out);
 }
 END_TEST

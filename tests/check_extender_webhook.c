@@ -24,16 +24,17 @@ static const struct {
     const char *name, *ns, *limits;
     bool allowed;
     const char *text; /* in the status of a denial */
+    const char *counted;
 } PODS[] = {
     {"within the quota", "team", "{\"nvidia.com/gpu\":\"1\",\"nvidia.com/gpumem\":\"3904\"}", true,
-     NULL},
+     NULL, "changed"},
     {"one MiB over", "team", "{\"nvidia.com/gpu\":\"1\",\"nvidia.com/gpumem\":\"3905\"}", false,
-     "quota"},
+     "quota", "refused"},
     {"two cards, together over", "team",
-     "{\"nvidia.com/gpu\":\"2\",\"nvidia.com/gpumem\":\"1953\"}", false, "quota"},
+     "{\"nvidia.com/gpu\":\"2\",\"nvidia.com/gpumem\":\"1953\"}", false, "quota", "refused"},
     {"no quota there", "other", "{\"nvidia.com/gpu\":\"1\",\"nvidia.com/gpumem\":\"3905\"}", true,
-     NULL},
-    {"no cards", "team", "{\"cpu\":\"1\"}", true, NULL},
+     NULL, "changed"},
+    {"no cards", "team", "{\"cpu\":\"1\"}", true, NULL, "unchanged"},
 };
 
 static json_t *ask(const char *ns, const char *limits)
@@ -55,6 +56,22 @@ static json_t *ask(const char *ns, const char *limits)
     return got;
 }
 
+static void ck_counted(const char *name, const char *result)
+{
+    static const char *const RESULTS[] = {"unchanged", "changed", "refused", "unreadable"};
+    struct buf out;
+    buf_init(&out, 1 << 20);
+    ext_metrics_text(fx.app.metrics, &out);
+    buf_char(&out, '\0');
+    for (size_t i = 0; i < sizeof(RESULTS) / sizeof(RESULTS[0]); i++) {
+        char line[80];
+        (void)snprintf(line, sizeof(line), "cardinald_webhook_total{result=\"%s\"} %d\n",
+                       RESULTS[i], strcmp(RESULTS[i], result) == 0);
+        ck_assert_msg(strstr(out.p, line) != NULL, "%s: no %s", name, line);
+    }
+    buf_done(&out);
+}
+
 START_TEST(quota)
 {
     json_t *got = ask(PODS[_i].ns, PODS[_i].limits);
@@ -64,8 +81,18 @@ START_TEST(quota)
     ck_assert_msg(json_is_true(json_object_get(response, "allowed")) == PODS[_i].allowed, "%s: %s",
                   PODS[_i].name, text);
     ck_assert_msg(!PODS[_i].text || strstr(text, PODS[_i].text), "%s: %s", PODS[_i].name, text);
+    ck_counted(PODS[_i].name, PODS[_i].counted);
     free(text);
     json_decref(got);
+}
+END_TEST
+
+START_TEST(unreadable_reviews_are_counted)
+{
+    unsigned status;
+    json_decref(fx_call(&fx, "POST", "/webhook", "{\"kind\":\"Pod\"}", &status));
+    ck_assert_uint_eq(status, 200);
+    ck_counted("no review", "unreadable");
 }
 END_TEST
 
@@ -157,6 +184,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, quota, 0, sizeof(PODS) / sizeof(PODS[0]));
+    tcase_add_test(tc, unreadable_reviews_are_counted);
     tcase_add_loop_test(tc, makers, 0, sizeof(MAKERS) / sizeof(MAKERS[0]));
     tcase_add_loop_test(tc, broken, 0, sizeof(BROKEN) / sizeof(BROKEN[0]));
     suite_add_tcase(s, tc);

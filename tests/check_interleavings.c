@@ -342,6 +342,15 @@ static const struct {
      "{\"status\":{\"phase\":\"Failed\"}}"},
 };
 
+static void want_locked(struct fx *fx, const char *name, uint64_t locked, uint64_t overdue)
+{
+    struct cluster_stats stats;
+    cluster_store_stats(fx->app.store, &stats);
+    ck_assert_msg(stats.nodes_locked == locked && stats.nodes_overdue == overdue,
+                  "%s: %d locked, %d overdue", name, (int)stats.nodes_locked,
+                  (int)stats.nodes_overdue);
+}
+
 /* Nobody takes the lock from a pod that is bound and waits: its kubelet would hand it the next
  * pod's cards. So the node is no answer for whoever needs the lock, and for others it is. */
 START_TEST(the_kubelet_away_for_longer_than_the_locks_age)
@@ -353,9 +362,11 @@ START_TEST(the_kubelet_away_for_longer_than_the_locks_age)
     ck_assert(fx_wait_state(&fx, "uid-p", CLUSTER_STATE_BOUND));
     seen_lock(&fx, LOCK_OF_5_MINUTES);
     want_filter(&fx, "it may come yet", "q", A, "node-a");
+    want_locked(&fx, "it may come yet", 1, 0);
     seen_lock(&fx, LOCK_THAT_IS_OLD);
     for (int restarted = 0; restarted < 2; restarted++) {
         want_filter(&fx, "a lock is needed", "q", A, "NodeLocked");
+        want_locked(&fx, "a lock is needed", 1, 1);
         want_filter(&fx, "no lock is needed", "m", A, "node-a");
         want_bind(&fx, "the lock", "q", "node-a", "NodeLocked");
         want_note(&fx, "nodes/node-a", LOCK, LOCK_THAT_IS_OLD);
@@ -369,7 +380,9 @@ START_TEST(the_kubelet_away_for_longer_than_the_locks_age)
     for (int i = 0; i < 2500 && cluster_node_serving(fx.app.store, STR("node-a"), STR("")); i++)
         pause_ms(2);
     want_filter(&fx, LATELY[_i].name, "q", A, "node-a");
+    want_locked(&fx, LATELY[_i].name, 1, 0);
     seen_lock(&fx, NULL); /* by the plugin, or the holder is gone */
+    want_locked(&fx, LATELY[_i].name, 0, 0);
     want_bind(&fx, LATELY[_i].name, "q", "node-a", "");
     want_audit(&fx, LATELY[_i].name);
     fx_close(&fx);

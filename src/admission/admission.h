@@ -39,8 +39,10 @@ void admission_result_done(struct admission_result *r);
 MUST_USE enum err_code admission_apply(const json_t *pod, const json_t *patch, json_t **ret, struct err *err);
 
 /* One AdmissionReview in, one out (v1 and v1beta1, same version back). Always an answer: what can't be decoded is
- * answered with allowed false and a status; ERR_NO_MEMORY only. `ret` is appended to `out` as JSON. */
+ * answered with allowed false and a status; ERR_NO_MEMORY only. The answer is appended to `out` as JSON; `ret` says what
+ * came of it, and may be NULL. */
+enum admission_outcome { ADMISSION_UNCHANGED, ADMISSION_CHANGED, ADMISSION_REFUSED, ADMISSION_UNREADABLE };
 MUST_USE enum err_code admission_review(const struct admission_config *cfg, const struct admission_quota *quota,
-                                        struct str body, struct buf *out, struct err *err);
+                                        struct str body, struct buf *out, enum admission_outcome *ret, struct err *err);
 
 #endif

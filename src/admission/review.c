@@ -191,7 +191,7 @@ MUST_USE static enum err_code decide(const struct admission_config *cfg,
 
 enum err_code admission_review(const struct admission_config *cfg,
                                const struct admission_quota *quota, struct str body,
-                               struct buf *out, struct err *err)
+                               struct buf *out, enum admission_outcome *ret, struct err *err)
 {
     struct arena *arena CLEANUP(arena_free_p) = arena_new(body.n + ARENA_EXTRA);
     if (!arena)
@@ -218,5 +218,12 @@ enum err_code admission_review(const struct admission_config *cfg,
             return err_set(err, ERR_NO_MEMORY, "encode patch");
     }
     write_answer(&q, &r, str_z(text), out);
-    return out->failed ? err_set(err, ERR_NO_MEMORY, "admission answer") : ERR_OK;
+    if (out->failed)
+        return err_set(err, ERR_NO_MEMORY, "admission answer");
+    if (ret)
+        *ret = r.verdict == ADMISSION_DENY    ? ADMISSION_REFUSED
+               : r.verdict == ADMISSION_ERROR ? ADMISSION_UNREADABLE
+               : text                         ? ADMISSION_CHANGED
+                                              : ADMISSION_UNCHANGED;
+    return ERR_OK;
 }

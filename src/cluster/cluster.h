@@ -295,6 +295,8 @@ uint32_t cluster_holds_count(struct cluster_store *st);
 /* ================= looking at it: /v1, /metrics ================= */
 struct cluster_stats {
     uint64_t nodes, nodes_with_cards, devices, pods, pods_charged, pods_waiting, assumed, holds, holds_dropped;
+    uint64_t nodes_locked;  /* a lock that names its owner stands on them */
+    uint64_t nodes_overdue; /* of these, refused with SCORE_NODE_LOCKED: the handover takes longer than lock_expire_ms */
     uint64_t applied_nodes, applied_pods, applied_quotas, tampered, fail_closed, repairs, lent, generation;
 };
 void cluster_store_stats(struct cluster_store *st, struct cluster_stats *ret);

@@ -16,11 +16,16 @@ void cluster_store_stats(struct cluster_store *st, struct cluster_stats *ret)
     s.nodes = st->nodes_n;
     s.generation = st->generation;
     s.pods = st->records.n + st->cpu.n;
-    s.nodes_with_cards = s.devices = s.lent = 0;
+    s.nodes_with_cards = s.devices = s.lent = s.nodes_locked = s.nodes_overdue = 0;
     for (uint32_t i = 0; i < st->slots; i++) {
         const struct snode *n = st->entries[i] ? st->entries[i]->cur : NULL;
         if (!n)
             continue;
+        bool overdue = false;
+        for (uint16_t g = 0; g < n->pub.score.groups_n; g++)
+            overdue |= n->groups[g].locked;
+        s.nodes_overdue += overdue;
+        s.nodes_locked += n->pub.lock.p != NULL;
         s.nodes_with_cards += n->pub.score.devices_n > 0;
         s.devices += n->pub.score.devices_n;
         for (uint16_t d = 0; d < n->pub.score.devices_n; d++)

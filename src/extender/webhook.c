@@ -30,12 +30,21 @@ static bool quota_fits(void *ctx, struct str ns, uint16_t vendor, int64_t mem_mi
     return true;
 }
 
+static const enum ext_counter COUNTERS[] = {[ADMISSION_UNCHANGED] = EXT_WEBHOOK_UNCHANGED,
+                                            [ADMISSION_CHANGED] = EXT_WEBHOOK_CHANGED,
+                                            [ADMISSION_REFUSED] = EXT_WEBHOOK_REFUSED,
+                                            [ADMISSION_UNREADABLE] = EXT_WEBHOOK_UNREADABLE};
+
 void ext_webhook(struct ext_request *r, struct ext_answer *a)
 {
     const struct admission_quota quota = {.fits = quota_fits, .ctx = r->app};
     struct err err;
     a->status = 200;
-    enum err_code rc = admission_review(&r->app->admission, &quota, r->body, &a->body, &err);
+    enum admission_outcome outcome;
+    enum err_code rc =
+        admission_review(&r->app->admission, &quota, r->body, &a->body, &outcome, &err);
+    if (rc == ERR_OK)
+        ext_metrics_count(r->app->metrics, COUNTERS[outcome], 1);
     if (rc) { /* memory only; kube-apiserver goes by the webhook's failurePolicy */
         log_error("webhook", "id=%llu err=%s", (unsigned long long)r->id, err.text);
         ext_answer_err(a, &err);

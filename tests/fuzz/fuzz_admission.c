@@ -59,7 +59,7 @@ static void check_body(const struct admission_config *cfg, struct str data)
 {
     struct buf out;
     buf_init(&out, 256 << 20);
-    assert(admission_review(cfg, NULL, data, &out, NULL) == ERR_OK);
+    assert(admission_review(cfg, NULL, data, &out, NULL, NULL) == ERR_OK);
     json_t *answer = json_loadb(out.p, out.n, JSON_ALLOW_NUL, NULL);
     const json_t *response = json_object_get(answer, "response");
     assert(json_is_boolean(json_object_get(response, "allowed")));
