@@ -205,8 +205,10 @@ vnpus:
 {{- range $file, $text := .Values.vendorFiles -}}
 {{- $vendors := fromYaml $text -}}
 {{- if $vendors.replaceAll -}}{{- $names = list -}}{{- end -}}
-{{- range $vendors.vendors -}}
-{{- range $what, $name := .resources -}}{{- $names = append $names $name -}}{{- end -}}
+{{- range kindIs "slice" $vendors.vendors | ternary $vendors.vendors list -}}
+{{- if kindIs "map" . -}}
+{{- range $what, $name := get . "resources" -}}{{- $names = append $names (toString $name) -}}{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- without $names "" | uniq | sortAlpha | join "\n" -}}
@@ -216,9 +218,12 @@ vnpus:
 {{- define "cardinal.vendorKeys" -}}
 {{- $keys := list -}}
 {{- range $file, $text := .Values.vendorFiles -}}
-{{- range (fromYaml $text).vendors -}}
-{{- with .pod -}}
+{{- $vendors := (fromYaml $text).vendors -}}
+{{- range kindIs "slice" $vendors | ternary $vendors list -}}
+{{- if kindIs "map" . -}}
+{{- with get . "pod" -}}
 {{- $keys = concat $keys (list .toAllocate .allocated .slices) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
