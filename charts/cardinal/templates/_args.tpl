@@ -19,6 +19,7 @@
 {{- else }}
 - --listen-extender=:{{ include "cardinal.extenderPort" . }}
 - --extender-tls
+- --extender-url={{ include "cardinal.remoteURL" . }}
 - --client-ca-file=/client-ca/ca.crt
 {{- end }}
 {{- if $s.admissionWebhook.enabled }}

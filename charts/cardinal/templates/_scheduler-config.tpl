@@ -5,7 +5,7 @@
 urlPrefix: http://127.0.0.1:{{ include "cardinal.extenderPort" . }}
 {{- else -}}
 {{- $name := include "cardinal.verbsName" . -}}
-urlPrefix: {{ .Values.scheduler.remote.url | default (printf "https://%s:%s" $name (include "cardinal.extenderPort" .)) }}
+urlPrefix: {{ include "cardinal.remoteURL" . }}
 enableHTTPS: true
 tlsConfig:
   serverName: {{ $name }}
@@ -23,6 +23,10 @@ managedResources:
 {{- range splitList "\n" (include "cardinal.managedResources" .) }}
 - {name: {{ . | quote }}, ignoredByScheduler: true}
 {{- end }}
+{{- end -}}
+
+{{- define "cardinal.remoteURL" -}}
+{{- .Values.scheduler.remote.url | default (printf "https://%s:%s" (include "cardinal.verbsName" .) (include "cardinal.extenderPort" .)) -}}
 {{- end -}}
 
 {{- define "cardinal.verbsName" -}}
