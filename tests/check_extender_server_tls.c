@@ -1,11 +1,15 @@
 /* The server over TLS: certificates made on the spot, clients with a certificate of the right
  * authority, of another one, for another purpose, and with none. */
 #include "extender/priv.h"
+#include "program.h"
 
 #include <arpa/inet.h>
 #include <check.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
+#include <ifaddrs.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -185,7 +189,8 @@ static void start(void)
 
 /* One request over a connection of its own; 0: no answer. Checks that the server shows its
  * certificate. */
-static int call(const char *target, const struct identity *client)
+static int call_at(struct in_addr host, int port, const char *request,
+                   const struct identity *client)
 {
     gnutls_certificate_credentials_t cred;
     gnutls_session_t session;
@@ -202,9 +207,7 @@ static int call(const char *target, const struct identity *client)
     must(gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, cred), "set");
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in to = {
-        .sin_family = AF_INET,
-        .sin_port = htons((uint16_t)atoi(strrchr(ext_server_address(server), ':') + 1))};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = host};
     ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
     gnutls_transport_set_int(session, fd);
     gnutls_handshake_set_timeout(session, 5000);
@@ -225,9 +228,7 @@ static int call(const char *target, const struct identity *client)
         must(gnutls_x509_crt_get_serial(crt, &shown, &one), "serial");
         gnutls_x509_crt_deinit(crt);
         char text[1024];
-        int n = snprintf(text, sizeof(text),
-                         "POST %s HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\n{}", target);
-        (void)gnutls_record_send(session, text, (size_t)n);
+        (void)gnutls_record_send(session, request, strlen(request));
         ssize_t got;
         while ((got = gnutls_record_recv(session, text, sizeof(text) - 1)) == GNUTLS_E_AGAIN ||
                got == GNUTLS_E_INTERRUPTED)
@@ -241,6 +242,15 @@ static int call(const char *target, const struct identity *client)
     gnutls_deinit(session);
     gnutls_certificate_free_credentials(cred);
     return status;
+}
+
+static int call(const char *target, const struct identity *client)
+{
+    const struct in_addr here = {.s_addr = htonl(INADDR_LOOPBACK)};
+    char request[256];
+    (void)snprintf(request, sizeof(request),
+                   "POST %s HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\n{}", target);
+    return call_at(here, atoi(strrchr(ext_server_address(server), ':') + 1), request, client);
 }
 
 START_TEST(without_client_authority)
@@ -596,6 +606,107 @@ START_TEST(the_end_is_told)
 }
 END_TEST
 
+/* ---- the program, called from elsewhere ---- */
+/* An address of this machine that is not loopback's. Where there is none, one is made, in a network
+ * of this process' own. */
+static struct in_addr elsewhere(void)
+{
+    struct ifaddrs *all;
+    struct in_addr found = {0};
+    ck_assert_int_eq(getifaddrs(&all), 0);
+    for (struct ifaddrs *at = all; at && !found.s_addr; at = at->ifa_next) {
+        const struct sockaddr_in *in = (const void *)at->ifa_addr;
+        if (in && in->sin_family == AF_INET && ntohl(in->sin_addr.s_addr) >> 24 != IN_LOOPBACKNET)
+            found = in->sin_addr;
+    }
+    freeifaddrs(all);
+    if (found.s_addr)
+        return found;
+    ck_assert(unshare(CLONE_NEWNET) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0);
+    run("ip link set lo up && ip address add 192.0.2.1/32 dev lo");
+    found.s_addr = htonl(0xc0000201);
+    return found;
+}
+
+static const char FILTER[] = "POST /filter HTTP/1.1\r\nHost: t\r\nContent-Length: 56\r\n\r\n"
+                             "{\"Pod\":{\"metadata\":{\"name\":\"p\"}},\"NodeNames\":[\"node-1\"]}";
+static const char NODES[] = "GET /v1/nodes HTTP/1.1\r\nHost: t\r\n\r\n";
+static const char ALIVE[] = "GET /livez HTTP/1.1\r\nHost: t\r\n\r\n";
+static const char REVIEW[] = "POST /webhook HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\n{}";
+
+START_TEST(the_verbs_for_another_host)
+{
+    static struct program child;
+    char line[3][160];
+    struct in_addr there = elsewhere(), here = {.s_addr = htonl(INADDR_LOOPBACK)};
+    (void)snprintf(line[0], sizeof(line[0]), "--cert_file=%s", paths[0]);
+    (void)snprintf(line[1], sizeof(line[1]), "--key_file=%s", paths[1]);
+    (void)snprintf(line[2], sizeof(line[2]), "--client-ca-file=%s", paths[2]);
+    program_folder();
+    program_write("cluster.yaml", "apiVersion: v1\nkind: Node\nmetadata: {name: node-1, uid: u}\n");
+    program_start(&child,
+                  (const char *[]){program_flag("--cluster", "cluster.yaml"), line[0], line[1],
+                                   line[2], "--listen-extender=0.0.0.0:0", "--extender-tls",
+                                   "--listen-webhook=127.0.0.1:0",
+                                   "--metrics-bind-address=127.0.0.1:0", NULL},
+                  NULL);
+    int extender = atoi(strrchr(program_listens(&child, "extender"), ':') + 1);
+    int webhook = atoi(strrchr(program_listens(&child, "webhook"), ':') + 1);
+    char metrics[64];
+    (void)snprintf(metrics, sizeof(metrics), "%s", program_listens(&child, "metrics"));
+    program_ready(&child, metrics);
+    const struct {
+        const char *name, *request;
+        struct in_addr host;
+        int port;
+        const struct identity *client;
+        int want; /* 0: no answer, or 403 */
+    } rows[] = {
+        {"filter with the right certificate", FILTER, there, extender, &good_client, 200},
+        {"filter with none", FILTER, there, extender, NULL, 403},
+        {"filter with another authority's", FILTER, there, extender, &strange_client, 0},
+        {"filter with a server's", FILTER, there, extender, &server_as_client, 0},
+        {"filter from this host", FILTER, here, extender, NULL, 200},
+        {"nodes with the right certificate", NODES, there, extender, &good_client, 200},
+        {"nodes with none", NODES, there, extender, NULL, 403},
+        {"a probe with none", ALIVE, there, extender, NULL, 200},
+        {"the webhook has a listener of its own", REVIEW, there, extender, &good_client, 404},
+        {"kube-apiserver shows no certificate", REVIEW, here, webhook, NULL, 200},
+        {"and there are no verbs there", FILTER, here, webhook, &good_client, 404},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int got = call_at(rows[i].host, rows[i].port, rows[i].request, rows[i].client);
+        bool ok = rows[i].want ? got == rows[i].want : got == 0 || got == 403;
+        ck_assert_msg(ok, "%s: %d", rows[i].name, got);
+    }
+    char expiry[96];
+    static const char *const LISTENERS[] = {"extender", "webhook"};
+    for (size_t i = 0; i < 2; i++) {
+        (void)snprintf(expiry, sizeof(expiry),
+                       "cardinald_certificate_expiry_seconds{listener=\"%s\"} %lld\n", LISTENERS[i],
+                       (long long)gnutls_x509_crt_get_expiration_time(server_id.crt));
+        ck_assert_int_eq(program_ask(metrics, "GET", "/metrics", NULL, expiry), 200);
+    }
+    /* both listeners take the renewed ones, and the new authority */
+    struct identity fresh;
+    make(&fresh, "localhost", &authority, GNUTLS_KP_TLS_WWW_SERVER);
+    write_crt(0, "tls.crt", fresh.crt);
+    write_key(1, "tls.key", fresh.key);
+    write_crt(2, "ca.crt", stranger.crt);
+    for (int i = 0; i < 250 && call_at(there, extender, FILTER, &strange_client) != 200; i++)
+        sleep_ms(20);
+    ck_assert_int_eq(call_at(there, extender, FILTER, &strange_client), 200);
+    ck_assert_uint_eq(shown, serial_of(&fresh));
+    ck_assert_int_ne(call_at(there, extender, FILTER, &good_client), 200);
+    ck_assert_int_eq(call_at(here, webhook, REVIEW, NULL), 200);
+    ck_assert_uint_eq(shown, serial_of(&fresh));
+    kill(child.pid, SIGTERM);
+    ck_assert_int_eq(program_status(&child), 0);
+    program_folder_done();
+    drop(&fresh);
+}
+END_TEST
+
 static const struct {
     const char *name;
     int cert, key, ca; /* indices of paths; -1: none, -2: no such file */
@@ -639,6 +750,7 @@ int main(void)
     tcase_add_test(tc, a_mounted_secret_is_swapped);
     tcase_add_test(tc, the_folder_goes_and_comes_back);
     tcase_add_test(tc, the_end_is_told);
+    tcase_add_test(tc, the_verbs_for_another_host);
     tcase_add_loop_test(tc, bad_files, 0, sizeof(BAD_FILES) / sizeof(BAD_FILES[0]));
     suite_add_tcase(s, tc);
     SRunner *runner = srunner_create(s);
