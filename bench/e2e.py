@@ -5,7 +5,8 @@
 
 DIR is a build folder in which `make bench-programs` was done. In one run, case after case in turn, round after round: pods
 a second from creation to bound for an extender that does nothing (bench/floor), for cardinald without node locks, and with
-the locks and a plugin that answers at once (bench/hands); then a cluster that has exactly as many shares as there are pods,
+the locks and a plugin that answers at once (bench/hands); then a cluster that has exactly as many shares as there are pods, one
+node that is filled by one turn after the other,
 and how long it takes until another replica leads. Prints Markdown, and writes it into PAGE (docs/design/performance.md).
 
 What is counted is taken from the API server's audit log, so nothing watches the cluster beside those who belong to it.
@@ -81,6 +82,10 @@ EXACT = [
     Case("exact", "exactly as many shares as pods, without locks", (), locks=False),
     Case("exact-locks", "exactly as many shares as pods, locks and plugin", (), plugin=True),
 ]
+TURNS = [       # one turn after the other, and the processors are not full
+    Case("turns", "one node, filled by one turn after the other", ("--bind-timeout=60s",), plugin=True),
+]
+ALL = CASES + EXACT + TURNS
 
 
 class Run:
@@ -447,11 +452,12 @@ def aim_rows(runs, failed_over):
         ratio = ratios(runs, case)
         if ratio:
             yield row("%s ≥ %.0f %% of %s" % (case.what, 100 * least, case.beside), 100 * middle(ratio), "%.0f %%", middle(ratio) >= least)
-    waits = [w for rs in runs.values() for r in rs for w in r.waits_ms]
-    if waits:
-        yield row("a released lock to the next Binding ≤ 20 ms", (middle(waits), p99(waits), len(waits)),
-                  "median %.1f ms, p99 %.1f ms, of %d with a pod waiting", middle(waits) <= 20)
-    mine = [c for c in CASES + EXACT if not c.floor and c.name in runs]
+    for what, cases in (("where nodes' turns fill the processors", CASES + EXACT), ("one turn after the other", TURNS)):
+        waits = [w for c in cases for r in runs.get(c.name, []) for w in r.waits_ms]
+        if waits:
+            yield row("a released lock to the next Binding ≤ 20 ms, " + what, (middle(waits), p99(waits), len(waits)),
+                      "median %.1f ms, p99 %.1f ms, of %d with a pod waiting", middle(waits) <= 20)
+    mine = [c for c in ALL if not c.floor and c.name in runs]
     if mine:
         most = max(middle([r.cpu_ms["extender"] for r in runs[c.name]]) for c in mine)
         yield row("processor time of cardinald ≤ 1 ms a pod", most, "%.2f ms at most", most <= 1)
@@ -473,9 +479,9 @@ def report(args, runs, failed_over, load, began):
            % (time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), commit or "unknown", args.nodes, args.cards, args.pods, args.rounds, "" if args.rounds == 1 else "s", load, os.getloadavg()[0],
               middle([r.others for r in rs]), min(r.others for r in rs), max(r.others for r in rs), os.cpu_count(),
               time.monotonic() - began), ""]
-    out += case_rows(runs, CASES + EXACT)
-    out += [""] + list(call_rows(runs, CASES + EXACT)) + [""]
-    for case in CASES + EXACT:
+    out += case_rows(runs, ALL)
+    out += [""] + list(call_rows(runs, ALL)) + [""]
+    for case in ALL:
         waits = [w for r in runs.get(case.name, []) for w in r.waits_ms]
         if case.plugin and case.name in runs:
             out.append("%s: from a released lock to the next Binding's start: median %.1f ms, p99 %.1f ms, most %.1f ms (%d with a pod "
@@ -507,25 +513,28 @@ def measure(args, options):
             case.name, run.rate, run.bind_rate, ", ".join("%s %.2f" % x for x in run.cpu_ms.items()), run.others,
             ", ".join("%s %d" % x for x in run.binds.items() if x[1])), file=sys.stderr, flush=True)
     cases = [c for c in CASES if not args.only or c.name in args.only]
-    exact = [c for c in EXACT if not args.only or c.name in args.only]
     failed_over = None
-    plane = bench.plane("bench", args.nodes, args.cards)
-    try:
-        for number in range(args.rounds):
-            for case in cases if number % 2 == 0 else reversed(cases):
-                one(plane, case)
-        if not args.only or "fail-over" in args.only:
-            failed_over = fail_over(plane, 1 if args.quick else 3)
-    finally:
-        plane.stop()
-    if exact:
-        expect(args.pods % 10 == 0, "the number of pods must be a multiple of 10")
-        plane = bench.plane("exact", args.pods // 10, 1)
+    if cases or not args.only or "fail-over" in args.only:
+        plane = bench.plane("bench", args.nodes, args.cards)
         try:
-            for case in exact:
-                one(plane, case)
+            for number in range(args.rounds):
+                for case in cases if number % 2 == 0 else reversed(cases):
+                    one(plane, case)
+            if not args.only or "fail-over" in args.only:
+                failed_over = fail_over(plane, 1 if args.quick else 3)
         finally:
             plane.stop()
+    expect(args.pods % 10 == 0, "the number of pods must be a multiple of 10")
+    for name, cases, nodes, cards in (("exact", EXACT, args.pods // 10, 1), ("turns", TURNS, 1, args.cards)):
+        cases = [c for c in cases if not args.only or c.name in args.only]
+        if cases:
+            bench.pods = nodes * cards * 10
+            plane = bench.plane(name, nodes, cards)
+            try:
+                for case in cases:
+                    one(plane, case)
+            finally:
+                plane.stop()
     return runs, failed_over
 
 
@@ -542,7 +551,7 @@ def main():
     parser.add_argument("--cards", type=int, default=8)
     parser.add_argument("--pods", type=int, default=1000)
     parser.add_argument("--only", type=lambda s: s.split(","), metavar="CASE,...",
-                        help=", ".join(c.name for c in CASES + EXACT) + ", fail-over")
+                        help=", ".join(c.name for c in ALL) + ", fail-over")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--markdown", metavar="PAGE")
     parser.add_argument("--keep", action="store_true", help="keep the logs")
