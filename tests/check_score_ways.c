@@ -930,8 +930,8 @@ static const struct class_row {
     bool normal, on, off; /* may join */
 } CLASSES[] = {
     {"idle", 0, 0, 0, true, true, true},     {"used, neither class", 2, 0, 0, true, false, false},
-    {"offline", 2, 0, 2, false, true, true}, {"online", 2, 1, 0, false, false, false},
-    {"both", 2, 1, 1, false, false, false},
+    {"offline", 2, 0, 2, false, true, true}, {"online", 2, 1, 0, false, true, false},
+    {"both", 2, 1, 1, false, true, false},
 };
 
 START_TEST(classes)
@@ -993,7 +993,15 @@ START_TEST(online_pods)
     wants("fewer offline pods", &r, "1", 0);
     t[1].online = 1;
     decide(&p, &c, NULL, &r);
-    wants("offline pods only", &r, "0", 0);
+    wants("beside an online pod: last are those of offline pods only", &r, "1", 0);
+    t[0].online = 1;
+    t[0].offline = 1;
+    decide(&p, &c, NULL, &r);
+    wants("as many online pods, fewer offline ones", &r, "0", 0);
+    t[0].online = 2;
+    decide(&p, &c, NULL, &r);
+    wants("fewer online pods", &r, "1", 0);
+    t[1].online = t[1].offline = 0;
     c.devices[0].shares_used = 10;
     decide(&p, &c, NULL, &r);
     wants("none", &r, "", R(CARD_UNHEALTHY) | R(CARD_APP_CLASS_MISMATCH) | SLOTS);

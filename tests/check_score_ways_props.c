@@ -346,7 +346,9 @@ static bool class_allows(const struct life *l, unsigned card, bool used, int64_t
     const struct score_selection *s = &l->s->p.selection;
     if (!used)
         return true;
-    if (s->app_class == SCORE_CLASS_NONE ? t->online || t->offline : t->online || !t->offline)
+    if (s->app_class == SCORE_CLASS_NONE
+            ? t->online || t->offline
+            : (!t->online && !t->offline) || (t->online && s->app_class == SCORE_CLASS_OFFLINE))
         return false;
     return s->app_class == SCORE_CLASS_ONLINE || cores == 100 || t->qos == 0 ||
            l->s->c.devices[l->g->first + card].shares_used == 0 || t->qos == s->qos;

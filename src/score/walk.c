@@ -312,9 +312,15 @@ static bool class_fits(const struct walk *w, const struct more *m, bool used)
 {
     if (!used)
         return true;
-    if (w->plan->app_class == SCORE_CLASS_NONE)
-        return m->online == 0 && m->offline == 0;
-    return m->offline > 0 && m->online == 0;
+    const bool classed = m->online > 0 || m->offline > 0;
+    switch (w->plan->app_class) {
+    case SCORE_CLASS_ONLINE:
+        return classed;
+    case SCORE_CLASS_OFFLINE:
+        return classed && m->online == 0; /* an online pod suspends the offline ones */
+    default:
+        return !classed;
+    }
 }
 
 /* The checks that only some rows have. `mem`, `shares`: all use that counts for the ask; `wanted`:
