@@ -241,6 +241,24 @@ START_TEST(who_waits_behind_another_is_told_at_its_deadline)
 }
 END_TEST
 
+/* Its turn comes with a second left of sixty: what was sent now would most likely end unknown. */
+START_TEST(nothing_is_begun_just_before_the_deadline)
+{
+    struct fx fx;
+    char name[128];
+    open_locked(&fx, 60000);
+    struct fx_pending *late = begin(&fx, "p0", "node-a");
+    fx.mono_skew_ms += 58500;
+    struct fx_pending *early = begin(&fx, "p1", "node-a");
+    fx.mono_skew_ms += 500;
+    release(&fx);
+    want("late", late, "is over before the Binding was sent");
+    want("early", early, "");
+    ck_assert_str_eq(holder_of_lock(&fx, name), "p1");
+    fx_close(&fx);
+}
+END_TEST
+
 START_TEST(a_stop_ends_the_waiting)
 {
     struct fx fx;
@@ -630,6 +648,7 @@ int main(void)
     tcase_add_test(t, a_second_call_gets_the_result_of_the_first);
     tcase_add_test(t, a_newer_wish_ends_the_older_before_its_write);
     tcase_add_test(t, who_waits_behind_another_is_told_at_its_deadline);
+    tcase_add_test(t, nothing_is_begun_just_before_the_deadline);
     tcase_add_test(t, a_stop_ends_the_waiting);
     tcase_add_test(t, a_card_that_falls_ill_meanwhile_is_not_given);
     tcase_add_test(t, a_pod_that_goes_meanwhile_is_not_bound);

@@ -26,9 +26,17 @@
 
 static int64_t now_ms(const struct bind *b) { return clock_mono_ms(b->app->clock); }
 
+/* A write that is begun with little time left is most likely one whose outcome nobody knows. */
+static int64_t write_before_ms(const struct bind *b)
+{
+    const struct ext_config *c = &b->app->config;
+    const int64_t eighth = c->bind_timeout_ms / 8, quarter = ext_write_ms(c) / 4;
+    return b->turn.deadline_ms - (eighth < quarter ? eighth : quarter);
+}
+
 bool ext_bind_may_write(struct bind *b)
 {
-    return now_ms(b) < b->turn.deadline_ms && !ext_turn_cancelled(&b->turn) &&
+    return now_ms(b) < write_before_ms(b) && !ext_turn_cancelled(&b->turn) &&
            ext_may_write(b->app, &b->term);
 }
 
@@ -36,7 +44,7 @@ enum err_code ext_bind_too_late(struct bind *b, struct err *err)
 {
     if (ext_turn_cancelled(&b->turn))
         return err_set(err, ERR_CANCELLED, "bind: a newer call binds the pod to another node");
-    if (now_ms(b) < b->turn.deadline_ms)
+    if (now_ms(b) < write_before_ms(b))
         return err_set(err, ERR_CANCELLED, "bind: this instance does not lead any more; try again");
     return err_set(err, ERR_CANCELLED,
                    "bind: --bind-timeout is over before the Binding was sent; try again");

@@ -27,7 +27,7 @@ struct bind { /* in the request's arena; of one thread at a time, parked between
     struct ext_settle undo; /* locks needed, those taken first; becomes a settling entry as it is */
 };
 
-/* No lock and no Binding is started after the deadline, when we may not lead, or when a newer call wants another node;
+/* No lock and no Binding is started after the deadline, nor so short before it that the answer would hardly come, when we may not lead, or when a newer call wants another node;
  * undoing is. Asked immediately before each write. */
 bool ext_bind_may_write(struct bind *b);
 enum err_code ext_bind_too_late(struct bind *b, struct err *err);
