@@ -77,6 +77,8 @@ static const char *sample(const struct ext_flag_view *f, const char **ret_bad)
         {"key_file", "", NULL},
         {"client-ca-file", "", NULL},
         {"extender-url", "", NULL},
+        {"probe", "http://h:1/p", "tcp://h"},
+        {"probe-ca-file", "", NULL},
     };
     for (size_t i = 0; i < sizeof(OWN) / sizeof(OWN[0]); i++) {
         if (strcmp(f->name, OWN[i].name) == 0) {
@@ -300,6 +302,9 @@ static const struct {
     {"--extender-tls --cert_file=a --key_file=b", "--extender-tls without --client-ca-file"},
     {"--extender-tls --listen-extender=", "--extender-tls without --listen-extender"},
     {"--extender-tls --http_bind=:1", "--extender-tls and --http_bind"},
+    {"--probe=", "--probe: no url given"},
+    {"--probe=http://h --probe=h", "--probe=h: no http or https URL"},
+    {"--probe-ca-file=a", "--probe-ca-file without --probe"},
     {"--extender-url=tcp://h --print-scheduler-config", "no http or https URL"},
     {"--extender-url=http://h", "--extender-url without --scheduler-config-file"},
     {"--leader-elect " REMOTE, "--client-ca-file and --leader-elect-mode=follow"},

@@ -147,6 +147,45 @@ START_TEST(tells_what_can_not_be_read)
 }
 END_TEST
 
+/* A look by the program itself, at another that is ready, or not. */
+START_TEST(probes_another)
+{
+    static struct program other;
+    program_start(&other,
+                  (const char *[]){cluster_flag, "--listen-extender=127.0.0.1:0",
+                                   "--metrics-bind-address=", NULL},
+                  NULL);
+    char address[64], good[128], bad[128], nobody[128];
+    (void)snprintf(address, sizeof(address), "%s", program_listens(&other, "extender"));
+    program_ready(&other, address);
+    (void)snprintf(good, sizeof(good), "--probe=http://%s/readyz", address);
+    (void)snprintf(bad, sizeof(bad), "--probe=http://%s/no", address);
+    (void)snprintf(nobody, sizeof(nobody), "--probe=http://%s/", program_free_address());
+    spawn((const char *[]){good, good, NULL});
+    ck_assert_int_eq(exit_status(), 0);
+    ck_assert_ptr_nonnull(strstr(child.text, "/readyz: 200 ok\n"));
+    spawn((const char *[]){good, bad, "--probe-timeout=1200ms", NULL}); /* tried twice */
+    ck_assert_int_eq(exit_status(), 1);
+    const char *line = strstr(child.text, "/no: 404 404 page not found\n");
+    ck_assert_ptr_nonnull(line);
+    ck_assert_ptr_nonnull(strstr(line + 1, "/no: 404 "));
+    int64_t before = program_now_ms();
+    spawn((const char *[]){nobody, good, "--probe-timeout=300ms", NULL});
+    ck_assert_int_eq(exit_status(), 1);
+    ck_assert_int_lt(program_now_ms() - before, 3000);
+    ck_assert_ptr_null(strstr(child.text, "200"));
+    ck_assert_ptr_nonnull(strstr(child.text, "cardinald: http://"));
+    /* one that is silent is not waited for longer than was said */
+    kill(other.pid, SIGSTOP);
+    before = program_now_ms();
+    spawn((const char *[]){good, "--probe-timeout=500ms", NULL});
+    ck_assert_int_eq(exit_status(), 1);
+    ck_assert_int_lt(program_now_ms() - before, 3000);
+    kill(other.pid, SIGCONT);
+    program_kill(&other);
+}
+END_TEST
+
 static const struct {
     const char *name;
     const char *args[4];
@@ -243,6 +282,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, serves_a_file_and_stops);
+    tcase_add_test(tc, probes_another);
     tcase_add_test(tc, http_bind_has_both);
     tcase_add_test(tc, starts_without_api_server);
     tcase_add_test(tc, tells_what_can_not_be_read);

@@ -53,6 +53,9 @@ static void make(struct identity *id, const char *name, const struct identity *s
     must(gnutls_x509_crt_set_key(id->crt, id->key), "set key");
     if (purpose) {
         must(gnutls_x509_crt_set_key_purpose_oid(id->crt, purpose, 0), "purpose");
+        must(gnutls_x509_crt_set_subject_alt_name(id->crt, GNUTLS_SAN_DNSNAME, name,
+                                                  (unsigned)strlen(name), GNUTLS_FSAN_SET),
+             "other name");
     } else {
         must(gnutls_x509_crt_set_basic_constraints(id->crt, 1, -1), "ca");
         must(gnutls_x509_crt_set_key_usage(id->crt, GNUTLS_KEY_KEY_CERT_SIGN), "usage");
@@ -68,6 +71,7 @@ static void drop(struct identity *id)
 }
 
 static char dir[64], paths[4][128]; /* cert, key, ca, text */
+static char *strangers;             /* its certificate's file */
 
 static void write_file(size_t i, const char *name, const void *p, size_t n)
 {
@@ -138,6 +142,8 @@ static void setup(void)
     write_crt(0, "tls.crt", server_id.crt);
     write_key(1, "tls.key", server_id.key);
     write_crt(2, "ca.crt", authority.crt);
+    write_crt(3, "stranger.crt", stranger.crt);
+    strangers = strdup(paths[3]);
     write_file(3, "text", "no PEM\n", 7);
     app = (struct ext_app){.clock = &CLOCK_SYSTEM};
     ext_config_init(&app.config);
@@ -159,6 +165,8 @@ static void teardown(void)
         drop(all[i]);
     for (size_t i = 0; i < 4; i++)
         unlink(paths[i]);
+    unlink(strangers);
+    free(strangers);
     rmdir(dir);
 }
 
@@ -678,6 +686,18 @@ START_TEST(the_verbs_for_another_host)
         int got = call_at(rows[i].host, rows[i].port, rows[i].request, rows[i].client);
         bool ok = rows[i].want ? got == rows[i].want : got == 0 || got == 403;
         ck_assert_msg(ok, "%s: %d", rows[i].name, got);
+    }
+    static const char *const TRUST[] = {"ca.crt", "stranger.crt", NULL};
+    for (size_t i = 0; i < 3; i++) { /* the program as a client: by that authority, and no other */
+        static struct program look;
+        char url[96], ca[160];
+        (void)snprintf(url, sizeof(url), "--probe=https://localhost:%d/readyz", webhook);
+        (void)snprintf(ca, sizeof(ca), "--probe-ca-file=%s/%s", dir, TRUST[i] ? TRUST[i] : "");
+        program_start(&look,
+                      (const char *[]){url, "--probe-timeout=500ms", TRUST[i] ? ca : NULL, NULL},
+                      NULL);
+        int status = program_status(&look);
+        ck_assert_msg(status == (i != 0), "%s: %d, %s", ca, status, look.text);
     }
     char expiry[96];
     static const char *const LISTENERS[] = {"extender", "webhook"};

@@ -12,6 +12,7 @@ enum type {
     TYPE_BOOL,  /* bool; Go's spellings; without a value: true */
     TYPE_TEXT,  /* const char *; NULL where the default is empty */
     TYPE_LIST,  /* struct ext_files: may be repeated */
+    TYPE_URLS,  /* the same, of URLs */
     TYPE_INT,   /* int */
     TYPE_BYTES, /* size_t; a number, or one with Ki, Mi, Gi */
     TYPE_MS,    /* int, milliseconds; a Go duration */
@@ -21,8 +22,9 @@ enum type {
     TYPE_NONE_BOOL,
     TYPE_COUNT_
 };
-static const char *const TYPE_NAMES[TYPE_COUNT_] = {
-    "bool", "text", "file", "int", "bytes", "duration", "duration", "duration", "text", "bool"};
+static const char *const TYPE_NAMES[TYPE_COUNT_] = {"bool",     "text",  "file",     "url",
+                                                    "int",      "bytes", "duration", "duration",
+                                                    "duration", "text",  "bool"};
 
 struct flag {
     const char *name;
@@ -107,6 +109,9 @@ static const struct flag FLAGS[] = {
     /* looking at it */
     {"v", TYPE_INT, AT(verbosity), "0", 0, 10, "log level: 2 what changed, 4 each filter call, 5 why nothing fits"},
     {"legacy-metrics", TYPE_BOOL, AT(legacy_metrics), "false", 0, 0, "HAMi's old metric names beside the new ones"},
+    {"probe", TYPE_URLS, AT(probe), "", 0, 0, "GET this http or https URL, say what it answers, and exit: 0 if the status is 2xx; may be repeated"},
+    {"probe-ca-file", TYPE_TEXT, AT(probe_ca_file), "", 0, 0, "authority (PEM) of the certificates that --probe meets; default: the system's"},
+    {"probe-timeout", TYPE_MS, AT(probe_timeout_ms), "5s", 100, 600000, "how long --probe tries, once a second"},
     {"print-scheduler-config", TYPE_BOOL, AT(print_scheduler_config), "false", 0, 0, "print the KubeSchedulerConfiguration that goes with the flags, and exit"},
     {"print-vendors", TYPE_BOOL, AT(print_vendors), "false", 0, 0, "print the vendors with their names and rules as --vendor-file reads them, and exit"},
     {"help", TYPE_BOOL, AT(help), "false", 0, 0, "print this and exit"},
@@ -233,9 +238,9 @@ static enum err_code add_file(const struct flag *f, struct ext_files *files, con
                               struct err *err)
 {
     if (!*value)
-        return err_set(err, ERR_BAD_REQUEST, "--%s: no file given", f->name);
+        return err_set(err, ERR_BAD_REQUEST, "--%s: no %s given", f->name, TYPE_NAMES[f->type]);
     if (files->n == FILES_MAX)
-        return err_set(err, ERR_BAD_REQUEST, "--%s: more than %d files", f->name, FILES_MAX);
+        return err_set(err, ERR_BAD_REQUEST, "--%s: more than %d", f->name, FILES_MAX);
     const char **grown = realloc(files->path, (files->n + 1) * sizeof(files->path[0]));
     if (!grown)
         return err_set(err, ERR_NO_MEMORY, "flags: no memory");
@@ -263,6 +268,7 @@ static enum err_code set(struct ext_config *c, const struct flag *f, const char 
         *(const char **)(void *)field = *value ? value : NULL;
         return ERR_OK;
     case TYPE_LIST:
+    case TYPE_URLS:
         return add_file(f, (struct ext_files *)(void *)field, value, err);
     default:
         return set_number(f, value, field, err);
@@ -354,6 +360,12 @@ static enum err_code check(const struct ext_config *c, struct err *err)
                        "--cert_file without --listen-webhook, --http_bind or --extender-tls: no "
                        "listener would use it");
     struct ext_place at;
+    for (size_t i = 0; i < c->probe.n; i++)
+        if (!ext_place_of_url(c->probe.path[i], &at))
+            return err_set(err, ERR_BAD_REQUEST, "--probe=%.128s: no http or https URL",
+                           c->probe.path[i]);
+    if (c->probe_ca_file && c->probe.n == 0)
+        return err_set(err, ERR_BAD_REQUEST, "--probe-ca-file without --probe");
     if (c->extender_url && !ext_place_of_url(c->extender_url, &at))
         return err_set(err, ERR_BAD_REQUEST, "--extender-url=%.128s: no http or https URL",
                        c->extender_url);
@@ -420,7 +432,7 @@ void ext_config_init(struct ext_config *ret)
     *ret = (struct ext_config){0};
     buf_init(&ret->ignored, IGNORED_MAX);
     for (size_t i = 0; i < FLAGS_N; i++) {
-        if (FLAGS[i].type == TYPE_LIST)
+        if (FLAGS[i].type == TYPE_LIST || FLAGS[i].type == TYPE_URLS)
             continue;
         struct err err;
         enum err_code rc = set(ret, &FLAGS[i], FLAGS[i].value, &err);
@@ -520,7 +532,8 @@ void ext_config_done(struct ext_config *c)
 {
     free(c->cluster.path);
     free(c->vendor.path);
-    c->cluster = c->vendor = (struct ext_files){0};
+    free(c->probe.path);
+    c->cluster = c->vendor = c->probe = (struct ext_files){0};
     buf_done(&c->ignored);
 }
 

@@ -18,6 +18,7 @@ enum {
     EXIT_CONFIG = 2,
     SELECTOR_MAX = 64,
     STOP_GUARD_MS = 9500,
+    PROBE_SHOWN = 200,                  /* of an answer */
     SCHEDULER_CONFIG_MAX = 1024 * 1024, /* a ConfigMap's most */
     FILES_OWN =
         256, /* of 32 + 4 connections to the API server (five each), listeners, files read */
@@ -443,6 +444,39 @@ static int print_of_vendors(struct program *p)
     return print_text(&text);
 }
 
+/* A look at others, for where there is no shell to look with: exec probes, helm test. */
+static bool answers(const struct ext_config *c, const char *url, int64_t until_ms)
+{
+    struct err err = {0};
+    struct buf body;
+    int status = 0;
+    int64_t left_ms = until_ms - clock_mono_ms(&CLOCK_SYSTEM);
+    buf_init(&body, PROBE_SHOWN);
+    if (kube_probe(url, c->probe_ca_file, left_ms > 1 ? (int)left_ms : 1, &status, &body, &err))
+        (void)fprintf(stderr, "cardinald: %s\n", err.text);
+    for (size_t i = 0; i < body.n; i++) /* one line, and nothing that a terminal obeys */
+        if (body.p[i] < ' ' || body.p[i] > '~')
+            body.n = i;
+    if (status)
+        (void)printf("%s: %d " STR_FMT "\n", url, status, (int)body.n, body.n ? body.p : "");
+    (void)fflush(stdout);
+    buf_done(&body);
+    return status >= 200 && status < 300;
+}
+
+static int probe(const struct ext_config *c)
+{
+    int64_t now_ms = clock_mono_ms(&CLOCK_SYSTEM), until_ms = now_ms + c->probe_timeout_ms;
+    for (size_t i = 0; i < c->probe.n; i++) {
+        while (!answers(c, c->probe.path[i], until_ms)) {
+            if (clock_mono_ms(&CLOCK_SYSTEM) + 1000 > until_ms)
+                return 1;
+            (void)sleep(1);
+        }
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct program program = {0}, *p = &program;
@@ -453,6 +487,11 @@ int main(int argc, char **argv)
         return fail(p, &err, EXIT_CONFIG);
     if (app->config.help || app->config.version) {
         int status = app->config.help ? print_help() : puts("cardinald " PACKAGE_VERSION) == EOF;
+        ext_config_done(&app->config);
+        return status;
+    }
+    if (app->config.probe.n > 0) {
+        int status = probe(&app->config);
         ext_config_done(&app->config);
         return status;
     }

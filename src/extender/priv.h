@@ -40,6 +40,9 @@ struct ext_config {
     const char *extender_url; /* NULL: the listener's own address */
     const char *scheduler_config_file;
     bool print_scheduler_config;
+    struct ext_files probe; /* URLs */
+    const char *probe_ca_file;
+    int probe_timeout_ms;
     const char *device_config_file;
     const char *scheduler_name, *node_policy, *card_policy, *node_label_selector;
     bool force_overwrite_default_scheduler, unknown_config_keys_warn, adopt_unbound;

@@ -128,6 +128,9 @@ struct kube_load_handler {
 };
 MUST_USE enum err_code kube_store_load(struct kube_store *st, const char *const *paths, size_t paths_n,
                                        const struct kube_load_handler *mutate, size_t *ret_skipped, struct err *err);
+/* GET of any http or https URL, for a look whether somebody answers; no redirects. With `ca_file` (may be NULL: the system's) the
+ * peer's certificate must be of that authority. The body's first ret_body->max bytes. ERR_UNAVAILABLE: no answer, with why. */
+MUST_USE enum err_code kube_probe(const char *url, const char *ca_file, int timeout_ms, int *ret_status, struct buf *ret_body, struct err *err);
 /* One YAML or JSON text → tree with the same strictness; for tests and for other loaders. */
 MUST_USE enum err_code kube_yaml_parse(struct str text, const char *path, json_t **ret_array_of_documents, struct err *err);
 /* The whole of a file, at most `max` bytes; NUL-terminated. ERR_BAD_REQUEST names it; ERR_TOO_LARGE. */
