@@ -105,6 +105,9 @@ which the suites know it, and says what to do. */}}
 {{- end }}
 {{- end }}
 
+{{- /* ---- monitoring ---- */}}
+{{- include "cardinal.monitoring.refusals" . }}
+
 {{- /* ---- which resources ---- */}}
 {{- if and $device.content $device.existingConfigMap }}
 [two-device-configs] device-config.content and device-config.existingConfigMap are both given: choose one

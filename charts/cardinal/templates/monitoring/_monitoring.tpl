@@ -5,19 +5,33 @@
 {{- or .Values.prometheus.enabled .Values.monitoring.serviceMonitor.enabled -}}
 {{- end -}}
 
-{{- define "cardinal.monitoring.refuse" -}}
+{{/* What can't be had of these values, for the list of all that can't (_refuse.tpl). */}}
+{{- define "cardinal.monitoring.refusals" -}}
 {{- $m := .Values.monitoring -}}
-{{- if and (eq (include "cardinal.serviceMonitor" .) "true") $m.podMonitor.enabled -}}
-{{- fail "monitoring: a ServiceMonitor and a PodMonitor would scrape every replica twice; set one of monitoring.serviceMonitor.enabled (or prometheus.enabled) and monitoring.podMonitor.enabled to false" -}}
-{{- end -}}
-{{- if and $m.scrape.interval $m.scrape.scrapeTimeout -}}
-{{- if gt (include "cardinal.ms" $m.scrape.scrapeTimeout | int64) (include "cardinal.ms" $m.scrape.interval | int64) -}}
-{{- fail (printf "monitoring.scrape.scrapeTimeout %s is longer than monitoring.scrape.interval %s, which Prometheus refuses; lower the one or raise the other" $m.scrape.scrapeTimeout $m.scrape.interval) -}}
-{{- end -}}
-{{- end -}}
+{{- if and (eq (include "cardinal.serviceMonitor" .) "true") $m.podMonitor.enabled }}
+[two-monitors] a ServiceMonitor and a PodMonitor would scrape every replica twice: set one of monitoring.serviceMonitor.enabled (or prometheus.enabled) and monitoring.podMonitor.enabled to false
+{{- end }}
+{{- if and $m.scrape.interval $m.scrape.scrapeTimeout }}
+{{- if gt (include "cardinal.ms" $m.scrape.scrapeTimeout | int64) (include "cardinal.ms" $m.scrape.interval | int64) }}
+[scrape-timeout] monitoring.scrape.scrapeTimeout ({{ $m.scrape.scrapeTimeout }}) is longer than monitoring.scrape.interval ({{ $m.scrape.interval }}), which Prometheus refuses: lower the one or raise the other
+{{- end }}
+{{- end }}
+{{- $names := dict }}
+{{- range $path, $bytes := .Files.Glob "rules/*.yaml" }}
+{{- range (fromYaml (toString $bytes)).groups }}
+{{- range .rules }}
+{{- $_ := set $names .alert true }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range concat $m.prometheusRule.disabled (keys $m.prometheusRule.overrides | sortAlpha) }}
+{{- if not (hasKey $names .) }}
+[unknown-alert] monitoring.prometheusRule names the alert {{ . | quote }}, which there is not; there are: {{ keys $names | sortAlpha | join ", " }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
-{{/* (list $ "name of the object's kind of settings") → metadata */}}
+{{/* (list $ the settings of the object: namespace, labels, annotations) */}}
 {{- define "cardinal.monitoring.metadata" -}}
 {{- $root := index . 0 -}}
 {{- $of := index . 1 -}}
@@ -56,13 +70,11 @@ metricRelabelings:
 {{- define "cardinal.monitoring.groups" -}}
 {{- $rule := .Values.monitoring.prometheusRule -}}
 {{- $groups := list -}}
-{{- $names := dict -}}
 {{- $here := printf "namespace=%q" (include "cardinal.namespace" .) -}}
 {{- range $path, $bytes := .Files.Glob "rules/*.yaml" -}}
 {{- range $group := (fromYaml (toString $bytes)).groups -}}
 {{- $rules := list -}}
 {{- range $group.rules -}}
-{{- $_ := set $names .alert true -}}
 {{- if not (has .alert $rule.disabled) -}}
 {{- $one := merge (dict) . -}}
 {{- $_ := set $one "expr" (.expr | replace `namespace=~".*"` $here) -}}
@@ -76,11 +88,6 @@ metricRelabelings:
 {{- if $rules -}}
 {{- $groups = append $groups (dict "name" $group.name "rules" $rules) -}}
 {{- end -}}
-{{- end -}}
-{{- end -}}
-{{- range concat $rule.disabled (keys $rule.overrides | sortAlpha) -}}
-{{- if not (hasKey $names .) -}}
-{{- fail (printf "monitoring.prometheusRule names the alert %q, which there is not; known: %s" . (keys $names | sortAlpha | join ", ")) -}}
 {{- end -}}
 {{- end -}}
 {{- toYaml (concat $groups $rule.additionalGroups) -}}
