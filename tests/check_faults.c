@@ -4,6 +4,7 @@
  * Nothing here knows which calls a way makes. It is gone once without a fault, or with the one that
  * leads into it, and each call is noted; then again for each of them and each outcome, and where a
  * write may be done later, for each call that it may be done before. Pairs are drawn at random. */
+#include "outcomes.h"
 #include "verbs_fixture.h"
 
 #include "extender/settle.h"
@@ -85,31 +86,6 @@ static const struct way WAYS[] = {
                 {KUBE_FAULT_STATUS, .verb = KUBE_PATCH, .kind = KUBE_POD, .status = 403,
                  .times = 1000000}}},
 };
-
-static const struct {
-    const char *name;
-    enum kube_fault fault;
-    int status, retry_after_s;
-} OUTCOMES[] = {
-    {"no connection", KUBE_FAULT_REFUSED},
-    {"refused with 403", KUBE_FAULT_STATUS, 403},
-    {"no answer, never done", KUBE_FAULT_TIMEOUT_NEVER}, /* tells which calls follow */
-    {"no answer, done later", KUBE_FAULT_TIMEOUT_LATER},
-    {"409", KUBE_FAULT_STATUS, 409},
-    {"422", KUBE_FAULT_STATUS, 422},
-    {"429 with Retry-After", KUBE_FAULT_STATUS, 429, 1},
-    {"500, not done", KUBE_FAULT_STATUS, 500},
-    {"500, done", KUBE_FAULT_STATUS_DONE, 500},
-    {"504, done later", KUBE_FAULT_STATUS_LATER, 504},
-    {"503 with Retry-After", KUBE_FAULT_STATUS, 503, 1},
-    {"cut in the middle of the answer", KUBE_FAULT_CUT_DONE},
-};
-
-static uint64_t setting(const char *name, uint64_t normal)
-{
-    const char *text = getenv(name);
-    return text ? strtoull(text, NULL, 10) : normal;
-}
 
 /* ---- one go ---- */
 
@@ -452,7 +428,7 @@ START_TEST(each_call_with_each_outcome)
     ck_assert_int_gt(n, 0);
     memcpy(calls, w.calls, sizeof(calls));
     for (int i = 0; i < n; i++)
-        for (int o = 0; o < COUNT(OUTCOMES); o++) {
+        for (int o = 0; o < OUTCOMES_N; o++) {
             const struct fault f = {calls[i], o};
             const bool later =
                 calls[i].verb != KUBE_GET && (OUTCOMES[o].fault == KUBE_FAULT_TIMEOUT_LATER ||
@@ -487,8 +463,8 @@ START_TEST(pairs_of_outcomes)
         {KUBE_PATCH, KUBE_POD}, {KUBE_PATCH, KUBE_NODE}, {KUBE_PATCH, KUBE_NODE},
         {KUBE_BIND, KUBE_POD},
     };
-    const uint64_t pairs = setting("FAULTS_PAIRS", 300);
-    uint64_t seed = setting("PROP_SEED", (uint64_t)time(NULL)), state = seed * 2 + 1;
+    const uint64_t pairs = outcomes_setting("FAULTS_PAIRS", 300);
+    uint64_t seed = outcomes_setting("PROP_SEED", (uint64_t)time(NULL)), state = seed * 2 + 1;
     printf("faults: PROP_SEED=%" PRIu64 " FAULTS_PAIRS=%" PRIu64 "\n", seed, pairs);
     (void)fflush(stdout);
     struct world w;
@@ -499,7 +475,7 @@ START_TEST(pairs_of_outcomes)
         for (int k = 0; k < COUNT(f); k++) {
             f[k].call = KINDS[draw(&state, COUNT(KINDS))];
             f[k].call.nth = (unsigned)draw(&state, 3);
-            f[k].outcome = (int)draw(&state, COUNT(OUTCOMES));
+            f[k].outcome = (int)draw(&state, OUTCOMES_N);
         }
         (void)go(&w, way, f, COUNT(f), (int)draw(&state, 12) - 1);
     }
@@ -569,7 +545,7 @@ START_TEST(waking_with_each_outcome)
     make_pod(&w, &HOG, path, &uid);
     next_binds(&w, &HOG, path, uid);
     ck_assert(!ext_wake_new(&w.fx.app, &w.fx.app.wake, &err));
-    for (int o = 0; o < COUNT(OUTCOMES); o++)
+    for (int o = 0; o < OUTCOMES_N; o++)
         for (unsigned nth = 0; nth < 2; nth++)
             wake(&w, o, nth);
     ext_wake_free(w.fx.app.wake);
@@ -620,7 +596,7 @@ START_TEST(labels_with_each_outcome)
     struct err err;
     open_world_of(&w, CLUSTER, &opt);
     ck_assert(!ext_labels_new(&w.fx.app, &w.fx.app.labels, &err));
-    for (int o = 0; o < COUNT(OUTCOMES); o++)
+    for (int o = 0; o < OUTCOMES_N; o++)
         label(&w, o);
     struct ext_labels *labels = w.fx.app.labels;
     go_deaf(&w);
@@ -636,7 +612,7 @@ START_TEST(events_with_each_outcome)
     static const struct way WAY = {"events", MTHREADS};
     struct world w;
     open_world(&w);
-    for (int o = 0; o < COUNT(OUTCOMES); o++) {
+    for (int o = 0; o < OUTCOMES_N; o++) {
         char path[64], *uid;
         make_pod(&w, &WAY, path, &uid);
         const struct fault f = {{KUBE_CREATE, KUBE_EVENT, 0}, o};
@@ -680,8 +656,8 @@ START_TEST(lists_and_watches_with_each_outcome)
     open_world_of(&w, CLUSTER, &opt);
     /* Each takes the reflector's own pauses, some seconds: a few in each run, all in the long one.
      */
-    const uint64_t first = setting("PROP_SEED", (uint64_t)time(NULL));
-    const uint64_t ends = setting("FAULTS_ENDS", 2);
+    const uint64_t first = outcomes_setting("PROP_SEED", (uint64_t)time(NULL));
+    const uint64_t ends = outcomes_setting("FAULTS_ENDS", 2);
     for (uint64_t i = 0; i < ends; i++) {
         const int o = (int)((first + i) % (uint64_t)COUNT(ENDS));
         char gone[64], comes[64], *gone_uid, *comes_uid;

@@ -4,6 +4,7 @@
 #include "check_kube_util.h"
 #include "fail_alloc.h"
 #include "lease/priv.h"
+#include "outcomes.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -826,47 +827,54 @@ START_TEST(paused_writes_nothing)
 }
 END_TEST
 
-/* Every call of the keeper may fail in every way: it takes over in the end, never two at once. */
+/* Two hosts for six seconds with these faults from a moment on, and twenty without: never two at
+ * once, and one leads in the end. */
+static void go_through(const struct kube_fault_rule *rules, size_t rules_n, unsigned from,
+                       const char *what)
+{
+    struct world w;
+    world_open(&w);
+    struct side *a = world_add(&w, true, "a_1"), *b = world_add(&w, true, "b_1");
+    for (unsigned i = 0; i < 12; i++) {
+        for (size_t r = 0; i == from && r < rules_n; r++)
+            kube_store_fault(w.store, &rules[r]);
+        w.time.mono += 500000000;
+        w.time.wall += 500000000;
+        (void)lease_keeper_turn(a->keeper);
+        (void)lease_keeper_turn(b->keeper);
+        side_look(&w, a);
+        side_look(&w, b);
+        ck_assert_msg(!(a->may_write && b->may_write), "%s from %u: both write", what, from);
+        (void)kube_store_late(w.store);
+    }
+    kube_store_fault_clear(w.store);
+    world_run(&w, 20000, what);
+    ck_assert_msg(a->leads != b->leads && (a->may_write || b->may_write),
+                  "%s from %u: %d and %d lead", what, from, a->leads, b->leads);
+    world_close(&w);
+}
+
+static const int LEASE_CALLS[] = {KUBE_GET, KUBE_CREATE, KUBE_UPDATE};
+static const char *const VERB_NAMES[] = {[KUBE_GET] = "get",
+                                         [KUBE_CREATE] = "create",
+                                         [KUBE_UPDATE] = "update",
+                                         [KUBE_WATCH] = "watch",
+                                         [KUBE_LIST] = "list"};
+
+/* Every call of the keeper may fail in every way. */
 START_TEST(own_through_faults)
 {
-    static const enum kube_fault FAULTS[] = {KUBE_FAULT_REFUSED, KUBE_FAULT_STATUS,
-                                             KUBE_FAULT_TIMEOUT_NEVER, KUBE_FAULT_TIMEOUT_LATER,
-                                             KUBE_FAULT_CUT_DONE};
-    static const int STATUSES[] = {409, 429, 500, 503, 403, 422};
-    static const int VERBS[] = {KUBE_GET, KUBE_CREATE, KUBE_UPDATE};
-    for (size_t v = 0; v < COUNT(VERBS); v++)
-        for (size_t f = 0; f < COUNT(FAULTS); f++)
-            for (size_t s = 0; s < (FAULTS[f] == KUBE_FAULT_STATUS ? COUNT(STATUSES) : 1); s++)
-                for (unsigned after = 0; after < 8; after++) {
-                    struct world w;
-                    world_open(&w);
-                    struct kube_fault_rule rule = {.fault = FAULTS[f],
-                                                   .verb = VERBS[v],
-                                                   .kind = KUBE_LEASE,
-                                                   .after = 0,
-                                                   .times = 2,
-                                                   .status = STATUSES[s],
-                                                   .retry_after_s = 1};
-                    struct side *a = world_add(&w, true, "a_1"), *b = world_add(&w, true, "b_1");
-                    for (unsigned i = 0; i < 12; i++) {
-                        if (i == after)
-                            kube_store_fault(w.store, &rule);
-                        w.time.mono += 500000000;
-                        w.time.wall += 500000000;
-                        (void)lease_keeper_turn(a->keeper);
-                        (void)lease_keeper_turn(b->keeper);
-                        side_look(&w, a);
-                        side_look(&w, b);
-                        ck_assert(!(a->may_write && b->may_write));
-                        (void)kube_store_late(w.store);
-                    }
-                    kube_store_fault_clear(w.store);
-                    world_run(&w, 20000, "after faults");
-                    ck_assert_msg(a->leads != b->leads, "fault %zu status %d after %u", f,
-                                  STATUSES[s], after);
-                    ck_assert(a->may_write || b->may_write);
-                    world_close(&w);
-                }
+    for (size_t v = 0; v < COUNT(LEASE_CALLS); v++)
+        for (int o = 0; o < OUTCOMES_N; o++)
+            for (unsigned from = 0; from < 8; from++) {
+                char what[128];
+                (void)snprintf(what, sizeof(what), "%s: %s", VERB_NAMES[LEASE_CALLS[v]],
+                               OUTCOMES[o].name);
+                struct kube_fault_rule rule =
+                    outcome_rule(&OUTCOMES[o], LEASE_CALLS[v], KUBE_LEASE, 0);
+                rule.times = 2;
+                go_through(&rule, 1, from, what);
+            }
 }
 END_TEST
 
@@ -925,6 +933,27 @@ static uint64_t draw(uint64_t *random, uint64_t below)
     return (*random >> 33) % below;
 }
 
+/* Two of them at any calls: the outcome of the one leads into what the other meets. */
+START_TEST(own_through_pairs_of_faults)
+{
+    const uint64_t seed = prop_seed(), pairs = outcomes_setting("FAULTS_PAIRS", 300);
+    uint64_t random = seed;
+    for (uint64_t i = 0; i < pairs; i++) {
+        struct kube_fault_rule rules[2];
+        char what[256];
+        int n = snprintf(what, sizeof(what), "PROP_SEED=%" PRIu64 ", pair %" PRIu64, seed, i);
+        for (int k = 0; k < 2; k++) {
+            const struct outcome *o = &OUTCOMES[draw(&random, OUTCOMES_N)];
+            const int verb = LEASE_CALLS[draw(&random, COUNT(LEASE_CALLS))];
+            rules[k] = outcome_rule(o, verb, KUBE_LEASE, (unsigned)draw(&random, 3));
+            n += snprintf(what + n, sizeof(what) - (size_t)n, "; %s no. %u: %s", VERB_NAMES[verb],
+                          rules[k].after + 1, o->name);
+        }
+        go_through(rules, 2, (unsigned)draw(&random, 8), what);
+    }
+}
+END_TEST
+
 /* Hosts stop and go on, watches lag, calls fail, wall clocks jump, the Lease is deleted; in follow
  * mode each host has a kube-scheduler that stops by itself. Never may one write while a write of
  * another can land; and in the end somebody leads. */
@@ -953,11 +982,12 @@ START_TEST(random_walks)
             break;
         case 3: {
             static const int VERBS[] = {KUBE_GET, KUBE_UPDATE, KUBE_UPDATE, KUBE_CREATE};
-            struct kube_fault_rule rule = {.fault = (enum kube_fault)(1 + draw(&random, 5)),
-                                           .verb = VERBS[draw(&random, 4)],
-                                           .kind = KUBE_LEASE,
-                                           .times = (unsigned)draw(&random, 6),
-                                           .status = draw(&random, 2) ? 409 : 500};
+            struct kube_fault_rule rule = {
+                .fault = (enum kube_fault)(1 + draw(&random, KUBE_FAULT_STATUS_LATER)),
+                .verb = VERBS[draw(&random, 4)],
+                .kind = KUBE_LEASE,
+                .times = (unsigned)draw(&random, 6),
+                .status = draw(&random, 2) ? 409 : 500};
             kube_store_fault(w.store, &rule);
             break;
         }
@@ -1058,6 +1088,46 @@ START_TEST(live_takeover)
     lease_keeper_free(c, true);
     lease_keeper_free(fa, false);
     lease_keeper_free(fb, false);
+    kube_free(l.kube);
+}
+END_TEST
+
+/* Its watch is cut, and what it does then to hear again fails, in each way: it reads by GETs
+ * meanwhile, so that a standby and a follower learn of a change all the same. */
+START_TEST(live_through_deaf_watches)
+{
+    static const int VERBS[] = {KUBE_WATCH, KUBE_LIST};
+    const uint64_t first = outcomes_setting("PROP_SEED", (uint64_t)time(NULL)),
+                   ends = outcomes_setting("FAULTS_ENDS", 3);
+    static const char *const NAMES[] = {"a", "b"};
+    struct live l;
+    live_open(&l);
+    struct lease_keeper *follow[2], *leader = live_start(&l, true, "a_1");
+    for (int i = 0; i < 2; i++)
+        follow[i] = live_start(&l, false, NAMES[i]);
+    (void)live_wait(follow[0], true, 5000);
+    for (uint64_t i = 0; i < ends; i++) {
+        const uint64_t at = (first + i) % (OUTCOMES_N * COUNT(VERBS));
+        const struct outcome *o = &OUTCOMES[at / COUNT(VERBS)];
+        const int next = i % 2 == 0;
+        struct lease_keeper *standby = live_start(&l, true, next ? "b_1" : "a_1");
+        printf("PROP_SEED=%" PRIu64 ": %s: %s\n", first + i, VERB_NAMES[VERBS[at % COUNT(VERBS)]],
+               o->name);
+        (void)fflush(stdout);
+        struct kube_fault_rule rule = outcome_rule(o, VERBS[at % COUNT(VERBS)], KUBE_LEASE, 0);
+        rule.times = 1000; /* all of them, for as long as it takes */
+        kube_store_fault(l.store, &rule);
+        kube_store_drop_watches(l.store, true);
+        lease_keeper_free(leader, true);
+        (void)live_wait(standby, true, 5000);
+        (void)live_wait(follow[next], true, 5000);
+        (void)live_wait(follow[!next], false, 5000);
+        kube_store_fault_clear(l.store);
+        leader = standby;
+    }
+    lease_keeper_free(leader, true);
+    lease_keeper_free(follow[0], false);
+    lease_keeper_free(follow[1], false);
     kube_free(l.kube);
 }
 END_TEST
@@ -1189,6 +1259,7 @@ int main(void)
     tcase_add_test(keepers, own_turns);
     tcase_add_loop_test(keepers, paused_writes_nothing, 0, 2);
     tcase_add_test(keepers, own_through_faults);
+    tcase_add_test(keepers, own_through_pairs_of_faults);
     tcase_add_test(keepers, own_through_lack_of_memory);
     tcase_add_loop_test(keepers, random_walks, 0, 12);
     tcase_add_test(keepers, prepared_first);
@@ -1197,6 +1268,7 @@ int main(void)
     TCase *live = tcase_create("live");
     tcase_set_timeout(live, 60);
     tcase_add_test(live, live_takeover);
+    tcase_add_test(live, live_through_deaf_watches);
     tcase_add_test(live, live_look);
     suite_add_tcase(suite, live);
     SRunner *runner = srunner_create(suite);

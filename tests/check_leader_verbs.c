@@ -1,6 +1,7 @@
 /* What following and leading mean for the verbs: who follows refuses them after one live look, a
  * new leader filters at once and writes when the last one's writes have landed, and nothing is
  * written once the term or its deadline is over (docs/design/leadership.md). */
+#include "outcomes.h"
 #include "verbs_fixture.h"
 
 #include <check.h>
@@ -383,6 +384,10 @@ START_TEST(a_bind_that_waits_to_lead_has_its_room)
     pthread_t thread;
     ck_assert_int_eq(pthread_create(&thread, NULL, call_bind, &c), 0);
     ck_assert(fx_wait_state(&fx, "uid-train-0", CLUSTER_STATE_ASSUMED));
+    for (int i = 0; i < 500 && ext_turns_wait_ms(fx.app.turns, STR("node-a")) == 0; i++)
+        pause_ms(1);
+    ck_assert_msg(ext_turns_wait_ms(fx.app.turns, STR("node-a")) > 0,
+                  "filter does not know of it when it sends others there");
     struct ext_term term;
     struct err err;
     ck_assert_int_eq(ext_term_enter(&fx.app, 0, &term, NULL, &err), ERR_BUSY);
@@ -488,6 +493,19 @@ static const char *label_of(struct fx *fx, const char *path, json_t **ret_pod)
     return role ? role : "(none)";
 }
 
+static void be_in_a_pod(bool on)
+{
+    // NOLINTBEGIN(concurrency-mt-unsafe): nobody reads it now
+    if (on) {
+        setenv("POD_NAMESPACE", "ks", 1);
+        setenv("POD_NAME", "me", 1);
+    } else {
+        unsetenv("POD_NAME");
+        unsetenv("POD_NAMESPACE");
+    }
+    // NOLINTEND(concurrency-mt-unsafe)
+}
+
 START_TEST(core_defect_c38_the_role_label_moves_first)
 {
     struct fx fx;
@@ -501,8 +519,7 @@ START_TEST(core_defect_c38_the_role_label_moves_first)
                                                     "name: main\n    image: x\nstatus:\n"
                                                     "  phase: Running\n",
             NULL);
-    setenv("POD_NAMESPACE", "ks", 1); // NOLINT(concurrency-mt-unsafe): nobody reads it now
-    setenv("POD_NAME", "me", 1);      // NOLINT(concurrency-mt-unsafe): nobody reads it now
+    be_in_a_pod(true);
     struct kube_fault_rule once = {
         .fault = KUBE_FAULT_STATUS, .verb = KUBE_PATCH, .kind = KUBE_POD, .status = 409};
     kube_store_fault(fx.store, &once);
@@ -515,8 +532,96 @@ START_TEST(core_defect_c38_the_role_label_moves_first)
     json_decref(other);
     json_decref(stranger);
     done(&fx);
-    unsetenv("POD_NAME");      // NOLINT(concurrency-mt-unsafe): nobody reads it now
-    unsetenv("POD_NAMESPACE"); // NOLINT(concurrency-mt-unsafe): nobody reads it now
+    be_in_a_pod(false);
+}
+END_TEST
+
+/* ---- the label's calls, each with each outcome ---- */
+
+static const struct label_call {
+    const char *name;
+    int verb;
+    unsigned nth;
+} LABEL_CALLS[] = {
+    {"list", KUBE_LIST, 0}, {"first patch", KUBE_PATCH, 0}, {"second patch", KUBE_PATCH, 1}};
+
+/* Leads in the end; not before the labels say so where a Service goes by them, but where it has no
+ * right to move them. */
+static void label_through(bool own, const struct kube_fault_rule *rules, size_t rules_n,
+                          const char *what)
+{
+    struct fx fx;
+    json_t *me, *other;
+    bool forbidden = false;
+    fx_open(&fx, CLUSTER REPLICA("me", "") REPLICA("other", ", hami.io/scheduler-role: leader"),
+            NULL);
+    fx.app.config.leader_retry_ms = 50;
+    fx.app.config.leader_role_label = true;
+    for (size_t i = 0; i < rules_n; i++) {
+        forbidden = forbidden || rules[i].status == 403;
+        kube_store_fault(fx.store, &rules[i]);
+    }
+    if (!own)
+        lease_set(&fx, "node1_x", 1, 0);
+    elect(&fx, own);
+    for (int i = 0; i < 3000 && !ext_leading(&fx.app); i++) {
+        pause_ms(2);
+        if (i % 50 == 49)
+            (void)kube_store_late(fx.store);
+    }
+    ck_assert_msg(ext_leading(&fx.app), "%s: does not lead", what);
+    for (int late = 0; late < 2 && own && !forbidden; late++) {
+        const char *mine = label_of(&fx, "pods/ks/me", &me),
+                   *others = label_of(&fx, "pods/ks/other", &other);
+        ck_assert_msg(!strcmp(mine, "leader") && !strcmp(others, "follower"), "%s: %s and %s", what,
+                      mine, others);
+        json_decref(me);
+        json_decref(other);
+        (void)kube_store_late(fx.store); /* what was given up comes too late to change them */
+    }
+    done(&fx);
+}
+
+START_TEST(the_role_label_with_each_outcome)
+{
+    const struct label_call *call = &LABEL_CALLS[_i / 2];
+    const bool own = _i % 2 == 0;
+    be_in_a_pod(true);
+    for (int o = 0; o < OUTCOMES_N; o++) {
+        char what[128];
+        const struct kube_fault_rule rule =
+            outcome_rule(&OUTCOMES[o], call->verb, KUBE_POD, call->nth);
+        (void)snprintf(what, sizeof(what), "%s, %s: %s", own ? "own" : "follow", call->name,
+                       OUTCOMES[o].name);
+        label_through(own, &rule, 1, what);
+    }
+    be_in_a_pod(false);
+}
+END_TEST
+
+START_TEST(the_role_label_with_pairs_of_outcomes)
+{
+    const uint64_t seed = outcomes_setting("PROP_SEED", (uint64_t)clock_mono_ms(&CLOCK_SYSTEM)),
+                   pairs = outcomes_setting("FAULTS_PAIRS", 300) / 15;
+    uint64_t random = seed;
+    printf("the role label's calls: PROP_SEED=%llu\n", (unsigned long long)seed);
+    (void)fflush(stdout);
+    be_in_a_pod(true);
+    for (uint64_t i = 0; i < pairs; i++) {
+        struct kube_fault_rule rules[2];
+        char what[256] = "";
+        for (int k = 0; k < 2; k++) {
+            random = random * UINT64_C(6364136223846793005) + 1442695040888963407u;
+            const struct outcome *o = &OUTCOMES[(random >> 33) % OUTCOMES_N];
+            const struct label_call *c = &LABEL_CALLS[(random >> 50) % 3];
+            rules[k] = outcome_rule(o, c->verb, KUBE_POD, c->nth + (unsigned)(random >> 60) % 2);
+            const size_t n = strlen(what);
+            (void)snprintf(what + n, sizeof(what) - n, "%s %u: %s; ", c->name, rules[k].after,
+                           o->name);
+        }
+        label_through(true, rules, 2, what);
+    }
+    be_in_a_pod(false);
 }
 END_TEST
 
@@ -587,6 +692,8 @@ int main(void)
     tcase_add_test(tc, nothing_is_written_after_the_deadline);
     tcase_add_test(tc, a_term_ends_with_its_holder);
     tcase_add_test(tc, core_defect_c38_the_role_label_moves_first);
+    tcase_add_loop_test(tc, the_role_label_with_each_outcome, 0, 6);
+    tcase_add_test(tc, the_role_label_with_pairs_of_outcomes);
     tcase_add_loop_test(tc, released_when_nothing_is_in_flight, 0, 2);
     tcase_add_test(tc, bad_flags);
     suite_add_tcase(suite, tc);

@@ -635,6 +635,8 @@ static void step_decide(struct ext_turn *t)
         err.code = decide(b, &err);
         if (!err.code)
             err.code = list_locks(b, &err);
+        if (!err.code && b->locks_n > 0) /* at once: filter goes by the queue's length */
+            (void)ext_turn_mine(t);
     }
     b->decided = true;
     if (err.code)
