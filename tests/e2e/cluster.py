@@ -20,7 +20,7 @@ import time
 import kube
 
 # Identities at the API server. All are masters: what each of them may do is the chart's business, who did it is ours.
-USERS = ("admin", "cardinald", "kube-scheduler", "plugin", "reader")
+USERS = ("admin", "cardinald", "kube-scheduler", "plugin", "reader", "kubelet", "proxy")
 
 RESOURCES = ("nvidia.com/gpu", "nvidia.com/gpumem", "nvidia.com/gpumem-percentage", "nvidia.com/gpucores",
              "nvidia.com/priority")
@@ -157,8 +157,8 @@ def free_port():
         return s.getsockname()[1]
 
 
-def make_certificates(folder):
-    """One authority and one server pair for 127.0.0.1, for the API server and for the webhook alike.
+def make_certificates(folder, names=()):
+    """One authority and one server pair for 127.0.0.1 (and more `names`), for the API server and for the webhook alike.
 
     One self-signed certificate would do for TLS, but a caBundle that is not the server's own certificate is what
     users have.
@@ -166,7 +166,7 @@ def make_certificates(folder):
     os.makedirs(folder)
     ca, pair = os.path.join(folder, "ca"), os.path.join(folder, "server")
     with open(pair + ".ext", "w", encoding="ascii") as f:
-        f.write("subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n")
+        f.write("subjectAltName=%s\nextendedKeyUsage=serverAuth\n" % ",".join(("IP:127.0.0.1", "DNS:localhost", *names)))
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     # kube-apiserver reads an EC key for service accounts in its old form only, which `req -newkey` does not write.
     account = os.path.join(folder, "account.key")
@@ -181,7 +181,8 @@ def make_certificates(folder):
         done = subprocess.run(["openssl", *step], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
         if done.returncode != 0:
             raise StartError("openssl %s: %s" % (step[0], done.stderr.decode()[-300:]))
-    return {"ca": ca + ".crt", "cert": pair + ".crt", "key": pair + ".key", "account": account}
+    return {"ca": ca + ".crt", "cert": pair + ".crt", "key": pair + ".key", "account": account,
+            "ca-key": ca + ".key"}
 
 
 class Process:
@@ -345,16 +346,10 @@ class ControlPlane:
         log = "witness" if witness else "kube-apiserver"
         audit = "audit-witness.log" if witness else "audit.log"
         process = self._spawn(log, [
-            "--etcd-servers=" + self.etcd_url, "--bind-address=127.0.0.1", "--secure-port=%d" % port,
-            "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
+            "--etcd-servers=" + self.etcd_url, "--secure-port=%d" % port,
             "--tls-cert-file=" + certs["cert"], "--tls-private-key-file=" + certs["key"],
-            "--cert-dir=" + self.dir, "--token-auth-file=" + tokens, "--authorization-mode=AlwaysAllow",
-            "--service-cluster-ip-range=10.0.0.0/24", "--service-account-issuer=https://localhost",
-            "--service-account-key-file=" + certs["account"],
-            "--service-account-signing-key-file=" + certs["account"],
-            # No controller manager makes service accounts here, and nobody takes the not-ready taint off again.
-            "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition", "--allow-privileged=true",
-            "--enable-priority-and-fairness=false", "--max-requests-inflight=0", "--max-mutating-requests-inflight=0",
+            "--cert-dir=" + self.dir, "--token-auth-file=" + tokens, "--service-account-key-file=" + certs["account"],
+            "--service-account-signing-key-file=" + certs["account"], "--allow-privileged=true", *self._stance(),
             "--audit-policy-file=" + policy, "--audit-log-path=" + os.path.join(self.logs, audit), "-v=1",
             *(["--feature-gates=" + self.gates] if self.gates else [])],
             binary=os.path.join(self.options.bin_dir, "kube-apiserver"))
@@ -369,6 +364,15 @@ class ControlPlane:
                 return False
         wait_for(process, "/readyz", 90, lambda: answers("/readyz"))
         wait_for(process, "namespace default", 30, lambda: answers("/api/v1/namespaces/default"))
+
+    def _stance(self):
+        """Where the API server listens and whom it trusts: here on loopback, and everybody."""
+        return ["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
+                "--authorization-mode=AlwaysAllow", "--service-cluster-ip-range=10.0.0.0/24",
+                "--service-account-issuer=https://localhost",
+                # No controller manager makes service accounts here, and nobody takes the not-ready taint off again.
+                "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition",
+                "--enable-priority-and-fairness=false", "--max-requests-inflight=0", "--max-mutating-requests-inflight=0"]
 
     def start_scheduler(self, percentage=None, timeout="30s", seconds=60, backoff=None, rate=200):
         """kube-scheduler as released, with cardinald as its extender (which must be up: its port is asked for).

@@ -132,6 +132,7 @@ class FakePlugin:
         self._rescan = rescan
         self._lock = threading.Lock()       # guards nodes, _busy, tasks of a Node, own_writes, violations, counts
         self.nodes = {}
+        self.others = set()                 # namespaces whose pods another kubelet runs
         self._busy = set()
         self._pool = ThreadPoolExecutor(self.WORKERS, thread_name_prefix="node")
         self._watch = None
@@ -252,6 +253,8 @@ class FakePlugin:
 
     def _seen(self, kind, pod):
         uid, phase = pod["metadata"]["uid"], (pod.get("status") or {}).get("phase")
+        if pod["metadata"]["namespace"] in self.others:
+            return
         node = self.nodes.get(pod["spec"]["nodeName"])
         if node is None:
             self.violate("%s was bound to a node that is not there: %s" % (kube.key_of(pod), pod["spec"]["nodeName"]))

@@ -85,9 +85,12 @@ def make_node(name, cards=1, model="NVIDIA A10", memory=24576, cores=100, split=
 
 
 class World:
+    PLANE = cluster.ControlPlane
+    WRITER = "cardinald"            # who cardinald is at the API server
+
     def __init__(self, options, name, rescan=0.0, check_ledger=True, witness=False, gates=""):
         """witness: the reader, the plugins and the story talk to an API server of their own, which no story kills."""
-        self.plane = cluster.ControlPlane(options, name, gates)
+        self.plane = self.PLANE(options, name, gates)
         self.name = name
         self._rescan = rescan
         self._check_ledger = check_ledger
@@ -118,7 +121,7 @@ class World:
             self._start_servers()
         except cluster.StartError:
             self.plane.stop()
-            self.plane = cluster.ControlPlane(self.plane.options, self.name + "-again", self.plane.gates)
+            self.plane = self.PLANE(self.plane.options, self.name + "-again", self.plane.gates)
             self._start_servers()
 
     def _start_servers(self):
@@ -311,12 +314,16 @@ class World:
         return self.ask("bind", {"PodName": m["name"], "PodNamespace": m["namespace"], "PodUID": m["uid"], "Node": node},
                         timeout=60).get("Error", "")
 
+    def look(self, path):
+        """GET at cardinald's read-only API: status and text."""
+        return cluster.http_get(self.plane.ports["extender"], path, timeout=10)
+
     def inventory(self):
         """GET /v1/nodes with all its pages: {node: {uuid: device}}."""
         out, token, pages = {}, "", 0
         while True:
             path = "/v1/nodes?limit=50" + ("&continue=" + token if token else "")
-            status, text = cluster.http_get(self.plane.ports["extender"], path, timeout=10)
+            status, text = self.look(path)
             expect(status == 200, "GET %s: %d %s", path, status, text[:300])
             page = json.loads(text)
             for item in page["items"]:
@@ -402,7 +409,7 @@ class World:
         history = self.recorder.history()
         out = list(self.plugin.violations)
         out += reader.over_total(history)
-        blamed = protocol.wrote_after_binding(self.plane.audit(), "cardinald")
+        blamed = protocol.wrote_after_binding(self.plane.audit(), self.WRITER)
         out += protocol.check_history(history, self.plugin.own_writes, self.lockless, blamed)
         if not complete:
             out.append("the reader did not catch up with the API server")

@@ -1,0 +1,433 @@
+"""Stories of the chart: the real helm installs it into a cluster with RBAC, and what it renders is run as it stands there."""
+
+import base64
+import http.client
+import json
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import threading
+import time
+
+import chart_kubelet
+import cluster
+import kube
+from chart_plane import API_NAMES, CHART, ChartWorld, cluster_get, everything  # noqa: F401  (API_NAMES is for the runner)
+from harness import NAMESPACE, Background, Failure, expect, gpu, make_node, plain, pod_object
+
+SECRETS = "/api/v1/namespaces/%s/secrets/"
+WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+
+
+def own_network():
+    """Starts this run again in a network namespace of its own, where addresses of pods and Services can be a cluster's."""
+    if os.environ.get("CARDINAL_E2E_NETNS"):
+        # Names of network namespaces are files here: not those of the machine.
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "netns", "/run"], check=True)
+        chart_kubelet.make_network()
+        return
+    if os.geteuid() != 0:
+        sys.exit("run: --chart needs root: it makes network and mount namespaces")
+    os.environ["CARDINAL_E2E_NETNS"] = "1"
+    os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, *sys.argv])
+
+
+# -- what several stories need -----------------------------------------------------------------------------------
+
+
+def webhook_calls(w):
+    """How often the API server called the release's webhook, by its own count."""
+    status, text = w.api.raw("GET", "/metrics")
+    expect(status == 200, "GET /metrics of the API server: %d", status)
+    return sum(float(n) for n in re.findall(
+        r'^apiserver_admission_webhook_admission_duration_seconds_count\{name="vgpu\.hami\.io"[^}]*\} (\S+)', text.decode(), re.M))
+
+
+def asked(w, name, *containers, **more):
+    """A pod of a user, who does not know the scheduler's name."""
+    return w.pod(name, *containers, scheduler=more.pop("scheduler", None), **more)
+
+
+def webhook_listens(w, seconds=20):
+    """The API server knows the webhook's configuration, and reaches it: a dry run comes back changed."""
+    path = kube.pod_path(NAMESPACE, "").rstrip("/") + "?dryRun=All"
+    last = []
+
+    def changed():
+        try:
+            return w.api.create(path, pod_object("probe", gpu(), scheduler=None))["spec"]["schedulerName"] != "default-scheduler"
+        except kube.ApiError as e:
+            last[:] = [e.text]
+            return False
+    w.until("the webhook changes a pod; %s" % last, seconds, changed)
+
+
+def accounts(w):
+    """{container: user name} of the release: cardinald's own from its token Secret, kube-scheduler's from the pod."""
+    spec = w.deployment()["spec"]["template"]["spec"]
+    prefix = "system:serviceaccount:%s:" % w.NAMESPACE
+    out = {c["name"]: prefix + spec["serviceAccountName"] for c in spec["containers"]}
+    for secret in w.api.get("/api/v1/namespaces/%s/secrets" % w.NAMESPACE)["items"]:
+        name = secret["metadata"].get("annotations", {}).get("kubernetes.io/service-account.name")
+        if secret["type"] == "kubernetes.io/service-account-token" and name:
+            out["cardinald"] = prefix + name
+    w.WRITER = out["cardinald"]
+    return out
+
+
+def writes(w, user):
+    """{verb and resource} that a user did, and was let do."""
+    out = set()
+    for e in w.plane.audit():
+        if e["user"].get("username") == user and (e.get("responseStatus") or {}).get("code", 0) < 300:
+            ref = e.get("objectRef") or {}
+            out.add("%s %s" % (e["verb"], ref.get("resource", "?") + ("/" + ref["subresource"] if ref.get("subresource") else "")))
+    return out
+
+
+def check_books(w):
+    """The leading cardinald's ledger is what the API objects say, and none of the replicas had to mend its own."""
+    w.leader()
+    w.check_ledger()
+    for runner in w.replicas():
+        repairs = re.search(r"^cardinald_ledger_repairs_total\s+(\S+)", w.metrics_of_pod(runner), re.M)
+        expect(repairs and float(repairs.group(1)) == 0, "repairs of %s: %s", runner.name, repairs and repairs.group(0))
+
+
+def uninstalled(w, before, seconds=40):
+    """helm uninstall, and after it nothing is there that was not there before the first install."""
+    # Roles go before the processes do, and those ask on until they end.
+    w.refused_before_uninstall = w.refused_calls()
+    w.helm("uninstall", w.RELEASE, "-n", w.NAMESPACE)
+
+    def left():
+        return sorted(o for o in everything(w.api, but=("events",)) - before if o[1] != NAMESPACE or "pods" not in o[0])
+    deadline = time.monotonic() + seconds
+    while left():
+        expect(time.monotonic() < deadline, "after helm uninstall there is still: %s", left()[:10])
+        time.sleep(0.3)
+
+
+def refused_create(w, pod):
+    try:
+        w.create(pod)
+    except kube.ApiError as e:
+        return e.text
+    return None
+
+
+# -- the stories -------------------------------------------------------------------------------------------------
+
+
+PLAIN = (
+    ("no-resources", [plain()], {}),
+    ("cpu-only", [plain(resources={"limits": {"cpu": "1"}, "requests": {"cpu": "1"}})], {}),
+    ("empty-resources", [plain(resources={})], {}),
+    ("init", [plain()], {"init": [plain("setup")]}),
+    ("annotated", [plain()], {"notes": {"company.example/note": "nvidia.com/gpu"}}),
+)
+
+
+def placed(options):
+    """Installed with no values: pods pass the webhook, both programs of the leading replica, and run; plain pods never meet the webhook; nothing is left."""
+    with ChartWorld(options, "chart-placed") as w:
+        w.nodes(make_node("node-a", cards=2), make_node("node-b", cards=2))
+        before = everything(w.api, but=("events",))
+        w.install()
+        who = accounts(w)
+        expect(who["cardinald"] != who["kube-scheduler"], "both containers have the account %s", who["cardinald"])
+        leader = w.leader()
+        expect(sum(1 for r in w.replicas() if w.leads(r)) == 1 and len(w.replicas()) == 2, "%d replicas", len(w.replicas()))
+        webhook_listens(w)
+        calls = webhook_calls(w)
+        asked(w, "wants", gpu(mem=4000))
+        expect(w.get("wants")["spec"]["schedulerName"] == "hami-scheduler", "the webhook did not give the pod our scheduler")
+        asked(w, "init-wants", plain(), init=[gpu("setup", mem=1000)])
+        asked(w, "names-us", gpu(count=1, cores=30), scheduler="hami-scheduler")
+        w.create_all([pod_object("many-%d" % i, gpu(mem=2000, cores=10), scheduler=None) for i in range(12)])
+        w.settled(14)
+        w.running("wants", "names-us")
+        w.phase("init-wants", "Running")
+        expect(webhook_calls(w) - calls == 15, "the API server called the webhook %g times for 15 pods", webhook_calls(w) - calls)
+        calls = webhook_calls(w)
+        for name, containers, more in PLAIN:
+            asked(w, name, *containers, **more)
+            w.bound(name)
+        expect(webhook_calls(w) == calls, "pods without cards called the webhook %g times", webhook_calls(w) - calls)
+        check_books(w)
+        audit = writes(w, who["kube-scheduler"]), writes(w, who["cardinald"])
+        expect("create pods/binding" in audit[1] and "update leases" in audit[0], "the writes: %s", audit)
+        if tests_of(w):
+            out = w.helm("test", w.RELEASE, "-n", w.NAMESPACE, "--timeout", "60s")
+            expect(re.search(r"Phase:\s+Succeeded", out), "helm test: %s", out[-500:])
+            w.notes.append("helm test: %d passed" % len(re.findall(r"Phase:\s+Succeeded", out)))
+        w.notes.append("15 pods through the webhook, %d without a call" % len(PLAIN))
+        for pod in w.api.get("/api/v1/namespaces/%s/pods" % NAMESPACE)["items"]:
+            w.delete(pod["metadata"]["name"], grace=0)
+        uninstalled(w, before)
+        codes = [c for _, codes in w.kubelet.codes for c in codes.items()]
+        expect(all(code == 0 for _, code in codes) and codes, "how the containers ended after SIGTERM: %s", codes)
+        del leader
+
+
+def tests_of(w):
+    """Does the release have pods for `helm test`?"""
+    return "helm.sh/hook: test" in w.helm("get", "hooks", w.RELEASE, "-n", w.NAMESPACE).replace('"', "")
+
+
+def down(options):
+    """All replicas dead with failurePolicy Fail: pods that ask for cards are refused with our name in the text, all others are made and bound."""
+    with ChartWorld(options, "chart-down") as w:
+        w.nodes(make_node("node-a"))
+        w.install()
+        accounts(w)
+        webhook_listens(w)
+        for runner in w.replicas():
+            runner.kill()
+        text = refused_create(w, pod_object("wants", gpu(), scheduler=None))
+        expect(text and "vgpu.hami.io" in text, "a pod that asks for a card while nobody answers: %s", text)
+        for name, containers, more in PLAIN:
+            asked(w, name, *containers, **more)
+            w.bound(name)
+        w.notes.append("refused: " + text[:100])
+        # The machines are given up: their pods go, and others come.
+        for pod in w.api.get("/api/v1/namespaces/%s/pods" % w.NAMESPACE)["items"]:
+            w.api.delete(kube.pod_path(w.NAMESPACE, pod["metadata"]["name"]), grace=0)
+        began = time.monotonic()
+        w.rolled_out()
+        webhook_listens(w)
+        asked(w, "wants", gpu(mem=1000))
+        w.running("wants", seconds=60)
+        w.notes.append("%.1f s from two new machines to a running pod" % (time.monotonic() - began))
+        check_books(w)
+
+
+def served_certificate(w, runner):
+    """The certificate that a replica's webhook shows now (DER)."""
+    port = runner.container("cardinald").port("webhook")
+    context = ssl._create_unverified_context()      # noqa: S323  (what it is is the question)
+    with cluster.socket.create_connection((runner.ip, port), 5) as raw, context.wrap_socket(raw) as s:
+        return s.getpeercert(binary_form=True)
+
+
+def failover(options):
+    """kill -9 of the leading pair while pods come, and the certificate renewed by an upgrade meanwhile: no restart, the webhook goes on, nothing twice."""
+    with ChartWorld(options, "chart-failover") as w:
+        w.nodes(*[make_node("node-%d" % i, cards=4) for i in range(4)])
+        w.install()
+        accounts(w)
+        first = w.leader()
+        webhook_listens(w)
+        stop, made, refusals = threading.Event(), [], []
+
+        def users():
+            n = 0
+            while not stop.is_set():
+                name = "pod-%d" % n
+                text = refused_create(w, pod_object(name, gpu(mem=2000, cores=5), scheduler=None))
+                if text is None:
+                    made.append(name)
+                    n += 1
+                else:
+                    refusals.append((time.monotonic(), text))
+                time.sleep(0.25)
+        with Background(users):
+            try:
+                w.until("some pods run", 30, lambda: w.count_running() > 4)
+                # -9 to both programs of the leading pair; kubelet starts them again, as it would.
+                killed = time.monotonic()
+                ended = [c.process for c in first.containers]
+                for process in ended:
+                    process.kill()
+                bound = w.count_bound()
+                other = w.until("another replica leads", 40, lambda: next(
+                    (r for r in w.replicas() if r is not first and w.leads(r)), None))
+                took = time.monotonic() - killed
+                w.until("it binds", 30, lambda: w.count_bound() > bound + 1)
+                gap = [t - killed for t, _ in refusals]
+                expect(all(g < 5 for g in gap), "the webhook refused pods %.1f s after the kill: %s", max(gap or [0]), refusals[-1:])
+                w.notes.append("kill -9 of the leading pair: the other leads after %.1f s, %d of %d creations refused, the last %.1f s after it"
+                               % (took, len(gap), len(gap) + len(made), max(gap or [0])))
+                w.until("the killed pair is ready again", 40, lambda: first.ready())
+                renewed(w, other, refusals)
+            finally:
+                stop.set()
+        w.until("all pods run", 60, lambda: w.count_running() == len(made))
+        check_books(w)
+        w.notes.append("%d pods in all" % len(made))
+
+
+def renewed(w, leader, refusals):
+    """The chart's certificate comes to its end, and an upgrade renews it under the running replicas."""
+    name = next(s["metadata"]["name"] for s in w.api.get("/api/v1/namespaces/%s/secrets" % w.NAMESPACE)["items"]
+                if "cardinal.io/renew-from" in s["metadata"].get("annotations", {}))
+    old = {r.name: served_certificate(w, r) for r in w.replicas()}
+    restarts = {r.name: [c.restarts for c in r.containers] for r in w.replicas()}
+    before = len(refusals)
+    w.upgrade()
+    expect({r.name: served_certificate(w, r) for r in w.replicas()} == old, "an upgrade far from the end made a new certificate")
+    w.api.patch(SECRETS % w.NAMESPACE + name, {"metadata": {"annotations": {"cardinal.io/renew-from": "1"}}})
+    began = time.monotonic()
+    # Time would have changed nothing in the object; our hand did, which helm calls a conflict.
+    w.upgrade("--force-conflicts", ready=False)
+    calls = webhook_calls(w)
+    w.until("each replica serves the new certificate", 20, lambda: all(served_certificate(w, r) != old.get(r.name) for r in w.replicas()))
+    took = time.monotonic() - began
+    bundle = base64.b64decode(w.api.get(WEBHOOKS)["items"][0]["webhooks"][0]["clientConfig"]["caBundle"])
+    expect(bundle.count(b"BEGIN CERTIFICATE") == 2, "the bundle has %d authorities during the change", bundle.count(b"BEGIN CERTIFICATE"))
+    w.until("the webhook is called with the new certificate", 20, lambda: webhook_calls(w) > calls + 4)
+    now = {r.name: [c.restarts for c in r.containers] for r in w.replicas()}
+    expect(now == restarts, "restarts: %s before, %s after", restarts, now)
+    expect(len(refusals) == before, "pods were refused during the change: %s", refusals[before:])
+    expiry = re.search(r"^cardinald_certificate_expiry_seconds(?:\{[^}]*\})? (\S+)", w.metrics_of_pod(leader), re.M)
+    expect(expiry and float(expiry.group(1)) > 0, "the metric of the certificate's end: %s", expiry)
+    w.notes.append("renewed certificate served after %.1f s by both without restart, no creation refused" % took)
+
+
+def upgrade(options):
+    """helm upgrade from the chart before: pods placed under it stay charged, others come meanwhile, no card is over; then back again."""
+    with ChartWorld(options, "chart-upgrade") as w:
+        w.nodes(make_node("node-a", cards=2), make_node("node-b", cards=2))
+        before = everything(w.api, but=("events",))
+        previous = previous_chart(w)
+        w.install(chart=previous)
+        accounts(w)
+        webhook_listens(w)
+        names = ["old-%d" % i for i in range(8)]
+        w.create_all([pod_object(n, gpu(mem=8000, cores=10), scheduler=None) for n in names])
+        w.running(*names, seconds=40)
+        where = {n: w.allocated(n) for n in names}
+        check_books(w)
+        old = {r.name for r in w.replicas()}
+        stop, made = threading.Event(), []
+
+        def users():
+            while not stop.is_set() and len(made) < 10:
+                name = "new-%d" % len(made)
+                if refused_create(w, pod_object(name, gpu(mem=2000, cores=2), scheduler=None)) is None:
+                    made.append(name)
+                time.sleep(0.5)
+        with Background(users):
+            try:
+                w.upgrade("--set", "scheduler.defaultSchedulerPolicy.gpuSchedulerPolicy=binpack")
+                expect(not old & {r.name for r in w.replicas()}, "the upgrade left pods of the release before")
+                time.sleep(1)
+            finally:
+                stop.set()
+        w.until("the pods that came meanwhile run", 60, lambda: w.count_running() == len(names) + len(made))
+        expect({n: w.allocated(n) for n in names} == where, "an allocation changed")
+        check_books(w)
+        # 4 cards of 24,576 MiB: the room that is left is filled to the last share, and no further.
+        room = sum((24576 - d["memoryMiB"]["used"]) // 4000 for cards in w.inventory().values() for d in cards.values())
+        rest = ["rest-%d" % i for i in range(room + 1)]
+        w.create_all([pod_object(n, gpu(mem=4000), scheduler=None) for n in rest])
+        w.until("the room that is left is filled", 60, lambda: sum(1 for n in rest if (w.now(n) or {"spec": {}})["spec"].get("nodeName")) == room)
+        w.helm("rollback", w.RELEASE, "1", "-n", w.NAMESPACE)
+        w.rolled_out()
+        check_books(w)
+        w.notes.append("%d pods of the release before stay charged, %d came during the upgrade, %d fill the rest, one too many waits; and after the rollback"
+                       % (len(names), len(made), room))
+        for pod in w.api.get("/api/v1/namespaces/%s/pods" % NAMESPACE)["items"]:
+            w.delete(pod["metadata"]["name"], grace=0)
+        uninstalled(w, before)
+
+
+def previous_chart(w):
+    """The chart as it would have been published before: another version and labels."""
+    folder = os.path.join(w.plane.dir, "previous")
+    shutil.copytree(CHART, folder)
+    path = os.path.join(folder, "Chart.yaml")
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    text, n = re.subn(r"(?m)^version: .*$", "version: 0.0.9", text)
+    expect(n == 1, "no version in Chart.yaml")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+    return folder
+
+
+def remote(options):
+    """kubeScheduler.enabled=false: a kube-scheduler elsewhere, with the snippet and the client certificate as NOTES say; without the certificate 403."""
+    with ChartWorld(options, "chart-remote") as w:
+        w.nodes(make_node("node-a", cards=2))
+        files = os.path.join(w.plane.dir, "client")
+        w.install("-f", os.path.join(CHART, "ci", "remote.yaml"), "--set", "scheduler.remote.clientFiles=" + files)
+        accounts(w)
+        webhook_listens(w)
+        snippet = remote_scheduler(w, files)
+        asked(w, "wants", gpu(mem=4000))
+        w.running("wants", seconds=40)
+        leader = w.leader()
+        host, port = re.search(r"https://([0-9.]+):(\d+)", snippet).groups()
+        w.until("the Service of the verbs selects the leader alone", 20, lambda: w.proxy.endpoints(host, int(port)) == [(leader.ip, int(port))])
+        shown = remote_calls(files, host, int(port), re.search(r"serverName: (\S+)", snippet).group(1))
+        expect(shown == {"with a certificate": 200, "without one": 403, "of another authority": 403}, "the verbs: %s", shown)
+        for runner in w.replicas():
+            number = runner.container("cardinald").port("webhook")
+            expect(status_of(runner.ip, number, "/filter") == 404, "the webhook's listener has verbs")
+        killed = time.monotonic()
+        leader.container("cardinald").process.kill()
+        other = w.until("another replica leads", 40, lambda: next((r for r in w.replicas() if r is not leader and w.leads(r)), None))
+        asked(w, "later", gpu(mem=4000))
+        w.running("later", seconds=60)
+        w.until("the Service follows the leader", 20, lambda: w.proxy.endpoints(host, int(port)) == [(other.ip, int(port))])
+        w.notes.append("with the certificate 200, without 403; kill -9 of the leader to the next pod running %.1f s" % (time.monotonic() - killed))
+
+
+def status_of(host, port, path):
+    conn = http.client.HTTPSConnection(host, port, timeout=5, context=ssl._create_unverified_context())     # noqa: S323
+    try:
+        conn.request("POST", path, "{}", {"Content-Type": "application/json"})
+        return conn.getresponse().status
+    finally:
+        conn.close()
+
+
+def remote_scheduler(w, files):
+    """The kube-scheduler of the cluster, with the snippet added to its configuration; returns the snippet."""
+    os.makedirs(files)
+    maps = w.api.get("/api/v1/namespaces/%s/configmaps" % w.NAMESPACE)["items"]
+    snippet = next(m["data"]["config.yaml"] for m in maps if "config.yaml" in m.get("data", {}))
+    secrets = {s["metadata"]["name"]: s for s in w.api.get("/api/v1/namespaces/%s/secrets" % w.NAMESPACE)["items"]}
+    client = next(s for n, s in secrets.items() if n.endswith("-client"))
+    serving = next(s for n, s in secrets.items() if n.endswith("-serving"))
+    for key, secret in (("tls.crt", client), ("tls.key", client), ("ca.crt", serving)):
+        with open(os.path.join(files, key), "wb") as f:
+            f.write(base64.b64decode(secret["data"][key]))
+    # What is there already in such a configuration: whom it calls, and an election of its own.
+    config = snippet + "clientConnection: {kubeconfig: %s}\nleaderElection: {leaderElect: false}\n" % w.plane.kubeconfig("kube-scheduler")
+    path = w.plane._write("remote-scheduler.yaml", config)
+    port = cluster.free_port()
+    w.plane.scheduler = w.plane._spawn("kube-scheduler", [
+        "--config=" + path, "--bind-address=127.0.0.1", "--secure-port=%d" % port, "--tls-cert-file=" + w.plane.options.certs["cert"],
+        "--tls-private-key-file=" + w.plane.options.certs["key"], "--authorization-always-allow-paths=/readyz", "-v=2"])
+    cluster.wait_for(w.plane.scheduler, "/readyz", 60, lambda: cluster.http_get(port, "/readyz", w.plane.options.certs["ca"])[0] == 200)
+    return snippet
+
+
+def remote_calls(files, host, port, name):
+    """What the verbs answer to whom."""
+    def ask(pair):
+        context = ssl.create_default_context(cafile=os.path.join(files, "ca.crt"))
+        if pair:
+            context.load_cert_chain(*pair)
+        try:
+            with cluster.socket.create_connection((host, port), 5) as raw, context.wrap_socket(raw, server_hostname=name) as s:
+                body = json.dumps({"Pod": pod_object("asked", gpu()), "Nodes": None, "NodeNames": ["node-a"]}).encode()
+                s.sendall(b"POST /filter HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
+                          % (len(body), body))
+                return int(s.makefile("rb").readline().split()[1])
+        except (ssl.SSLError, ConnectionError, IndexError):
+            return "refused"
+    foreign = os.path.join(files, "foreign")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+                    "/CN=kube-scheduler", "-keyout", foreign + ".key", "-out", foreign + ".crt"], check=True, capture_output=True, timeout=60)
+    return {"with a certificate": ask((os.path.join(files, "tls.crt"), os.path.join(files, "tls.key"))), "without one": ask(None),
+            "of another authority": ask((foreign + ".crt", foreign + ".key"))}
+
+
+STORIES = {"chart-placed": placed, "chart-down": down, "chart-failover": failover, "chart-upgrade": upgrade, "chart-remote": remote}
+LONG = ()
