@@ -13,7 +13,7 @@ import subprocess
 import time
 
 import kube
-from chart_plane import ChartWorld, decode_secret
+from chart_plane import ChartPlane, ChartWorld, decode_secret
 from harness import expect, gpu, make_node
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
@@ -74,7 +74,14 @@ def metric(text, name):
     return float(found.group(1))
 
 
+class DocsPlane(ChartPlane):
+    """The API server's own way to a Service (kubectl get --raw …/proxy) goes by Endpoints."""
+
+    CONTROLLERS = ChartPlane.CONTROLLERS + ",endpoints-controller"
+
+
 class DocsWorld(ChartWorld):
+    PLANE = DocsPlane
     NAMESPACE = "cardinal"
 
 
@@ -118,6 +125,7 @@ def install(options):
         reader.run("print")
         with open(os.path.join(reader.folder, "config.yaml"), encoding="utf-8") as f:
             expect("kind: KubeSchedulerConfiguration" in f.read(), "--print-scheduler-config")
+        w.refused_before_uninstall = w.refused_calls()
         reader.run("away")
         w.until("the pods of the release are gone", 40, lambda: not w.replicas())
 
@@ -125,6 +133,7 @@ def install(options):
 def remote(options):
     """install.md, for a kube-scheduler that is there already: the commands give its snippet and its files."""
     with DocsWorld(options, "docs-remote") as w:
+        w.nodes(make_node("node-a", cards=2))
         reader = Reader(w, "install.md")
         reader.run("remote")
         w.rolled_out()
@@ -222,10 +231,12 @@ spec:
 
 
 class MigrationWorld(ChartWorld):
+    PLANE = DocsPlane
     NAMESPACE = "kube-system"
 
     def namespace(self, name):
-        pass
+        """It is there already; its pods are run as processes."""
+        self.plugin.others.add(name)
 
     def deployment(self):
         return self.api.get("/apis/apps/v1/namespaces/kube-system/deployments/cardinal-hami-scheduler")
