@@ -1,7 +1,7 @@
 """Stories of the documents: the commands of docs/operations are run as they stand there, in the order in which a reader meets them.
 
 A block of shell in a page has a line above it: `<!-- tried: NAME -->`, and then it is run here by that name, or
-`<!-- not tried: WHY -->`. What a reader has to put in (REGISTRY, REPOSITORY) is put in; nothing else is changed. scripts/chart-docs
+`<!-- not tried: WHY -->`. What a reader has to put in (REGISTRY, REPOSITORY) is put in, and HAMi's chart is the stand-in below; nothing else is changed. scripts/chart-docs
 sees to it that every block says which, and that every name is used here.
 """
 
@@ -18,7 +18,7 @@ from harness import expect, gpu, make_node
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 PAGES = os.path.join(ROOT, "docs", "operations")
-PUT_IN = {"REGISTRY": "registry.example", "REPOSITORY": "team/cardinald"}
+PUT_IN = {"REGISTRY": "registry.example", "REPOSITORY": "team/cardinald", "hami-charts/hami": "./hami-chart"}
 
 
 def blocks(page):
@@ -151,7 +151,7 @@ def remote(options):
 # HAMi's annotations (cardinald, with HAMi's flags), the ConfigMap that plugins read, a webhook without anybody behind it.
 HAMI = {
     "Chart.yaml": "apiVersion: v2\nname: hami\nversion: 2.10.0\n",
-    "values.yaml": "scheduler: {replicas: 1}\nresourceName: nvidia.com/gpu\n",
+    "values.yaml": "scheduler: {replicas: 1, admissionWebhook: {enabled: true, failurePolicy: Fail}}\nresourceName: nvidia.com/gpu\n",
     "templates/all.yaml": """\
 apiVersion: v1
 kind: ServiceAccount
@@ -189,6 +189,7 @@ data:
       managedResources:
       - {name: nvidia.com/gpu, ignoredByScheduler: true}
       - {name: nvidia.com/gpumem, ignoredByScheduler: true}
+{{- if .Values.scheduler.admissionWebhook.enabled }}
 ---
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingWebhookConfiguration
@@ -197,10 +198,11 @@ webhooks:
 - name: vgpu.hami.io
   admissionReviewVersions: [v1beta1, v1]
   sideEffects: None
-  failurePolicy: Fail
+  failurePolicy: {{ .Values.scheduler.admissionWebhook.failurePolicy }}
   objectSelector: {matchLabels: {through-hami: "yes"}}
   clientConfig: {service: {name: hami-scheduler, namespace: kube-system, path: /webhook}}
   rules: [{operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [pods]}]
+{{- end }}
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -241,9 +243,9 @@ class MigrationWorld(ChartWorld):
     def deployment(self):
         return self.api.get("/apis/apps/v1/namespaces/kube-system/deployments/cardinal-hami-scheduler")
 
-    def hami(self):
+    def hami(self, reader):
         """Installs what stands in HAMi's place, with helm, as a release that values can be asked of."""
-        folder = os.path.join(self.plane.dir, "hami-chart")
+        folder = os.path.join(reader.folder, "hami-chart")
         os.makedirs(os.path.join(folder, "templates"))
         rendered = self.helm("template", "hami", os.path.join(ROOT, "charts", "cardinal"), "-n", "kube-system", "-s", "templates/configmaps.yaml")
         text = rendered.split("device-config.yaml: |\n", 1)[1].split("\n---", 1)[0].rstrip("\n")
@@ -252,6 +254,16 @@ class MigrationWorld(ChartWorld):
                 f.write(body.replace("DEVICE_CONFIG", text))
         self.helm("install", "hami", folder, "-n", "kube-system", "--set", "schedulerName=hami-scheduler,scheduler.nodeLockExpire=10m")
         self.until("HAMi's scheduler leads", 60, lambda: self.holder().startswith("hami-scheduler-"))
+
+    def waits(self, name, old):
+        """How long a pod waits for its node that is created when the old leader has let go of the Lease."""
+        self.until("%s… lets go of the Lease" % old, 60, lambda: not self.holder().startswith(old))
+        began = time.monotonic()
+        self.pod(name, gpu(mem=4000), scheduler="hami-scheduler")
+        self.bound(name, seconds=60)
+        seconds = time.monotonic() - began
+        self.running(name)
+        return seconds
 
     def holder(self):
         try:
@@ -265,57 +277,63 @@ def migrate(options):
     """docs/operations/migrate-from-hami.md, step by step and back: one Lease for both, no pod placed twice, none lost, and how long one waits."""
     with MigrationWorld(options, "docs-migrate") as w:
         w.nodes(make_node("node-a", cards=2), make_node("node-b", cards=2))
-        w.hami()
         reader = Reader(w, "migrate-from-hami.md")
-        w.pod("before", gpu(mem=4000))
+        w.hami(reader)
+        w.pod("before", gpu(mem=4000), scheduler="hami-scheduler")
         w.running("before", seconds=40)
 
         said = reader.run("read")
         expect("scheduler.nodeLockExpire: acts" in said, "migrate-from-hami said:\n%s", said)
         expect("readable" in reader.run("share"), "cardinald does not read HAMi's device configuration")
+        pod = gpu_pod("through")
+        pod["metadata"]["labels"] = {"through-hami": "yes"}
+        refused = creation(w, pod)
+        expect(refused is not None and "failed calling webhook" in refused, "HAMi's webhook without an endpoint should refuse: %s", refused)
+        expect(reader.run("ignore").startswith("Fail\n"), "the policy of HAMi's webhook")
+        w.until("HAMi's webhook is passed over", 20, lambda: creation(w, pod) is None)
+        w.running("through", seconds=30)
         reader.run("beside")
         checked = reader.run("beside-check", timeout=300)
         expect(w.holder().startswith("hami-scheduler-") and w.holder() in checked, "HAMi's Lease has another holder:\n%s", checked)
-        for name, want in (("nodes_with_cards", 2), ("devices", 4), ("pods_charged", 1), ("pods_fail_closed", 0), ("leading", 0)):
+        for name, want in (("nodes_with_cards", 2), ("devices", 4), ("pods_charged", 2), ("pods_fail_closed", 0), ("leading", 0)):
             have = metric(checked, "cardinald_" + name)
             expect(have == want, "cardinald_%s is %g, not %g:\n%s", name, have, want, checked)
-        w.pod("beside", gpu(mem=4000))
+        w.pod("beside", gpu(mem=4000), scheduler="hami-scheduler")
         w.running("beside", seconds=20)
         expect(all(not w.leads(r) for r in w.replicas()), "a replica leads beside HAMi")
 
-        began = time.monotonic()
         reader.run("hand-over")
-        w.pod("between", gpu(mem=4000))
-        w.running("between", seconds=60)
-        waited = time.monotonic() - began
+        waited = w.waits("between", "hami-scheduler-")
         reader.run("hand-over-check")
         expect(w.holder().startswith("cardinal-hami-scheduler-"), "the Lease is held by %s", w.holder())
         leader = w.leader()
-        expect("cardinald_pods_charged 3\n" in w.metrics_of_pod(leader), "not all pods are charged after the hand-over")
+        expect("cardinald_pods_charged 4\n" in w.metrics_of_pod(leader), "not all pods are charged after the hand-over")
         w.check_ledger()
 
-        blocked = {"metadata": {"labels": {"through-hami": "yes"}}}
-        pod = {**gpu_pod("through"), **{"metadata": {"name": "through", **blocked["metadata"]}}}
-        refused = creation(w, pod)
-        expect(refused is not None and "failed calling webhook" in refused, "HAMi's webhook without an endpoint should refuse: %s", refused)
-        reader.run("ignore")
-        w.until("HAMi's webhook is passed over", 20, lambda: creation(w, pod) is None)
-        w.running("through", seconds=30)
-
-        back = time.monotonic()
+        w.refused_before_uninstall = w.refused_calls()
         reader.run("back")
-        w.pod("back", gpu(mem=4000))
-        w.running("back", seconds=60)
-        back = time.monotonic() - back
+        back = w.waits("back", "cardinal-hami-scheduler-")
         expect(w.holder().startswith("hami-scheduler-"), "the Lease is held by %s", w.holder())
 
+        reader.run("beside")
+        reader.run("beside-check", timeout=300)
         reader.run("hand-over")
-        w.helm("upgrade", "hami", os.path.join(w.plane.dir, "hami-chart"), "-n", "kube-system", "--reuse-values", "--set", "scheduler.replicas=0")
-        w.api.patch("/apis/apps/v1/namespaces/kube-system/deployments/cardinal-hami-scheduler", {"spec": {"replicas": 2}}, kube.MERGE)
+        w.until("a replica of ours holds the Lease", 60, lambda: w.holder().startswith("cardinal-hami-scheduler-"))
+        expect(policy(w) == "Ignore", "beside HAMi's webhook ours has the policy %s", policy(w))
+        reader.run("stay", timeout=300)
         w.rolled_out()
         w.leader()
         w.check_ledger()
-        w.notes.append("from the hand-over to the next pod that runs %.1f s, and back %.1f s" % (waited, back))
+        expect(policy(w) == "Fail", "afterwards the webhook has the policy %s", policy(w))
+        reader.run("out")
+        w.pod("after", gpu(mem=4000), scheduler=None)
+        w.running("after")
+        w.check_ledger()
+        w.notes.append("a pod created when the old leader let go was bound after %.1f s, on the way back after %.1f s" % (waited, back))
+
+
+def policy(w):
+    return w.api.get("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/cardinal-hami-webhook")["webhooks"][0]["failurePolicy"]
 
 
 def gpu_pod(name):
