@@ -4,8 +4,13 @@
 
 #include <check.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static const char CLUSTER[] = "apiVersion: v1\n"
@@ -275,6 +280,85 @@ START_TEST(an_address_in_use)
 }
 END_TEST
 
+/* systemd's side of Type=notify: a socket in the folder, or in the abstract namespace. */
+static char notify_name[128];
+static void set_notify_socket(void) { setenv("NOTIFY_SOCKET", notify_name, 1); }
+static int notify_listen(bool abstract)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    (void)snprintf(notify_name, sizeof(notify_name), "%s%s", abstract ? "@" : "",
+                   program_path("notify"));
+    size_t n = strlen(notify_name);
+    ck_assert_uint_lt(n, sizeof(at.sun_path));
+    memcpy(at.sun_path, notify_name, n);
+    if (abstract)
+        at.sun_path[0] = '\0';
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(bind(fd, (const struct sockaddr *)(const void *)&at,
+                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)),
+                     0);
+    struct timeval limit = {.tv_sec = 20};
+    ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
+    return fd;
+}
+static const char *notified(int fd, int flags)
+{
+    static char text[64];
+    ssize_t n = recv(fd, text, sizeof(text) - 1, flags);
+    text[n > 0 ? n : 0] = '\0';
+    return text;
+}
+
+/* Ready is said when the listeners are there, the API server or not; and the stop before it begins.
+ */
+START_TEST(tells_the_service_manager)
+{
+    int fd = notify_listen(/* abstract= */ _i == 1);
+    program_write("kubeconfig", "apiVersion: v1\nkind: Config\ncurrent-context: c\n"
+                                "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\n"
+                                "users: [{name: u, user: {}}]\n"
+                                "contexts: [{name: c, context: {cluster: c, user: u}}]\n");
+    const char *address = program_free_address();
+    char flag[96];
+    (void)snprintf(flag, sizeof(flag), "--listen-extender=%s", address);
+    program_start(&child,
+                  (const char *[]){program_flag("--kubeconfig", "kubeconfig"), flag,
+                                   "--metrics-bind-address=", NULL},
+                  set_notify_socket);
+    ck_assert_str_eq(notified(fd, 0), "READY=1");
+    ck_assert_int_eq(program_ask(address, "GET", "/livez", NULL, "ok"), 200);
+    ck_assert_str_eq(notified(fd, MSG_DONTWAIT), "");
+    kill(child.pid, SIGTERM);
+    ck_assert_str_eq(notified(fd, 0), "STOPPING=1");
+    ck_assert_int_eq(exit_status(), 0);
+    close(fd);
+}
+END_TEST
+
+/* A start that fails says nothing; a socket that can't be told is no reason to stop. */
+START_TEST(tells_no_service_manager)
+{
+    int fd = notify_listen(/* abstract= */ false);
+    program_start(&child, (const char *[]){cluster_flag, "--listen-extender=192.0.2.1:1", NULL},
+                  set_notify_socket);
+    ck_assert_int_ne(exit_status(), 0);
+    ck_assert_str_eq(notified(fd, MSG_DONTWAIT), "");
+    close(fd);
+    static const char *const NAMES[] = {"/nonexistent/notify", "vsock:2:1", "@"};
+    for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
+        program_kill(&child);
+        (void)snprintf(notify_name, sizeof(notify_name), "%s", NAMES[i]);
+        program_start(&child,
+                      (const char *[]){cluster_flag, "--listen-extender=127.0.0.1:0",
+                                       "--metrics-bind-address=", NULL},
+                      set_notify_socket);
+        ck_assert(read_until("msg=\"notify\" socket="));
+        wait_ready(listening("extender"));
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("cardinald");
@@ -288,6 +372,8 @@ int main(void)
     tcase_add_test(tc, tells_what_can_not_be_read);
     tcase_add_loop_test(tc, ends_at_the_start, 0, sizeof(STARTS) / sizeof(STARTS[0]));
     tcase_add_test(tc, an_address_in_use);
+    tcase_add_loop_test(tc, tells_the_service_manager, 0, 2);
+    tcase_add_test(tc, tells_no_service_manager);
     suite_add_tcase(s, tc);
     SRunner *runner = srunner_create(s);
     srunner_run_all(runner, CK_ENV);

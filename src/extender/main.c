@@ -523,7 +523,9 @@ int main(int argc, char **argv)
     if (rc)
         return fail(p, &err, rc == ERR_BAD_REQUEST ? EXIT_CONFIG : 1);
 
+    ext_notify("READY=1"); /* not synced yet: that the API server is away is no failed start */
     wait_for_stop(&waited);
+    ext_notify("STOPPING=1");
     pthread_t guard;
     if (pthread_create(&guard, NULL, guard_stop, &waited) == 0)
         (void)pthread_detach(guard);

@@ -378,6 +378,9 @@ void ext_reflector_stop(struct ext_reflector *rf); /* joins */
  * be: ask again. */
 bool ext_pods_as_of(struct ext_app *app, int64_t at_ms);
 
+/* ---- notify.c: "READY=1" and the like for systemd, if it asked for them; never fails ---- */
+void ext_notify(const char *state);
+
 /* ---- explain.c: words from refusals, for v=5 logs, events and people ---- */
 void ext_reasons_text(score_reasons set, struct buf *out); /* sorted codes, ", " between */
 void ext_detail_text(const struct score_detail *d, struct buf *out); /* "Code (device memory: wanted …, free … of …)" */
