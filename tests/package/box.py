@@ -7,15 +7,15 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import tempfile
 import time
 
 UID = 65532
 ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-MASKED_EQ = 7  # of libseccomp's enum scmp_compare
+EQUAL, MASKED_EQ = 4, 7  # of libseccomp's enum scmp_compare
 EPERM = 1
-WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 class Compare(ctypes.Structure):
@@ -66,18 +66,20 @@ def no_writes():
     return rules
 
 
-def of_unit(allowed, denied, memory_deny_write_execute):
-    """What systemd makes of SystemCallFilter= and MemoryDenyWriteExecute=: calls that are not allowed answer EPERM."""
-    refuse = ERRNO | EPERM
-    rules = Filter(refuse)
+def of_unit(allowed, denied, families):
+    """What systemd makes of SystemCallFilter=, RestrictAddressFamilies= and MemoryDenyWriteExecute=yes: what is not
+    allowed answers EPERM."""
+    rules = Filter(ERRNO | EPERM)
     write, execute = 2, 4  # PROT_WRITE, PROT_EXEC
     for call in sorted(allowed - denied):
-        if memory_deny_write_execute and call in ("mmap", "mprotect", "pkey_mprotect"):
-            if call == "mmap":
-                rules.add(ALLOW, call, Compare(2, MASKED_EQ, write, 0))
-                rules.add(ALLOW, call, Compare(2, MASKED_EQ, write | execute, write))
-            else:
-                rules.add(ALLOW, call, Compare(2, MASKED_EQ, execute, 0))
+        if call == "mmap":
+            rules.add(ALLOW, call, Compare(2, MASKED_EQ, write, 0))
+            rules.add(ALLOW, call, Compare(2, MASKED_EQ, write | execute, write))
+        elif call in ("mprotect", "pkey_mprotect"):
+            rules.add(ALLOW, call, Compare(2, MASKED_EQ, execute, 0))
+        elif call == "socket":
+            for family in families:
+                rules.add(ALLOW, call, Compare(0, EQUAL, int(getattr(socket, family)), 0))
         else:
             rules.add(ALLOW, call)
     return rules
