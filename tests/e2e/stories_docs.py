@@ -352,4 +352,4 @@ def creation(w, pod):
 
 
 STORIES = {"docs-install": install, "docs-remote": remote, "docs-migrate": migrate}
-LONG = ()
+LONG = ("docs-remote", "docs-migrate")
