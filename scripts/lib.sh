@@ -6,6 +6,11 @@ ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD_ROOT=${CARDINAL_BUILD:-$ROOT/build}
 ME=${ME:-$(basename -- "$0")}
 JOBS=${JOBS:-$(nproc 2>/dev/null || echo 2)}
+# What outlives a checkout: tools built from their sources, objects compiled before.
+CACHE=${CARDINAL_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/cardinal}
+# Debian's ccache stands before the compilers there; without it the folder is not.
+PATH=/usr/lib/ccache:$PATH
+export CCACHE_DIR=$CACHE/ccache CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=1
 
 say() { printf '%s: %s\n' "$ME" "$*" >&2; }
 die() {
@@ -22,7 +27,7 @@ BUILD_NEEDS=(
     pc:libcurl=libcurl4-openssl-dev pc:yaml-0.1=libyaml-dev
 )
 # shellcheck disable=SC2034
-CHECK_NEEDS=(pc:check=check cmd:python3=python3 py:yaml=python3-yaml)
+CHECK_NEEDS=(cmd:ccache=ccache pc:check=check cmd:python3=python3 py:yaml=python3-yaml)
 
 present() {
     case $1 in
