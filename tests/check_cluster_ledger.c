@@ -75,6 +75,20 @@ START_TEST(core_defect_c6_unbound_annotations_do_not_count)
 }
 END_TEST
 
+/* Who is gated waits, and nobody asks about it until its gates are gone. */
+START_TEST(gated_pods_are_told_apart)
+{
+    POD(&w, "p1", .gpu = "1");
+    POD(&w, "p2", .gpu = "1", .meta = "\"resourceVersion\":\"1\",",
+        .spec = "\"schedulingGates\":[{\"name\":\"queue\"}],");
+    ck_assert_uint_eq(stats(&w).pods_waiting, 2);
+    ck_assert_uint_eq(stats(&w).pods_gated, 1);
+    POD(&w, "p2", .gpu = "1", .meta = "\"resourceVersion\":\"2\",");
+    ck_assert_uint_eq(stats(&w).pods_waiting, 2);
+    ck_assert_uint_eq(stats(&w).pods_gated, 0);
+}
+END_TEST
+
 START_TEST(core_defect_s2_tenants_cannot_block_cards)
 {
     NODE(&w, "n1", .list = cards(&w, "a", 0, 1));
@@ -896,6 +910,7 @@ void check_cluster_ledger(Suite *suite)
     tcase_add_test(tc, bound_pods_count);
     tcase_add_loop_test(tc, ends, 0, COUNT(ENDS));
     tcase_add_test(tc, core_defect_c6_unbound_annotations_do_not_count);
+    tcase_add_test(tc, gated_pods_are_told_apart);
     tcase_add_test(tc, core_defect_s2_tenants_cannot_block_cards);
     tcase_add_test(tc, a_card_is_node_and_uuid);
     tcase_add_test(tc, the_larger_of_annotation_and_ask);

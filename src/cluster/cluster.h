@@ -295,6 +295,7 @@ uint32_t cluster_holds_count(struct cluster_store *st);
 /* ================= looking at it: /v1, /metrics ================= */
 struct cluster_stats {
     uint64_t nodes, nodes_with_cards, devices, pods, pods_charged, pods_waiting, assumed, holds, holds_dropped;
+    uint64_t pods_gated;    /* of those that wait, with scheduling gates: kube-scheduler does not ask about them */
     uint64_t nodes_locked;  /* a lock that names its owner stands on them */
     uint64_t nodes_overdue; /* of these, refused with SCORE_NODE_LOCKED: the handover takes longer than lock_expire_ms */
     uint64_t applied_nodes, applied_pods, applied_quotas, tampered, fail_closed, repairs, lent, generation;

@@ -31,13 +31,14 @@ void cluster_store_stats(struct cluster_store *st, struct cluster_stats *ret)
         for (uint16_t d = 0; d < n->pub.score.devices_n; d++)
             s.lent += (n->devices[d].flags & SCORE_DEVICE_LENT) != 0;
     }
-    s.pods_charged = s.pods_waiting = s.assumed = s.fail_closed = 0;
+    s.pods_charged = s.pods_waiting = s.pods_gated = s.assumed = s.fail_closed = 0;
     for (uint32_t i = 0; i < st->records.cap; i++) {
         const struct record *r = st->records.slot[i];
         if (!r)
             continue;
         s.pods_charged += r->slot != NO_SLOT;
         s.pods_waiting += r->state == REC_WAITING;
+        s.pods_gated += r->state == REC_WAITING && r->clone->gated;
         s.assumed += r->state == REC_ASSUMED || r->state == REC_ADOPTED;
         s.fail_closed += r->closed != 0 || r->flags & REC_VAGUE;
     }
