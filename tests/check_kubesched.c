@@ -96,6 +96,18 @@ static const char *const LINES[] = {
     ELSEWHERE "--leader-elect --leader-elect-mode=own " LEASE,
 };
 
+/* The same as JSON. */
+static char *as_json(const char *yaml)
+{
+    json_t *docs = NULL;
+    struct err err;
+    ck_assert_int_eq(kube_yaml_parse(str_z(yaml), "ks.yaml", &docs, &err), ERR_OK);
+    char *text = json_dumps(json_array_get(docs, 0), JSON_INDENT(2));
+    ck_assert_ptr_nonnull(text);
+    json_decref(docs);
+    return text;
+}
+
 START_TEST(what_is_printed_passes)
 {
     struct said said;
@@ -104,6 +116,10 @@ START_TEST(what_is_printed_passes)
     enum err_code rc = check_text(LINES[_i], text, &said, &err);
     ck_assert_msg(rc == ERR_OK, "%s: %s%s", LINES[_i], said.text, err.text);
     ck_assert_msg(said.warned == 0, "%s: %s", LINES[_i], said.text);
+    char *json = as_json(text);
+    rc = check_text(LINES[_i], json, &said, &err);
+    ck_assert_msg(rc == ERR_OK && said.warned == 0, "%s, JSON: %s", LINES[_i], said.text);
+    free(json);
     free(text);
 }
 END_TEST
