@@ -14,6 +14,7 @@
 
 enum {
     TEXT_MAX = 480,
+    NAME_SHOWN = 64,     /* bytes of one */
     NAMES_SHOWN = 6,     /* of resources, in one text */
     HTTP_TIMEOUT = 5000, /* kube-scheduler's, where none is set */
     ALL_NODES = 100,     /* percentageOfNodesToScore */
@@ -164,6 +165,20 @@ static void check_verbs(struct look *l, const json_t *ext, const struct ext_plac
         refuse(l, "preemptVerb is set, and cardinald has no such verb: leave it out");
 }
 
+struct noted { /* names for one text: how many, and the first of them */
+    unsigned n;
+    char text[TEXT_MAX / 2];
+};
+
+static void note(struct noted *into, struct str name)
+{
+    size_t used = strlen(into->text);
+    int n = name.n < NAME_SHOWN ? (int)name.n : NAME_SHOWN;
+    if (into->n++ < NAMES_SHOWN)
+        (void)snprintf(into->text + used, sizeof(into->text) - used, "%s%.*s", used ? ", " : "", n,
+                       name.p);
+}
+
 static void check_names(struct look *l, const json_t *ext)
 {
     const json_t *list = field(l, ext, "managedResources", JSON_ARRAY, "a list");
@@ -172,15 +187,7 @@ static void check_names(struct look *l, const json_t *ext)
                 "ask for cards");
         return;
     }
-    char missing[TEXT_MAX / 2] = "", foreign[TEXT_MAX / 2] = "", counted[TEXT_MAX / 2] = "";
-    unsigned missing_n = 0, foreign_n = 0, counted_n = 0;
-#define NOTE(into, name)                                                                           \
-    do {                                                                                           \
-        size_t used_ = strlen(into);                                                               \
-        if (into##_n++ < NAMES_SHOWN)                                                              \
-            (void)snprintf(into + used_, sizeof(into) - used_, "%s%.*s", used_ ? ", " : "",        \
-                           (int)((name).n < 64 ? (name).n : 64), (name).p);                        \
-    } while (0)
+    struct noted missing = {.n = 0}, foreign = {.n = 0}, counted = {.n = 0};
     struct names it = {.vendors = l->vendors};
     for (struct str name; next_name(&it, &name);) {
         bool there = false;
@@ -188,7 +195,7 @@ static void check_names(struct look *l, const json_t *ext)
             there = str_eq(
                 str_z(json_string_value(json_object_get(json_array_get(list, i), "name"))), name);
         if (!there)
-            NOTE(missing, name);
+            note(&missing, name);
     }
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *r = json_array_get(list, i);
@@ -198,27 +205,26 @@ static void check_names(struct look *l, const json_t *ext)
         if (name.n == 0)
             refuse(l, "managedResources[%zu] has no name", i);
         else if (!vendor_find_resource(l->vendors, name, &vendor, &what))
-            NOTE(foreign, name);
+            note(&foreign, name);
         else if (!bool_of(l, r, "ignoredByScheduler", false))
-            NOTE(counted, name);
+            note(&counted, name);
     }
-#undef NOTE
-    if (missing_n)
+    if (missing.n)
         refuse(l,
                "managedResources lacks %u resources that are served (%s%s): pods that ask for them "
                "alone would be placed without cards, or not at all: add them "
                "(--print-scheduler-config prints the list)",
-               missing_n, missing, missing_n > NAMES_SHOWN ? ", …" : "");
-    if (foreign_n)
+               missing.n, missing.text, missing.n > NAMES_SHOWN ? ", …" : "");
+    if (foreign.n)
         warn(l,
              "managedResources has %u resources that are not served (%s%s): take them out, or "
              "see whether the device configuration is the right one",
-             foreign_n, foreign, foreign_n > NAMES_SHOWN ? ", …" : "");
-    if (counted_n)
+             foreign.n, foreign.text, foreign.n > NAMES_SHOWN ? ", …" : "");
+    if (counted.n)
         warn(l,
              "managedResources without ignoredByScheduler: true (%s%s): kube-scheduler places "
              "such pods only on nodes that offer these as capacity",
-             counted, counted_n > NAMES_SHOWN ? ", …" : "");
+             counted.text, counted.n > NAMES_SHOWN ? ", …" : "");
 }
 
 /* A kube-scheduler elsewhere has to be known by its certificate. */
@@ -468,7 +474,7 @@ static enum err_code print_election(const struct ext_config *c, bool remote, str
 enum err_code ext_kubesched_print(const struct ext_config *c, const struct vendor_table *vendors,
                                   struct buf *out, struct err *err)
 {
-    struct ext_place ours;
+    struct ext_place ours = {.port = 0};
     enum err_code rc = our_place(c, &ours, err);
     if (rc)
         return rc;

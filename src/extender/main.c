@@ -471,7 +471,7 @@ static int probe(const struct ext_config *c)
         while (!answers(c, c->probe.path[i], until_ms)) {
             if (clock_mono_ms(&CLOCK_SYSTEM) + 1000 > until_ms)
                 return 1;
-            (void)sleep(1);
+            (void)nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
         }
     }
     return 0;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is the library's */
 static size_t on_body(char *p, size_t size, size_t n, void *ctx)
 {
     struct buf *into = ctx;
