@@ -26,6 +26,18 @@ static int64_t wall_ns(void *ctx)
     return (FIBER_WALL_S * 1000 + fiber_now_ms()) * 1000000;
 }
 
+/* Identities and seeds are the same when a walk is played again. */
+int __wrap_getentropy(void *to, size_t n);
+int __wrap_getentropy(void *to, size_t n)
+{
+    static uint64_t random = 1;
+    for (size_t i = 0; i < n; i++) {
+        random = random * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        ((unsigned char *)to)[i] = (unsigned char)(random >> 56);
+    }
+    return 0;
+}
+
 static void must(enum err_code rc, const struct err *err)
 {
     if (rc)
@@ -40,6 +52,7 @@ static void start(void *ctx)
     struct ext_app *app = &in->app;
     struct err err = {0};
     must(vendor_table_builtin(&app->vendors, &err), &err);
+    must(vendor_table_extend(&app->vendors, str_z(MAKER_ROWS), "makers", &err), &err);
     app->cluster = (struct cluster_config){.vendors = app->vendors,
                                            .node_policy = STR("binpack"),
                                            .card_policy = STR("spread"),
@@ -75,7 +88,8 @@ void instance_start(int i)
     app->config.scheduler_name = "cardinal-scheduler";
     if (options.instances > 1) {
         app->config.leader_elect = true;
-        app->config.leader_name = "kube-scheduler";
+        app->config.leader_own = options.own;
+        app->config.leader_name = options.own ? "cardinal" : "kube-scheduler";
         app->config.leader_namespace = "kube-system";
         app->config.leader_identity = host_of(i);
     }
@@ -134,6 +148,8 @@ void instance_kill(int i)
     scheduler_lost(i);
     instance_start(i);
 }
+
+bool instance_leads(int i) { return instance_ready(i) && ext_leading(&instances[i].app); }
 
 bool instance_ready(int i)
 {

@@ -107,13 +107,13 @@ static void create_node(struct t_node *n)
     int cards_n = 1 + (int)chance(4);
     for (int i = 0; i < cards_n; i++)
         new_card(&cards[i], n->name);
-    json_t *o = json_pack("{s:s,s:s,s:{s:s,s:{s:o}}}", "apiVersion", "v1", "kind", "Node",
-                          "metadata", "name", n->name, "annotations",
-                          "hami.io/node-nvidia-register", registration(cards, cards_n));
+    json_t *o =
+        json_pack("{s:s,s:s,s:{s:s,s:{s:o}}}", "apiVersion", "v1", "kind", "Node", "metadata",
+                  "name", n->name, "annotations", maker->reg, registration(cards, cards_n));
     (void)api_call(KUBE_CREATE, KUBE_NODE, "", "", false, o, NULL);
     (void)api_call(KUBE_PATCH, KUBE_NODE, "", n->name, true,
                    json_pack("{s:{s:{s:s,s:s,s:s}}}", "status", "allocatable", "cpu", "64",
-                             "memory", "256Gi", "nvidia.com/gpu", "40"),
+                             "memory", "256Gi", maker->count, "40"),
                    NULL);
 }
 
@@ -130,8 +130,8 @@ static struct t_node *any_node(bool there)
 static void reregister(struct t_node *n, const struct t_card *cards, int cards_n)
 {
     (void)api_call(KUBE_PATCH, KUBE_NODE, "", n->name, false,
-                   json_pack("{s:{s:{s:o}}}", "metadata", "annotations",
-                             "hami.io/node-nvidia-register", registration(cards, cards_n)),
+                   json_pack("{s:{s:{s:o}}}", "metadata", "annotations", maker->reg,
+                             registration(cards, cards_n)),
                    NULL);
 }
 
@@ -156,7 +156,7 @@ static void shrink(struct t_node *n)
         break;
     default:
         (void)api_call(KUBE_PATCH, KUBE_NODE, "", n->name, true,
-                       json_pack("{s:{s:{s:s}}}", "status", "allocatable", "nvidia.com/gpu",
+                       json_pack("{s:{s:{s:s}}}", "status", "allocatable", maker->count,
                                  n->alive ? "0" : "40"),
                        NULL);
         return;
@@ -176,7 +176,7 @@ static void heal(struct t_node *n)
     reregister(n, cards, cards_n);
     if (!n->alive)
         (void)api_call(KUBE_PATCH, KUBE_NODE, "", n->name, true,
-                       json_pack("{s:{s:{s:s}}}", "status", "allocatable", "nvidia.com/gpu", "40"),
+                       json_pack("{s:{s:{s:s}}}", "status", "allocatable", maker->count, "40"),
                        NULL);
 }
 
@@ -202,17 +202,17 @@ static json_t *new_limits(void)
     static const int CORES[] = {0, 10, 30, 50, 100};
     json_t *limits = json_object();
     char text[24];
-    (void)snprintf(text, sizeof(text), "%u", chance_of(80) ? 1 : 2);
-    json_object_set_new(limits, "nvidia.com/gpu", json_string(text));
-    if (chance_of(85)) {
+    (void)snprintf(text, sizeof(text), "%u", chance_of(80) || maker->size[0] ? 1 : 2);
+    json_object_set_new(limits, maker->count, json_string(text));
+    if (chance_of(85) || !maker->percent) {
         (void)snprintf(text, sizeof(text), "%lld", (long long)MEM[chance(4)]);
-        json_object_set_new(limits, "nvidia.com/gpumem", json_string(text));
+        json_object_set_new(limits, maker->memory, json_string(text));
     } else {
-        json_object_set_new(limits, "nvidia.com/gpumem-percentage",
-                            json_string(chance_of(50) ? "30" : "50"));
+        json_object_set_new(limits, maker->percent, json_string(chance_of(50) ? "30" : "50"));
     }
     (void)snprintf(text, sizeof(text), "%d", CORES[chance(5)]);
-    json_object_set_new(limits, "nvidia.com/gpucores", json_string(text));
+    if (maker->cores)
+        json_object_set_new(limits, maker->cores, json_string(text));
     return limits;
 }
 
@@ -264,15 +264,16 @@ static void create_foreign(void)
     if (truth_pod_named("web", name))
         return;
     const struct t_card *c = &n->cards[chance((uint32_t)n->cards_n)];
-    (void)snprintf(mem, sizeof(mem), "%u", 1024 * (1 + chance(4)));
-    (void)snprintf(list, sizeof(list), "%s,NVIDIA,%s,10:;", c->uuid, mem);
-    json_t *limits = json_pack("{s:s,s:s,s:s}", "nvidia.com/gpu", "1", "nvidia.com/gpumem", mem,
-                               "nvidia.com/gpucores", "10");
+    (void)snprintf(mem, sizeof(mem), "%lld", (long long)maker_size(1024 * (1 + chance(4))));
+    (void)snprintf(list, sizeof(list), "%s,%s,%s,%d:;", c->uuid, maker->key, mem,
+                   maker->cores ? 10 : 0);
+    json_t *limits = json_pack("{s:s,s:s}", maker->count, "1", maker->memory, mem);
+    if (maker->cores)
+        json_object_set_new(limits, maker->cores, json_string("10"));
     json_t *spec = json_pack("{s:s,s:[{s:s,s:s,s:{s:o}}]}", "nodeName", n->name, "containers",
                              "name", "c0", "image", "x", "resources", "limits", limits);
-    json_t *notes =
-        json_pack("{s:s,s:s,s:s}", "hami.io/vgpu-node", n->name, "hami.io/vgpu-devices-allocated",
-                  list, "hami.io/vgpu-devices-to-allocate", ";;");
+    json_t *notes = json_pack("{s:s,s:s,s:s}", "hami.io/vgpu-node", n->name, maker->allocated, list,
+                              maker->todo, ";;");
     if (!api_call(KUBE_CREATE, KUBE_POD, "web", "", false,
                   json_pack("{s:s,s:s,s:{s:s,s:s,s:o},s:o}", "apiVersion", "v1", "kind", "Pod",
                             "metadata", "name", name, "namespace", "web", "annotations", notes,
@@ -318,11 +319,12 @@ static void delete_pod(bool at_once)
 static void set_quota(void)
 {
     const char *ns = SPACE[chance(SPACES)];
-    char mem[16], cores[16];
+    char mem[16], cores[16], key[2][NAME_MAX_];
+    (void)snprintf(key[0], NAME_MAX_, "limits.%s", maker->memory);
+    (void)snprintf(key[1], NAME_MAX_, "limits.%s", maker->cores ? maker->cores : "free.example/x");
     (void)snprintf(mem, sizeof(mem), "%u", 8192 * (1 + chance(8)));
     (void)snprintf(cores, sizeof(cores), "%u", 50 * (1 + chance(8)));
-    json_t *hard = json_pack("{s:s,s:s}", "limits.nvidia.com/gpumem", mem,
-                             "limits.nvidia.com/gpucores", cores);
+    json_t *hard = json_pack("{s:s,s:s}", key[0], mem, key[1], cores);
     if (chance_of(30)) {
         (void)api_call(KUBE_DELETE, KUBE_QUOTA, ns, "cards", false, NULL, NULL);
         json_decref(hard);
@@ -425,7 +427,7 @@ static bool is_on(enum event e)
     case EV_FOREIGN:
         return options.foreign;
     case EV_LEAD:
-        return options.instances > 1;
+        return options.instances > 1 && !options.own;
     case EV_CUT:
     case EV_GONE: /* of the Lease as well, whose news must be fresh; api.c cuts the others */
         return options.instances == 1;
@@ -554,11 +556,15 @@ void world_open(uint64_t seed)
                                .first_container = chance_of(25),
                                .shortlist = SHORTLIST[chance(3)],
                                .slow = chance_of(40)};
-    tell("walk %llu: %u nodes, %u pods, %u instances, faults %u%%%s%s%s%s%s%s",
-         (unsigned long long)seed, options.nodes, options.pods, options.instances,
-         options.faults_pct, options.kills ? ", kills" : "",
-         options.foreign ? ", foreign pods" : "", options.quotas ? ", quotas" : "",
-         options.shrinks ? ", shrinks" : "",
+    maker_choose(seed);
+    options.own = options.instances > 1 && seed % 2 == 0;
+    if (maker->habit == LOCK_TIME) /* it would give back the next one's, too */
+        options.first_container = false;
+    tell("walk %llu: %s, %u nodes, %u pods, %u instances%s, faults %u%%%s%s%s%s%s%s",
+         (unsigned long long)seed, maker->key, options.nodes, options.pods, options.instances,
+         options.own ? " with a Lease of their own" : "", options.faults_pct,
+         options.kills ? ", kills" : "", options.foreign ? ", foreign pods" : "",
+         options.quotas ? ", quotas" : "", options.shrinks ? ", shrinks" : "",
          options.first_container ? ", plugins that unlock early" : "",
          options.old_server ? ", an old server" : "");
     fiber_start();

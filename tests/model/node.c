@@ -2,7 +2,8 @@
  * admitted one after the other, a call for each container with cards, and the plugin finds "its"
  * pod by the node's lock. It takes its time, unlocks after the first container on some nodes, and
  * fails now and then. That it serves the pod which the kubelet admits is the invariant that the
- * lock is there for. */
+ * lock is there for. Plugins of makers whose lock names nobody, or that have none, know the pod
+ * from the kubelet. */
 #include "model/world.h"
 
 #include <stdio.h>
@@ -48,16 +49,16 @@ static void unlock(const char *node, const struct t_pod *pod)
 {
     for (int i = 0; i < 5; i++) {
         json_auto_t *o = api_get(KUBE_NODE, "", node);
-        const char *lock = note_of(o, "hami.io/mutex.lock"), *comma = strchr(lock, ',');
+        const char *lock = note_of(o, maker->lock), *comma = strchr(lock, ',');
         char owner[2 * NAME_MAX_ + 2];
         (void)snprintf(owner, sizeof(owner), ",%s,%s", pod->ns, pod->name);
-        if (!comma || strcmp(comma, owner) != 0)
+        if (maker->habit == LOCK_OWNED ? !comma || strcmp(comma, owner) != 0 : !*lock)
             return;
         pause();
         if (api_call(KUBE_PATCH, KUBE_NODE, "", node, false,
                      json_pack("{s:{s:s,s:{s:n}}}", "metadata", "resourceVersion",
                                text_at(o, "metadata", "resourceVersion"), "annotations",
-                               "hami.io/mutex.lock"),
+                               maker->lock),
                      NULL))
             return;
     }
@@ -69,7 +70,7 @@ static const struct t_pod *find_pod(const char *node)
 {
     json_auto_t *o = api_get(KUBE_NODE, "", node);
     char ns[NAME_MAX_], name[NAME_MAX_];
-    if (sscanf(note_of(o, "hami.io/mutex.lock"), "%*[^,],%63[^,],%63s", ns, name) == 2)
+    if (sscanf(note_of(o, maker->lock), "%*[^,],%63[^,],%63s", ns, name) == 2)
         return truth_pod_named(ns, name);
     const struct t_pod *best = NULL;
     for (int i = 0; i < PODS_MAX; i++) {
@@ -118,10 +119,10 @@ static bool fail(const struct t_pod *pod, const char *node, const char *why)
 
 static bool allocate(const char *node, const struct t_pod *for_pod, int n)
 {
-    static const char KEY[] = "hami.io/vgpu-devices-to-allocate";
     struct t_pod pod;
     pause();
-    const struct t_pod *found = find_pod(node);
+    const struct t_pod *found =
+        maker->habit == LOCK_OWNED ? find_pod(node) : truth_pod(for_pod->uid);
     if (!found)
         return false;
     if (strcmp(found->uid, for_pod->uid) != 0) {
@@ -134,7 +135,7 @@ static bool allocate(const char *node, const struct t_pod *for_pod, int n)
     pause();
     json_auto_t *o = api_get(KUBE_POD, pod.ns, pod.name);
     char list[2048];
-    (void)snprintf(list, sizeof(list), "%s", note_of(o, KEY));
+    (void)snprintf(list, sizeof(list), "%s", note_of(o, maker->todo));
     int got = pop(list);
     if (strcmp(text_at(o, "metadata", "uid"), pod.uid) != 0)
         return false;
@@ -146,9 +147,9 @@ static bool allocate(const char *node, const struct t_pod *for_pod, int n)
     if (faults_on && chance_of(options.plugin_faults_pct))
         return fail(&pod, node, "chance");
     (void)snprintf(list + strlen(list), 2, ";"); /* each write-back is one longer */
-    annotate(&pod, KEY, list);
+    annotate(&pod, maker->todo, list);
     pause();
-    if (strstr(list, "NVIDIA") && !options.first_container)
+    if (strstr(list, maker->key) && !options.first_container)
         return true;
     annotate(&pod, "hami.io/bind-phase", "success");
     pause();

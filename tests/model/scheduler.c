@@ -9,7 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ENTRIES_MAX = 256, CALLS_MAX = 512, GIVE_UP_MS = 10000, BACKOFF_MAX_MS = 10000 };
+enum {
+    ENTRIES_MAX = 256,
+    CALLS_MAX = 512,
+    GIVE_UP_MS = 10000,
+    BACKOFF_MAX_MS = 10000,
+    WRITE_MS = 2000
+};
 enum state { FREE, ACTIVE, ASKING, BACKOFF, UNSCHEDULABLE, BINDING };
 
 struct entry {
@@ -283,8 +289,15 @@ static void cycle(struct sched *s, struct entry *e)
     }
     s->asking = NULL;
     const struct t_pod *pod = truth_pod(e->uid);
-    tell("%d: filter %s -> %u, %zu of %zu", s->instance, e->name, status, json_array_size(fit),
-         json_array_size(names));
+    const char *why = "";
+    json_t *failed = json_object_get(got, "FailedNodes");
+    void *at = json_object_iter(failed);
+    if (!at)
+        at = json_object_iter(json_object_get(got, "FailedAndUnresolvableNodes"));
+    if (at)
+        why = json_string_value(json_object_iter_value(at));
+    tell("%d: filter %s -> %u, %zu of %zu %s", s->instance, e->name, status, json_array_size(fit),
+         json_array_size(names), why);
     if (!pod || !pod->there || pod->ended || pod->deleting || pod->node[0])
         drop(e);
     else if (json_array_size(fit) > 0)
@@ -318,7 +331,9 @@ static void schedule(void *ctx)
     struct sched *s = ctx;
     for (;;) {
         give_up(s);
-        struct entry *e = s->leads && instance_ready(s->instance) ? next(s) : NULL;
+        const bool asks =
+            options.own ? instance_leads(s->instance) : s->leads && instance_ready(s->instance);
+        struct entry *e = asks ? next(s) : NULL;
         if (e)
             cycle(s, e);
         fiber_sleep(e ? 0 : 100);
@@ -329,6 +344,7 @@ static void schedule(void *ctx)
 
 static int holder = -1, holder_before = -1;
 static int64_t since_ms, renewed_ms; /* of the holder; of whoever renewed last */
+static int64_t held_ms;              /* how long the holder before had it */
 static bool taking_over;
 
 static void sleep_exactly(int64_t ms) { fiber_sleep_hard(ms, fiber_now_ms() + ms); }
@@ -344,6 +360,7 @@ static void renew_now(void)
     if (was >= 0 && was != holder) {
         transitions++;
         holder_before = was;
+        held_ms = fiber_now_ms() - since_ms;
         since_ms = fiber_now_ms();
     }
     was = holder;
@@ -392,7 +409,17 @@ void scheduler_check_write(int i)
     const int64_t now = fiber_now_ms();
     if (options.instances < 2)
         return;
-    if (holder == i && holder_before >= 0 && now < since_ms + 2000)
+    if (options.own) {
+        static int64_t wrote_ms[INSTANCES_MAX] = {-WRITE_MS, -WRITE_MS};
+        const int64_t before = wrote_ms[1 - i];
+        wrote_ms[i] = now;
+        if (now < before + WRITE_MS)
+            broken("a write before the other's have landed", "%lld ms after it",
+                   (long long)(now - before));
+        return;
+    }
+    if (holder == i && holder_before >= 0 && held_ms >= WRITE_MS /* else it wrote nothing */ &&
+        now < since_ms + WRITE_MS)
         broken("a write before the other's have landed", "%lld ms after the change",
                (long long)(now - since_ms));
     if (holder >= 0 && holder != i && now > since_ms + 2 * NEWS_MS)
@@ -423,7 +450,7 @@ void scheduler_start(int i)
     s->instance = i;
     s->leads = i == 0;
     (void)fiber_spawn(i + 1, "schedule", schedule, s);
-    if (i == 1) {
+    if (i == 1 && !options.own) {
         holder = 0;
         (void)fiber_spawn(0, "renew", renew, NULL);
     }

@@ -142,10 +142,10 @@ static void saw_node(const char *name, const json_t *o, const struct wire *by)
     const json_t *notes = at(o, "metadata", "annotations");
     n->there = o != NULL;
     const char *gpus =
-        json_string_value(json_object_get(at(o, "status", "allocatable"), "nvidia.com/gpu"));
+        json_string_value(json_object_get(at(o, "status", "allocatable"), maker->count));
     n->alive = gpus && strcmp(gpus, "0") != 0;
-    read_cards(n, json_string_value(json_object_get(notes, "hami.io/node-nvidia-register")));
-    read_lock(n, json_string_value(json_object_get(notes, "hami.io/mutex.lock")));
+    read_cards(n, json_string_value(json_object_get(notes, maker->reg)));
+    read_lock(n, json_string_value(json_object_get(notes, maker->lock)));
     uint64_t rv = version_of(o);
     if (is_worse(&was, n))
         shake(n, rv, 0);
@@ -165,15 +165,17 @@ static void read_asks(struct t_pod *p, const json_t *containers, bool init)
     json_array_foreach(containers, i, c)
     {
         const json_t *limits = at(c, "resources", "limits");
-        static const char *const KEY[] = {"nvidia.com/gpu", "nvidia.com/gpumem",
-                                          "nvidia.com/gpucores", "nvidia.com/gpumem-percentage"};
+        const char *const key[] = {maker->count, maker->memory, maker->cores, maker->percent};
         int64_t v[4];
         for (int k = 0; k < 4; k++) {
-            const char *text = json_string_value(json_object_get(limits, KEY[k]));
+            const char *text = key[k] ? json_string_value(json_object_get(limits, key[k])) : NULL;
             v[k] = text ? strtoll(text, NULL, 10) : 0;
         }
-        p->asks[p->containers_n++] = (struct t_ask){
-            .init = init, .n = (int)v[0], .mem = v[1], .cores = (int)v[2], .mem_pct = (int)v[3]};
+        p->asks[p->containers_n++] = (struct t_ask){.init = init,
+                                                    .n = (int)v[0],
+                                                    .mem = maker_size(v[1]),
+                                                    .cores = (int)v[2],
+                                                    .mem_pct = (int)v[3]};
     }
 }
 
@@ -190,11 +192,11 @@ static bool read_list(struct t_pod *p, const char *text)
             return false;
         *slot_end = '\0';
         for (char *one = strtok_r(slot, ":", &one_end); one; one = strtok_r(NULL, ":", &one_end)) {
-            char uuid[NAME_MAX_];
+            char uuid[NAME_MAX_], key[NAME_MAX_];
             long long mem;
             int cores;
-            if (sscanf(one, "%63[^,],NVIDIA,%lld,%d", uuid, &mem, &cores) != 3 ||
-                p->shares_n == SHARES_MAX)
+            if (sscanf(one, "%63[^,],%63[^,],%lld,%d", uuid, key, &mem, &cores) != 4 ||
+                strcmp(key, maker->key) != 0 || p->shares_n == SHARES_MAX)
                 return false;
             struct t_share *s = &p->shares[p->shares_n++];
             *s = (struct t_share){.container = container, .mem = mem, .cores = cores};
@@ -294,11 +296,26 @@ static void quota_use(const char *ns, int64_t *ret_mem, int64_t *ret_cores)
     }
 }
 
+/* A lock that names nobody is for one pod at a time: from its Binding until its plugin is there. */
+static void check_alone(const struct t_pod *p, const struct t_node *n)
+{
+    if (!n->lock[0])
+        broken("bound without the lock", "%s on %s", p->name, n->name);
+    for (int i = 0; i < PODS_MAX; i++) {
+        const struct t_pod *q = &t_pods[i];
+        if (q != p && q->used && q->by && !q->ended && !q->admitted &&
+            strcmp(q->node, n->name) == 0)
+            broken("two under one lock", "%s on %s, and %s waits there", p->name, n->name, q->name);
+    }
+}
+
 /* The Binding of a cardinald has just landed. */
 static void check_landing(const struct t_pod *p)
 {
     const struct t_node *n = truth_node(p->node);
     check_shares(p, n);
+    if (maker->habit == LOCK_TIME)
+        check_alone(p, n);
     for (int i = 0; i < p->shares_n && !n->shaky; i++) {
         const char *uuid = p->shares[i].uuid;
         const struct t_card *card = card_of(n, uuid);
@@ -400,8 +417,8 @@ static void saw_pod(const char *ns, const char *name, const json_t *o, const str
         copy(p->node, sizeof(p->node), node);
         p->bound_rv = p->rv;
         p->by = by;
-        const char *list = json_string_value(
-            json_object_get(at(o, "metadata", "annotations"), "hami.io/vgpu-devices-allocated"));
+        const char *list =
+            json_string_value(json_object_get(at(o, "metadata", "annotations"), maker->allocated));
         if (!read_list(p, list ? list : ""))
             broken("a list that can't be read", "%s: %s", name, list ? list : "(none)");
         tell("bound %s to %s: %s", name, node, list ? list : "");
@@ -426,8 +443,11 @@ static void saw_quota(const char *ns, const json_t *o)
         return;
     struct t_space was = *s;
     const json_t *hard = at(o, "spec", "hard");
-    const char *mem = json_string_value(json_object_get(hard, "limits.nvidia.com/gpumem"));
-    const char *cores = json_string_value(json_object_get(hard, "limits.nvidia.com/gpucores"));
+    char key[2][NAME_MAX_];
+    (void)snprintf(key[0], NAME_MAX_, "limits.%s", maker->memory);
+    (void)snprintf(key[1], NAME_MAX_, "limits.%s", maker->cores ? maker->cores : "");
+    const char *mem = json_string_value(json_object_get(hard, key[0]));
+    const char *cores = json_string_value(json_object_get(hard, key[1]));
     s->mem_limit = mem ? strtoll(mem, NULL, 10) : -1;
     s->cores_limit = cores ? strtoll(cores, NULL, 10) : -1;
     bool lower = (s->mem_limit >= 0 && (was.mem_limit < 0 || s->mem_limit < was.mem_limit)) ||
@@ -548,7 +568,7 @@ was_there(const struct t_node *n) /* a pod of the lock's name that was bound her
 
 static void check_lock(struct t_node *n)
 {
-    if (!n->lock[0] || n->lock_lost)
+    if (!n->lock[0] || n->lock_lost || maker->habit == LOCK_TIME) /* that one names nobody */
         return;
     for (int i = 0; i < PODS_MAX; i++)
         if (t_pods[i].used && !t_pods[i].ended && strcmp(t_pods[i].node, n->name) == 0 &&
@@ -645,7 +665,8 @@ void truth_check_quiet(void)
     if (scheduler_oldest() != UINT64_MAX)
         broken("a bind that never ends", "call %llu", (unsigned long long)scheduler_oldest());
     for (int i = 0; i < NODES_MAX; i++)
-        if (t_nodes[i].there && t_nodes[i].lock[0] && !t_nodes[i].lock_lost)
+        if (t_nodes[i].there && t_nodes[i].lock[0] && !t_nodes[i].lock_lost &&
+            maker->habit == LOCK_OWNED)
             broken("a lock that stays", "%s: %s", t_nodes[i].name, t_nodes[i].lock);
     check_placed();
 }

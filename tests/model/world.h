@@ -13,10 +13,27 @@
 enum { NODES_MAX = 6, CARDS_MAX = 6, PODS_MAX = 512, CONTAINERS_MAX = 3, SHARES_MAX = 16, INSTANCES_MAX = 2, SPACES = 2 };
 #define NAME_MAX_ 64
 
+/* ---- whose cards they are: the same on all nodes of a walk ---- */
+enum lock_habit { LOCK_NONE, LOCK_OWNED, LOCK_TIME };
+struct maker {
+    const char *key; /* in allocation lists */
+    const char *count, *memory, *percent, *cores; /* resources; NULL: has none */
+    const char *reg, *todo, *allocated;           /* annotations */
+    enum lock_habit habit;
+    const char *lock;
+    int64_t size[4]; /* that memory is rounded up to, a card a container; 0: as asked */
+};
+enum { MAKERS = 4 };
+extern const struct maker *maker;
+extern const char MAKER_ROWS[]; /* those that cardinald does not bring, as --vendor-file reads them */
+void maker_choose(uint64_t seed);
+int64_t maker_size(int64_t mem); /* what an ask becomes */
+
 /* ---- what a walk is about: drawn from its seed ---- */
 struct options {
     unsigned nodes, pods;      /* pods that want to live at once */
     unsigned instances;        /* 2: follow mode, each beside a kube-scheduler of its own */
+    bool own;                  /* of two: they elect one of themselves, and whoever leads is asked, as by a Service */
     bool old_server;           /* no streaming lists */
     bool kills;                /* kill -9 of a cardinald */
     bool foreign;              /* pods that others place */
@@ -138,6 +155,7 @@ void instance_start(int i);
 void instance_stop(int i); /* in good order, from a fiber of its own */
 void instance_kill(int i);
 bool instance_ready(int i);
+bool instance_leads(int i);
 /* One request through the route table, on the fiber that calls; NULL: no JSON. *ret_status 0: nobody answered. */
 json_t *instance_call(int i, const char *method, const char *target, const char *body, unsigned *ret_status);
 
