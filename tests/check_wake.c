@@ -214,6 +214,37 @@ START_TEST(kube_scheduler_has_its_chance)
 END_TEST
 
 /* The touched pod is asked about again, without the node that fits: it is nominated. */
+/* Refused by a process or a leader before this one, which knew nothing of the room; a pod of
+ * another scheduler is not ours to touch. */
+START_TEST(a_pod_that_was_refused_before_we_came_is_woken)
+{
+#define OF(name, scheduler)                                                                        \
+    POD(name, "4000", "spec:\n  schedulerName: " scheduler "\n") "status:\n  phase: Pending\n"
+    struct fx fx;
+    open_full(&fx, NODE("node-a", "GPU-a", "true") RUNNING("old", "8000", "node-a", "GPU-a")
+                       OF("p", "mine") OF("q", "theirs"));
+    fx.app.config.scheduler_name = "mine";
+    const int64_t now = clock_mono_ms(fx.app.clock);
+    for (int i = 0; i < 5000 && !ext_pods_as_of(&fx.app, now); i++) /* a list */
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    ck_assert_uint_eq(ext_wake_waiting(fx.app.wake), 1);
+    fx_patch(&fx, "pods/ml/old", NULL);
+    ck_assert(fx_wait_used(&fx, "node-a", "GPU-a", 0, 0));
+    for (int s = 0; s < 14; s++) { /* kube-scheduler may be in its back-off */
+        ext_wake_round(fx.app.wake, arena);
+        fx.mono_skew_ms += 1000;
+    }
+    ck_assert(!is_touched(&fx, "pods/ml/p", NULL));
+    for (int s = 0; s < 3; s++) {
+        fx.mono_skew_ms += 1000;
+        ext_wake_round(fx.app.wake, arena);
+    }
+    ck_assert(is_touched(&fx, "pods/ml/p", NULL));
+    ck_assert(!is_touched(&fx, "pods/ml/q", NULL));
+    close_full(&fx);
+}
+END_TEST
+
 START_TEST(a_node_outside_the_sample_is_nominated)
 {
     struct fx fx;
@@ -321,6 +352,7 @@ int main(void)
     tcase_add_loop_test(tc, each_trigger_wakes, 0, sizeof(TRIGGERS) / sizeof(TRIGGERS[0]));
     tcase_add_test(tc, a_hold_that_ends_wakes);
     tcase_add_test(tc, kube_scheduler_has_its_chance);
+    tcase_add_test(tc, a_pod_that_was_refused_before_we_came_is_woken);
     tcase_add_test(tc, a_node_outside_the_sample_is_nominated);
     tcase_add_test(tc, touches_are_bounded);
     tcase_add_test(tc, pods_that_end_are_forgotten);

@@ -298,6 +298,9 @@ void ext_binds_free(struct ext_binds *binds);
 struct ext_wake;
 MUST_USE enum err_code ext_wake_new(struct ext_app *app, struct ext_wake **ret, struct err *err);
 void ext_wake_refused(struct ext_wake *w, const struct cluster_pod *pod, bool sampled); /* sampled: nodes were left out */
+/* In a list of all pods: who refused it before us, and what has become free since, nobody remembers. Touched when it fits
+ * and kube-scheduler has not asked about it for longer than its own back-offs last. */
+void ext_wake_found(struct ext_wake *w, const struct cluster_pod *pod);
 void ext_wake_done(struct ext_wake *w, struct str uid); /* answered with a node, or gone */
 void ext_wake_round(struct ext_wake *w, struct arena *arena); /* one look at all; the thread's, and tests' */
 size_t ext_wake_waiting(struct ext_wake *w);

@@ -146,6 +146,8 @@ static enum err_code apply(struct watcher *w, struct str object, bool *ret_read,
         if (rc)
             return rc;
         rc = apply_pod(app, &pod, err);
+        if (!rc && w->relisting)
+            ext_wake_found(app->wake, &pod);
         if (pod.node.n)
             ext_turns_look(app->turns, pod.node);
         return rc;

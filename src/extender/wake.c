@@ -22,6 +22,7 @@
 #define WAKES_A_ROUND    2   /* 20 writes a second at most */
 #define PODS_A_ROUND     4096
 #define WAITING_MAX      16384 /* refused pods remembered; beyond, the newest are left to others */
+#define FOUND_QUIET_MS   15000 /* kube-scheduler's longest back-off is 10 s */
 #define AGAIN_MIN_MS     1000  /* between two touches of one pod, doubling */
 #define AGAIN_MAX_MS     60000
 #define UNKNOWN_MAX_MS   60000 /* a pod that our watch never shows is not waited for */
@@ -36,6 +37,7 @@ struct waiting {              /* a pod that was refused and has not been answere
     int64_t pause_ms; /* the last pause between touches */
     bool sampled;     /* the last question left nodes out */
     bool touched;     /* and kube-scheduler asked again, in vain */
+    bool found;       /* in a list; not asked about since */
     char text[];
 };
 
@@ -130,8 +132,26 @@ void ext_wake_refused(struct ext_wake *w, const struct cluster_pod *pod, bool sa
     if (p) {
         p->asked_ms = clock_mono_ms(w->app->clock);
         p->fits_ms = 0;
+        if (p->found)
+            p->again_ms = 0;
+        p->found = false;
         p->sampled = sampled;
         p->touched &= sampled;
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+void ext_wake_found(struct ext_wake *w, const struct cluster_pod *pod)
+{
+    if (!w || pod->node.n || pod->wants != CLUSTER_WANTS_CARDS || pod->gated || pod->deleting ||
+        !str_eq(pod->scheduler_name, str_z(w->app->config.scheduler_name)))
+        return;
+    pthread_mutex_lock(&w->lock);
+    struct waiting *p = find_locked(w, pod->uid) ? NULL : add_locked(w, pod);
+    if (p) {
+        p->asked_ms = clock_mono_ms(w->app->clock);
+        p->again_ms = p->asked_ms + FOUND_QUIET_MS;
+        p->found = true;
     }
     pthread_mutex_unlock(&w->lock);
 }
