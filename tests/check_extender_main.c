@@ -152,6 +152,52 @@ START_TEST(tells_what_can_not_be_read)
 }
 END_TEST
 
+/* Beside a kube-scheduler whose configuration is the one that was printed, and one that is worse.
+ */
+START_TEST(starts_beside_what_it_prints)
+{
+    char listen[96];
+    (void)snprintf(listen, sizeof(listen), "--listen-extender=%s", program_free_address());
+    spawn((const char *[]){"--print-scheduler-config", listen, "--scheduler-name=s", NULL});
+    ck_assert_int_eq(exit_status(), 0);
+    for (int worse = 0; worse < 2; worse++) {
+        char *at = strstr(child.text, "percentageOfNodesToScore: 100");
+        ck_assert_ptr_nonnull(at);
+        if (worse)
+            memcpy(at, "percentageOfNodesToScore:  50", 29);
+        program_write("ks.yaml", child.text);
+        spawn((const char *[]){cluster_flag, listen, "--scheduler-name=s",
+                               program_flag("--scheduler-config-file", "ks.yaml"),
+                               "--metrics-bind-address=", NULL});
+        (void)listening("extender");
+        ck_assert_msg(!strstr(child.text, "msg=\"scheduler-config\"") == !worse, "%s", child.text);
+        kill(child.pid, SIGTERM);
+        ck_assert_int_eq(exit_status(), 0);
+        if (!worse) {
+            spawn((const char *[]){"--print-scheduler-config", listen, "--scheduler-name=s", NULL});
+            ck_assert_int_eq(exit_status(), 0);
+        }
+    }
+}
+END_TEST
+
+/* A proxy may stand before it: said, not refused. */
+START_TEST(own_election_on_loopback_is_said)
+{
+    static const char *const MODES[] = {"--leader-elect-mode=follow", "--leader-elect-mode=own"};
+    for (int own = 0; own < 2; own++) {
+        spawn((const char *[]){cluster_flag, "--listen-extender=127.0.0.1:0",
+                               "--metrics-bind-address=", "--leader-elect", MODES[own],
+                               "--leader-elect-resource-name=cards",
+                               "--leader-elect-resource-namespace=sys", NULL});
+        (void)listening("extender");
+        ck_assert_msg(!strstr(child.text, "own-mode-on-loopback") == !own, "%s", child.text);
+        kill(child.pid, SIGTERM);
+        ck_assert_int_eq(exit_status(), 0);
+    }
+}
+END_TEST
+
 /* A look by the program itself, at another that is ready, or not. */
 START_TEST(probes_another)
 {
@@ -367,6 +413,8 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, serves_a_file_and_stops);
     tcase_add_test(tc, probes_another);
+    tcase_add_test(tc, starts_beside_what_it_prints);
+    tcase_add_test(tc, own_election_on_loopback_is_said);
     tcase_add_test(tc, http_bind_has_both);
     tcase_add_test(tc, starts_without_api_server);
     tcase_add_test(tc, tells_what_can_not_be_read);

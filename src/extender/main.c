@@ -467,6 +467,7 @@ static bool answers(const struct ext_config *c, const char *url, int64_t until_m
 static int probe(const struct ext_config *c)
 {
     int64_t now_ms = clock_mono_ms(&CLOCK_SYSTEM), until_ms = now_ms + c->probe_timeout_ms;
+    (void)signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; i < c->probe.n; i++) {
         while (!answers(c, c->probe.path[i], until_ms)) {
             if (clock_mono_ms(&CLOCK_SYSTEM) + 1000 > until_ms)
