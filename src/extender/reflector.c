@@ -217,8 +217,10 @@ static void relist_end(struct watcher *w)
     cluster_relist_end(w->app->store, w->cluster_kind);
     w->relisting = false;
     atomic_store(&w->shared->as_of_ms, w->asked_ms);
-    if (!atomic_exchange(&w->app->synced[w->sync], true))
+    /* Said before it counts: who waited for it has the line behind it. */
+    if (!atomic_load(&w->app->synced[w->sync]))
         log_info(0, "synced", "kind=%s", KINDS[w->sync].name);
+    atomic_store(&w->app->synced[w->sync], true);
 }
 
 static void relist_abort(struct watcher *w)
