@@ -283,8 +283,9 @@ class Container:
                  "mount --rbind /dev dev", "mount -t proc proc proc",
                  "cp /etc/ld.so.cache etc/ 2>/dev/null || true",
                  "printf 'root:x:0:0::/:/none\\n' >etc/passwd",
-                 "cp %s etc/hosts" % quoted(self.runner.kubelet.hosts_file),
-                 "printf '%%s\\t%%s\\n' %s %s >>etc/hosts" % (self.runner.ip, quoted(pod["metadata"]["name"])),
+                 # Names of Services, which a cluster's DNS would know; a bind mount, so that later ones are there too.
+                 ": >etc/hosts", "mount --bind %s etc/hosts" % quoted(self.runner.kubelet.hosts_file),
+                 "printf 'hosts: files\\n' >etc/nsswitch.conf",
                  ": >.%s" % quoted(image.path), "mount --bind %s .%s" % (quoted(image.program), quoted(image.path))]
         for mount in self.spec.get("volumeMounts") or []:
             source, target = volumes.path(mount["name"]), "." + mount["mountPath"]
@@ -548,6 +549,7 @@ class Kubelet:
         self.broken = []
         self.codes = []         # (pod, {container: exit code}) of those that were asked to end
         self.hosts_file = plane._write("hosts", "127.0.0.1\tlocalhost\n")
+        os.chmod(self.hosts_file, 0o644)
         self._number = 1
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kubelet", daemon=True)

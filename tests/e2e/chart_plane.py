@@ -73,11 +73,13 @@ def get_in(netns, port, path, timeout=10):
 class ServiceProxy:
     """kube-proxy: each ClusterIP is an address here, and what connects to it gets to a ready endpoint of the EndpointSlices.
 
-    Names of Services are in /etc/hosts of the pods, as a cluster's DNS would answer.
+    Names of Services are written into /etc/hosts of the pods, as a cluster's DNS would answer.
     """
 
-    def __init__(self, api):
+    def __init__(self, api, hosts_file):
         self._api = api
+        self._hosts_file = hosts_file
+        self._hosts = None
         self._lock = threading.Lock()       # guards _endpoints
         self._endpoints = {}                # (ClusterIP, port) -> [(address, port)]
         self._listeners = {}
@@ -123,6 +125,15 @@ class ServiceProxy:
                     for address in e["addresses"]]
         with self._lock:
             self._endpoints = found
+        names = "127.0.0.1\tlocalhost\n" + "".join(
+            "%s\t%s\n" % (s["spec"]["clusterIP"], " ".join("%s.%s.svc%s" % (s["metadata"]["name"], s["metadata"]["namespace"], d)
+                                                           for d in ("", ".cluster.local", ".example.internal")))
+            for s in services if s["spec"].get("clusterIP") not in (None, "None"))
+        if names != self._hosts:
+            self._hosts = names
+            with open(self._hosts_file, "r+", encoding="utf-8") as f:       # the same file, which containers have mounted
+                f.truncate()
+                f.write(names)
         for ip in {ip for ip, _ in found} - self._addresses:
             chart_kubelet.ip("addr", "replace", ip + "/32", "dev", "lo")
             self._addresses.add(ip)
@@ -301,7 +312,7 @@ class ChartWorld(World):
         try:
             self.helm = Helm(self.plane)
             self.kubelet = chart_kubelet.Kubelet(self.plane, self.plane.api("kubelet"), self.plugin.others, images(self.plane.options)).start()
-            self.proxy = ServiceProxy(self.plane.api("proxy"))
+            self.proxy = ServiceProxy(self.plane.api("proxy"), self.kubelet.hosts_file)
             self.namespace(self.NAMESPACE)
         except BaseException:
             self._end()
