@@ -546,6 +546,7 @@ class Kubelet:
     def __init__(self, plane, api, namespaces, images):
         self.plane, self.api, self.namespaces, self.images = plane, api, namespaces, images
         self.runners = {}       # uid -> PodRunner
+        self.idle = False       # no pod is started; those that are to go, go
         self.broken = []
         self.codes = []         # (pod, {container: exit code}) of those that were asked to end
         self.hosts_file = plane._write("hosts", "127.0.0.1\tlocalhost\n")
@@ -572,6 +573,8 @@ class Kubelet:
             for uid, pod in mine.items():
                 runner = self.runners.get(uid)
                 if runner is None and not pod["metadata"].get("deletionTimestamp"):
+                    if self.idle:
+                        continue
                     self._number += 1
                     try:
                         self.runners[uid] = PodRunner(self, pod, self._number)

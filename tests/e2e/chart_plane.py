@@ -56,12 +56,12 @@ def connect_in(netns, address):
     return out[0]
 
 
-def get_in(netns, port, path, timeout=10):
-    """GET on a pod's loopback; (status, text), or (0, reason)."""
+def get_in(netns, port, path, timeout=10, body=None):
+    """GET (or POST with a body) on a pod's loopback; (status, text), or (0, reason)."""
     conn = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         conn.sock = connect_in(netns, ("127.0.0.1", port))
-        conn.request("GET", path)
+        conn.request("GET" if body is None else "POST", path, body, {"Content-Type": "application/json"} if body else {})
         resp = conn.getresponse()
         return resp.status, resp.read().decode("utf-8", "replace")
     except (OSError, http.client.HTTPException) as e:

@@ -15,7 +15,7 @@ import time
 import chart_kubelet
 import cluster
 import kube
-from chart_plane import API_NAMES, CHART, ChartWorld, cluster_get, everything  # noqa: F401  (API_NAMES is for the runner)
+from chart_plane import API_NAMES, CHART, ChartWorld, answers, cluster_get, everything, get_in  # noqa: F401  (API_NAMES is for the runner)
 from harness import NAMESPACE, Background, Failure, expect, gpu, make_node, plain, pod_object
 
 SECRETS = "/api/v1/namespaces/%s/secrets/"
@@ -429,5 +429,222 @@ def remote_calls(files, host, port, name):
             "of another authority": ask((foreign + ".crt", foreign + ".key"))}
 
 
-STORIES = {"chart-placed": placed, "chart-down": down, "chart-failover": failover, "chart-upgrade": upgrade, "chart-remote": remote}
-LONG = ()
+# -- every values file -------------------------------------------------------------------------------------------
+
+
+def ci_files():
+    folder = os.path.join(CHART, "ci")
+    return [("default", None)] + sorted((f[:-5], os.path.join(folder, f)) for f in os.listdir(folder) if f.endswith(".yaml"))
+
+
+def install_crds(w):
+    """As cert-manager and prometheus-operator publish them."""
+    folder = os.path.join(os.path.dirname(w.plane.options.chart_dir), "crds")
+    names = [n for n in sorted(os.listdir(folder)) if n.endswith(".yaml")]
+    expect(names, "no CustomResourceDefinitions in %s", folder)
+    for name in names:
+        with open(os.path.join(folder, name), "rb") as f:
+            status, answer = w.api.raw("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?fieldManager=admin", f.read(), "application/yaml")
+        expect(status == 201, "%s: %d %s", name, status, answer[:300])
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    w.until("the CustomResourceDefinitions", 30, lambda: all(any(
+        c["type"] == "Established" and c["status"] == "True" for c in crd.get("status", {}).get("conditions", []))
+        for crd in w.api.get(path)["items"]))
+    w.until("their objects can be listed", 30, lambda: all(
+        answers(w.api, "/apis/%s/%s/%s" % (c["spec"]["group"], c["spec"]["versions"][0]["name"], c["spec"]["names"]["plural"]))
+        for c in w.api.get(path)["items"]))
+
+
+def manifest_objects(text):
+    """[(kind, name)] of a rendered manifest, read without knowing YAML: the chart's own objects have both at the edge."""
+    out = []
+    for document in re.split(r"(?m)^---\s*$", text):
+        kind, name = re.search(r"(?m)^kind: (\S+)", document), re.search(r"(?ms)^metadata:\n(?:  .*?\n)*?  name: (\S+)", document)
+        if kind and name:
+            out.append((kind.group(1), name.group(1).strip("\"'")))
+    return out
+
+
+# These go through everything in the short form too.
+WHOLE = ("default", "remote", "cert-manager")
+
+
+def values(options):
+    """The defaults and every ci/*.yaml: installed, upgraded with the same and with other values, rolled back, uninstalled; each object accepted, nothing left."""
+    with ChartWorld(options, "chart-values") as w:
+        w.kubelet.idle = True               # what the server takes is the question here
+        install_crds(w)
+        for name in ("elsewhere", "monitoring"):        # own-names.yaml, monitoring.yaml
+            w.namespace(name)
+        files = ci_files()
+        for name, _ in files:
+            w.namespace("values-" + name)
+        before = everything(w.api, but=("events",))
+        counts = {}
+
+        def cycle(item):
+            name, path = item
+            where = ["-n", "values-" + name]
+            given = ["-f", path] if path else []
+            w.helm("install", name, CHART, *where, *given)
+            objects = manifest_objects(w.helm("get", "manifest", name, *where))
+            stored = {n for _, _, n in everything(w.api, but=("events",)) - before}
+            missing = [o for o in objects if o[1] not in stored]
+            expect(not missing and len(objects) > 8, "%s: rendered and not stored: %s of %d", name, missing, len(objects))
+            counts[name] = len(objects)
+            if not options.long and name not in WHOLE:
+                w.helm("uninstall", name, *where)
+                return
+            first = deployment_of(w, name, path)
+            w.helm("upgrade", name, CHART, *where, *given)
+            second = deployment_of(w, name, path)
+            expect(second["spec"] == first["spec"], "%s: an upgrade with the same values restarts the pods", name)
+            w.helm("upgrade", name, CHART, *where, *given, "--set", "scheduler.podAnnotations.changed=yes")
+            third = deployment_of(w, name, path)
+            expect(third["spec"] != first["spec"], "%s: an upgrade with other values changes nothing", name)
+            w.helm("rollback", name, "1", *where)
+            expect(deployment_of(w, name, path)["spec"] == first["spec"], "%s: the rollback does not lead back", name)
+            w.helm("uninstall", name, *where)
+        # Two at once, as there are processors.
+        with cluster_pool(2) as pool:
+            list(pool.map(cycle, files))
+        deadline = time.monotonic() + 60
+        while everything(w.api, but=("events",)) - before:
+            left = sorted(everything(w.api, but=("events",)) - before)
+            expect(time.monotonic() < deadline, "left behind: %s", left[:10])
+            time.sleep(0.5)
+        w.notes.append("%d values files (%s upgraded twice and rolled back), %d to %d objects each; nothing left of any" % (
+            len(files), "all" if options.long else "%d" % len(WHOLE), min(counts.values()), max(counts.values())))
+
+
+def cluster_pool(workers):
+    from concurrent.futures import ThreadPoolExecutor
+    return ThreadPoolExecutor(workers)
+
+
+def deployment_of(w, name, path):
+    namespace = "elsewhere" if path and "own-names" in path else "values-" + name
+    found = w.api.get("/apis/apps/v1/namespaces/%s/deployments" % namespace)["items"]
+    expect(len(found) == 1, "%s: %d Deployments", name, len(found))
+    return found[0]
+
+
+# -- rights ------------------------------------------------------------------------------------------------------
+
+
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+STEPS = ("it is ready", "it leads", "its pod has the role label", "a pod is bound and runs", "the event of a placement is there",
+         "the events of a refused pod are counted")
+
+
+def rules_of(w, user):
+    """[(path of the role, index of the rule, rule)] of what is bound to an account."""
+    account = user.rsplit(":", 1)[1]
+    out = []
+    for kind in ("clusterrolebindings", "rolebindings"):
+        for binding in w.api.get(RBAC + "/" + kind)["items"]:
+            if not any(s.get("name") == account and s.get("namespace") == w.NAMESPACE for s in binding.get("subjects") or []):
+                continue
+            ref = binding["roleRef"]
+            path = RBAC + ("/clusterroles/" + ref["name"] if ref["kind"] == "ClusterRole"
+                           else "/namespaces/%s/roles/%s" % (binding["metadata"]["namespace"], ref["name"]))
+            out += [(path, i, rule) for i, rule in enumerate(w.api.get(path)["rules"])]
+    return out
+
+
+def refused_since(w, user, verb, resource, since):
+    for e in w.plane.audit()[since:]:
+        ref = e.get("objectRef") or {}
+        what = ref.get("resource", "") + ("/" + ref["subresource"] if ref.get("subresource") else "")
+        if e["user"].get("username") == user and (e.get("responseStatus") or {}).get("code") == 403 and e["verb"] == verb and what == resource:
+            return True
+    return False
+
+
+def try_all(w, tag, refused, seconds=6):
+    """Restarts cardinald, goes through STEPS, and says the first that fails; None if all of them hold. `refused` ends a wait early."""
+    runner = w.replicas()[0]
+    w.api.patch(kube.pod_path(w.NAMESPACE, runner.name), {"metadata": {"labels": {"hami.io/scheduler-role": None}}})
+    container = runner.container("cardinald")
+    restarts = container.restarts
+    container.process.kill()
+    w.until("cardinald is started again", 20, lambda: container.restarts > restarts and container.process is not None)
+    pod, big = "try-" + tag, "big-" + tag
+
+    def there(name, seconds):
+        deadline = time.monotonic() + seconds
+        grace = None
+        while time.monotonic() < deadline:
+            if checks[name]():
+                return True
+            # A refused call is tried again; a step that it breaks stays broken a moment after it.
+            if grace is None and refused():
+                grace = time.monotonic() + 2.5
+            if grace is not None and time.monotonic() > grace:
+                return checks[name]()
+            time.sleep(0.1)
+        return False
+    checks = {
+        STEPS[0]: lambda: cluster_get(runner, "metrics", "/readyz")[0] == 200,
+        STEPS[1]: lambda: w.leads(runner),
+        STEPS[2]: lambda: kube.labels(w.api.get(kube.pod_path(w.NAMESPACE, runner.name))).get("hami.io/scheduler-role") == "leader",
+        STEPS[3]: lambda: ((w.now(pod) or {}).get("status") or {}).get("phase") == "Running",
+        STEPS[4]: lambda: any(e["involvedObject"]["name"] == pod and e["reason"] == "BindingSucceed" for e in events()),
+        STEPS[5]: lambda: ask_again() and any(
+            e["involvedObject"]["name"] == big and e["reason"] == "FilteringFailed" and e.get("count", 1) > 1 for e in events()),
+    }
+
+    def events():
+        return w.api.get("/api/v1/namespaces/%s/events" % NAMESPACE)["items"]
+
+    def ask_again():
+        """As kube-scheduler would later: the same refusal once more."""
+        body = json.dumps({"Pod": w.get(big), "Nodes": None, "NodeNames": ["node-a"]})
+        get_in(runner.net, w.extender_port, "/filter", body=body)
+        return True
+    for step in STEPS:
+        if step == STEPS[3]:
+            w.pod(pod, gpu(mem=100), scheduler="hami-scheduler")
+            w.pod(big, gpu(mem=99999), scheduler="hami-scheduler")
+        if not there(step, seconds if step != STEPS[5] else 14):
+            return step
+    return None
+
+
+def rights(options):
+    """Each verb of each rule of cardinald's account is needed: without it the API server refuses a call of ours, and a named step fails."""
+    with ChartWorld(options, "chart-rights") as w:
+        w.nodes(make_node("node-a", cards=4, split=100))
+        w.install("--set", "scheduler.replicas=1", "--set", "scheduler.admissionWebhook.enabled=false")
+        user = accounts(w)["cardinald"]
+        found = try_all(w, "all", lambda: False, 30)
+        expect(found is None, "with all its rights it fails at: %s", found)
+        expect(not w.refused_calls(), "with all its rights calls are refused: %s", w.refused_calls())
+        shown, wrong, n = [], [], 0
+        for path, index, rule in rules_of(w, user):
+            rules = w.api.get(path)["rules"]
+            for verb in rule["verbs"]:
+                less = [dict(r) for r in rules]
+                less[index] = {**rule, "verbs": [v for v in rule["verbs"] if v != verb]}
+                less = [r for r in less if r["verbs"]]
+                since, n = len(w.plane.audit()), n + 1
+                resource = rule["resources"][0]
+                w.api.patch(path, {"rules": less})
+                time.sleep(0.3)
+                step = try_all(w, str(n), lambda: refused_since(w, user, verb, resource, since))     # noqa: B023  (used within this turn)
+                refused = refused_since(w, user, verb, resource, since)
+                w.api.patch(path, {"rules": rules})
+                shown.append((verb, resource, step, refused))
+                if not refused or step is None:
+                    wrong.append("%s %s: %s, %s" % (verb, resource, "refused" if refused else "no call of it", step or "no step fails"))
+        w.refused_before_uninstall = []
+        with open(os.path.join(w.plane.logs, "rights.txt"), "w", encoding="utf-8") as f:
+            for row in shown:
+                f.write("%s %s: %s, refused %s\n" % row)
+        expect(not wrong, "not shown to be needed:\n  %s", "\n  ".join(wrong))
+        w.notes.append("%d verbs, each needed" % len(shown))
+
+
+STORIES = {"chart-placed": placed, "chart-down": down, "chart-failover": failover, "chart-upgrade": upgrade, "chart-remote": remote,
+           "chart-values": values, "chart-rights": rights}
+LONG = ("chart-rights",)
