@@ -534,7 +534,7 @@ def deployment_of(w, name, path):
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 STEPS = ("it is ready", "it leads", "its pod has the role label", "a pod is bound and runs", "the event of a placement is there",
-         "the events of a refused pod are counted")
+         "the events of a refused pod are counted", "a node lock that nobody holds is taken over")
 
 
 def rules_of(w, user):
@@ -569,7 +569,7 @@ def try_all(w, tag, refused, seconds=6):
     restarts = container.restarts
     container.process.kill()
     w.until("cardinald is started again", 20, lambda: container.restarts > restarts and container.process is not None)
-    pod, big = "try-" + tag, "big-" + tag
+    pod, big, late = "try-" + tag, "big-" + tag, "late-" + tag
 
     def there(name, seconds):
         deadline = time.monotonic() + seconds
@@ -577,9 +577,9 @@ def try_all(w, tag, refused, seconds=6):
         while time.monotonic() < deadline:
             if checks[name]():
                 return True
-            # A refused call is tried again; a step that it breaks stays broken a moment after it.
+            # A refused call is tried again; a step that it breaks stays broken some seconds after it.
             if grace is None and refused():
-                grace = time.monotonic() + 2.5
+                grace = time.monotonic() + (4 if name != STEPS[5] else 12)
             if grace is not None and time.monotonic() > grace:
                 return checks[name]()
             time.sleep(0.1)
@@ -592,6 +592,7 @@ def try_all(w, tag, refused, seconds=6):
         STEPS[4]: lambda: any(e["involvedObject"]["name"] == pod and e["reason"] == "BindingSucceed" for e in events()),
         STEPS[5]: lambda: ask_again() and any(
             e["involvedObject"]["name"] == big and e["reason"] == "FilteringFailed" and e.get("count", 1) > 1 for e in events()),
+        STEPS[6]: lambda: ((w.now(late) or {}).get("status") or {}).get("phase") == "Running",
     }
 
     def events():
@@ -606,45 +607,68 @@ def try_all(w, tag, refused, seconds=6):
         if step == STEPS[3]:
             w.pod(pod, gpu(mem=100), scheduler="hami-scheduler")
             w.pod(big, gpu(mem=99999), scheduler="hami-scheduler")
+        if step == STEPS[6]:
+            w.lockless.add(late)
+            w.plugin.plant_lock("node-a", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) + ",%s,nobody" % NAMESPACE)
+            w.pod(late, gpu(mem=100), scheduler="hami-scheduler")
         if not there(step, seconds if step != STEPS[5] else 14):
             return step
     return None
 
 
-def rights(options):
-    """Each verb of each rule of cardinald's account is needed: without it the API server refuses a call of ours, and a named step fails."""
-    with ChartWorld(options, "chart-rights") as w:
+def without(w, user, path, less, calls, tag):
+    """What happens without a part of the rules: the step that fails or None, and which of `calls` were refused."""
+    rules, since = w.api.get(path)["rules"], len(w.plane.audit())
+
+    def refused():
+        return [c for c in calls if refused_since(w, user, c[0], c[1], since)]
+    w.api.patch(path, {"rules": [r for r in less if r["verbs"]]})
+    time.sleep(0.3)
+    try:
+        return try_all(w, tag, refused), refused()
+    finally:
+        w.api.patch(path, {"rules": rules})
+
+
+def rights_world(options, name, gates, verbs):
+    """In a world of its own: the verbs of cardinald's rules one by one, and, if all `verbs` are meant, the rules too."""
+    with ChartWorld(options, name, gates=gates) as w:
+        w.locks_may_stay = True
         w.nodes(make_node("node-a", cards=4, split=100))
         w.install("--set", "scheduler.replicas=1", "--set", "scheduler.admissionWebhook.enabled=false")
         user = accounts(w)["cardinald"]
         found = try_all(w, "all", lambda: False, 30)
         expect(found is None, "with all its rights it fails at: %s", found)
         expect(not w.refused_calls(), "with all its rights calls are refused: %s", w.refused_calls())
-        shown, wrong, n = [], [], 0
+        shown, wrong = [], []
         for path, index, rule in rules_of(w, user):
-            rules = w.api.get(path)["rules"]
-            for verb in rule["verbs"]:
+            rules, resource = w.api.get(path)["rules"], rule["resources"][0]
+            for verb in ([None] if verbs is None else []) + [v for v in rule["verbs"] if verbs is None or v in verbs]:
                 less = [dict(r) for r in rules]
-                less[index] = {**rule, "verbs": [v for v in rule["verbs"] if v != verb]}
-                less = [r for r in less if r["verbs"]]
-                since, n = len(w.plane.audit()), n + 1
-                resource = rule["resources"][0]
-                w.api.patch(path, {"rules": less})
-                time.sleep(0.3)
-                step = try_all(w, str(n), lambda: refused_since(w, user, verb, resource, since))     # noqa: B023  (used within this turn)
-                refused = refused_since(w, user, verb, resource, since)
-                w.api.patch(path, {"rules": rules})
-                shown.append((verb, resource, step, refused))
-                if not refused or step is None:
-                    wrong.append("%s %s: %s, %s" % (verb, resource, "refused" if refused else "no call of it", step or "no step fails"))
+                less[index] = {**rule, "verbs": [v for v in rule["verbs"] if v != verb and verb is not None]}
+                step, refused = without(w, user, path, less, [(v, resource) for v in rule["verbs"] if verb in (None, v)], str(len(shown)))
+                shown.append((verb or "all verbs", resource, step, bool(refused)))
+                # A verb may stand in for another, as a list does for a watch; the rule as a whole does not.
+                if not refused or (verb is None and step is None):
+                    wrong.append(shown[-1])
         w.refused_before_uninstall = []
         with open(os.path.join(w.plane.logs, "rights.txt"), "w", encoding="utf-8") as f:
-            for row in shown:
-                f.write("%s %s: %s, refused %s\n" % row)
-        expect(not wrong, "not shown to be needed:\n  %s", "\n  ".join(wrong))
-        w.notes.append("%d verbs, each needed" % len(shown))
+            f.write("".join("%s %s: step %s, refused %s\n" % row for row in shown))
+        return shown, wrong
+
+
+def rights(options):
+    """Each rule of cardinald's account is needed (without it a named step fails) and each verb is used (without it a call is refused), on API servers with and without streamed lists."""
+    shown, wrong = rights_world(options, "chart-rights", "", None)
+    # Before 1.34 API servers don't stream lists, and the lists are asked for.
+    older, unused = rights_world(options, "chart-rights-lists", "WatchList=false", ("list",))
+    used = {row[:2] for row in older if row not in unused}
+    wrong = [row for row in wrong if row[:2] not in used]
+    expect(not wrong, "not shown to be needed:\n  %s", "\n  ".join("%s %s: step %s, refused %s" % row for row in wrong))
+    rules = [r for r in shown if r[0] == "all verbs"]
+    options.notes.append("%d rules: %s; %d verbs used" % (len(rules), ", ".join("%s (%s)" % (r[1], r[2]) for r in rules), len(shown) - len(rules)))
 
 
 STORIES = {"chart-placed": placed, "chart-down": down, "chart-failover": failover, "chart-upgrade": upgrade, "chart-remote": remote,
            "chart-values": values, "chart-rights": rights}
-LONG = ("chart-rights",)
+LONG = ("chart-rights", "chart-down")
