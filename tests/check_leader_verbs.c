@@ -180,6 +180,54 @@ START_TEST(without_election_leads_always)
 END_TEST
 
 /* C26: the holder's host only begins like ours. */
+static bool tells_of_cards(struct fx *fx)
+{
+    struct arena *arena = arena_new(1 << 20);
+    struct ext_request r = {
+        .app = &fx->app, .method = STR("GET"), .path = STR("/metrics"), .arena = arena};
+    struct ext_answer a = {0};
+    ext_metrics_get(&r, &a);
+    struct buf all;
+    buf_init(&all, 4 << 20);
+    while (a.stream.more(a.stream.ctx, &all))
+        ;
+    a.stream.done(a.stream.ctx);
+    buf_char(&all, '\0');
+    ck_assert_ptr_nonnull(strstr(all.p, "\ncardinald_devices 1\n"));
+    bool cards = strstr(all.p, "\nhami_gpu_memory_limit_bytes{") != NULL;
+    ck_assert_int_eq(strstr(all.p, "\nhami_gpu_shared_count{") != NULL, cards);
+    buf_done(&all);
+    arena_free(arena);
+    return cards;
+}
+
+/* HAMi's Service leads Prometheus to the leader alone, and sums over its series are right; so of
+ * several replicas one tells of cards. When nobody renews the Lease, the last one goes on. */
+START_TEST(one_replica_tells_of_cards)
+{
+    struct fx fx;
+    fx_open(&fx, CLUSTER, NULL);
+    ck_assert(tells_of_cards(&fx)); /* no election */
+    lease_set(&fx, "node2_x", 1, 0);
+    elect(&fx, false);
+    wait_leading(&fx, false);
+    for (int i = 0; i < 2000 && !ext_led_by_another(&fx.app); i++)
+        pause_ms(2);
+    ck_assert(!tells_of_cards(&fx));
+    lease_set(&fx, "node1_x", 2, 1);
+    wait_leading(&fx, true);
+    ck_assert(tells_of_cards(&fx));
+    fx.mono_skew_ms += 60000; /* it runs out */
+    wait_leading(&fx, false);
+    ck_assert(tells_of_cards(&fx));
+    lease_set(&fx, "node10_x", 3, 2);
+    for (int i = 0; i < 2000 && !ext_led_by_another(&fx.app); i++)
+        pause_ms(2);
+    ck_assert(!tells_of_cards(&fx));
+    done(&fx);
+}
+END_TEST
+
 START_TEST(core_defect_c26_a_follower_refuses_the_verbs)
 {
     static const char *const HOLDERS[] = {"node2_x", "node10_x", "", "node1x_y"};
@@ -680,6 +728,7 @@ int main(void)
     TCase *tc = tcase_create("verbs");
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, without_election_leads_always);
+    tcase_add_test(tc, one_replica_tells_of_cards);
     tcase_add_loop_test(tc, core_defect_c26_a_follower_refuses_the_verbs, 0, 4);
     tcase_add_test(tc, core_defect_c25_a_follower_simulates);
     tcase_add_test(tc, a_refusal_needs_a_live_look);

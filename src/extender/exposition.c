@@ -233,6 +233,7 @@ struct scrape {
     struct cluster_snapshot *snapshot;
     struct arena *arena; /* of one page */
     size_t family;       /* counts from 1: 0 is our own part */
+    bool cards;          /* HAMi's families are told; of several replicas by the one that leads */
     bool headed;         /* its HELP and TYPE are written */
     uint32_t slot;
     char after_ns[NAME_MAX_], after_name[NAME_MAX_];
@@ -408,7 +409,7 @@ static bool more(void *ctx, struct buf *out)
         if (out->n >= PIECE)
             return true;
         const struct family *f = &FAMILIES[s->family - 1];
-        bool wanted = !f->legacy || s->app->config.legacy_metrics;
+        bool wanted = s->cards && (!f->legacy || s->app->config.legacy_metrics);
         arena_reset(s->arena);
         if (wanted && write_family(s, f, out))
             continue;
@@ -440,6 +441,7 @@ void ext_metrics_get(struct ext_request *r, struct ext_answer *a)
     }
     s->app = r->app;
     s->arena = arena;
+    s->cards = !ext_led_by_another(r->app);
     s->snapshot = cluster_store_snapshot(r->app->store);
     a->status = 200;
     a->content_type = "text/plain; version=0.0.4; charset=utf-8";

@@ -55,6 +55,17 @@ bool ext_leading(struct ext_app *app)
 
 bool ext_not_leading(struct ext_app *app) { return !ext_leading(app); }
 
+bool ext_led_by_another(struct ext_app *app)
+{
+    if (ext_leading(app))
+        return false;
+    struct lease_view view;
+    lease_keeper_view(app->leader->keeper, &view);
+    struct str holder = str_z(view.holder), us = str_z(app->leader->identity);
+    bool ours = app->config.leader_own ? str_eq(holder, us) : lease_holder_is_host(holder, us);
+    return view.there && holder.n > 0 && !ours;
+}
+
 static enum err_code refuse(struct ext_app *app, struct err *err)
 {
     struct lease_view view;

@@ -335,6 +335,8 @@ MUST_USE enum err_code ext_leader_start(struct ext_app *app, struct err *err); /
 void ext_leader_stop(struct ext_app *app, bool release);
 bool ext_leading(struct ext_app *app); /* never waits */
 bool ext_not_leading(struct ext_app *app);
+/* The Lease names somebody else, whether or not it is renewed. Never waits. */
+bool ext_led_by_another(struct ext_app *app);
 /* Before a refusal: one live GET, since kube-scheduler may be faster than our watch. ERR_UNAVAILABLE says who leads. */
 MUST_USE enum err_code ext_lead_check(struct ext_app *app, struct err *err);
 /* The leading that writes happen under. A new leader (without election: a new process) waits until the last one's have landed and are known: ERR_BUSY, with the time to come
