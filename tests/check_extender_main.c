@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static const char CLUSTER[] = "apiVersion: v1\n"
@@ -156,8 +157,9 @@ END_TEST
  */
 START_TEST(starts_beside_what_it_prints)
 {
-    char listen[96];
-    (void)snprintf(listen, sizeof(listen), "--listen-extender=%s", program_free_address());
+    char listen[96]; /* an address of its own, so that the port may be said */
+    (void)snprintf(listen, sizeof(listen), "--listen-extender=127.99.%d.%d:8080",
+                   (int)(getpid() >> 8 & 255), (int)(getpid() & 255));
     spawn((const char *[]){"--print-scheduler-config", listen, "--scheduler-name=s", NULL});
     ck_assert_int_eq(exit_status(), 0);
     for (int worse = 0; worse < 2; worse++) {
@@ -211,7 +213,7 @@ START_TEST(probes_another)
     program_ready(&other, address);
     (void)snprintf(good, sizeof(good), "--probe=http://%s/readyz", address);
     (void)snprintf(bad, sizeof(bad), "--probe=http://%s/no", address);
-    (void)snprintf(nobody, sizeof(nobody), "--probe=http://%s/", program_free_address());
+    (void)snprintf(nobody, sizeof(nobody), "--probe=http://127.0.0.1:1/");
     spawn((const char *[]){good, good, NULL});
     ck_assert_int_eq(exit_status(), 0);
     ck_assert_ptr_nonnull(strstr(child.text, "/readyz: 200 ok\n"));
@@ -227,7 +229,9 @@ START_TEST(probes_another)
     ck_assert_ptr_null(strstr(child.text, "200"));
     ck_assert_ptr_nonnull(strstr(child.text, "cardinald: http://"));
     /* one that is silent is not waited for longer than was said */
+    int stopped;
     kill(other.pid, SIGSTOP);
+    ck_assert_int_eq(waitpid(other.pid, &stopped, WUNTRACED), other.pid); /* all its threads */
     before = program_now_ms();
     spawn((const char *[]){good, "--probe-timeout=500ms", NULL});
     ck_assert_int_eq(exit_status(), 1);
