@@ -529,6 +529,104 @@ def deployment_of(w, name, path):
     return found[0]
 
 
+# -- every values file, run --------------------------------------------------------------------------------------
+
+
+def sign(w, name, names, client=False):
+    """A pair for some DNS names by the authority of the run: {key of a TLS Secret: base64}."""
+    certs, base = w.plane.options.certs, os.path.join(w.plane.dir, "signed-" + name)
+    with open(base + ".ext", "w", encoding="ascii") as f:
+        f.write("extendedKeyUsage=%s\n" % ("clientAuth" if client else "serverAuth"))
+        if names:
+            f.write("subjectAltName=" + ",".join("DNS:" + n for n in names) + "\n")
+    for step in (["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=" + name[:60], "-keyout", base + ".key",
+                  "-out", base + ".csr"],
+                 ["x509", "-req", "-in", base + ".csr", "-CA", certs["ca"], "-CAkey", certs["ca-key"], "-CAcreateserial", "-days", "2",
+                  "-extfile", base + ".ext", "-out", base + ".crt"]):
+        done = subprocess.run(["openssl", *step], capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
+        expect(done.returncode == 0, "openssl: %s", done.stderr.decode()[-300:])
+    out = {}
+    for key, path in (("tls.crt", base + ".crt"), ("tls.key", base + ".key"), ("ca.crt", certs["ca"])):
+        with open(path, "rb") as f:
+            out[key] = base64.b64encode(f.read()).decode()
+    return out
+
+
+def store_secret(w, name, data, kind="kubernetes.io/tls"):
+    path = SECRETS % w.NAMESPACE
+    body = {"apiVersion": "v1", "kind": "Secret", "type": kind, "metadata": {"name": name}, "data": data}
+    try:
+        w.api.create(path.rstrip("/"), body)
+    except kube.ApiError as e:
+        expect(e.code == 409, "%s", e)
+        w.api.patch(path + name, {"data": data})
+
+
+def act_as_cert_manager(w):
+    """Certificates become Secrets, and the authority goes into the webhook's configuration, as cert-manager and its injector do."""
+    made = 0
+    for c in w.api.get("/apis/cert-manager.io/v1/namespaces/%s/certificates" % w.NAMESPACE)["items"]:
+        spec = c["spec"]
+        store_secret(w, spec["secretName"], sign(w, c["metadata"]["name"], spec.get("dnsNames"), "client auth" in (spec.get("usages") or [])))
+        made += 1
+    for hook in w.api.get(WEBHOOKS)["items"]:
+        if hook["metadata"].get("annotations", {}).get("cert-manager.io/inject-ca-from", "").startswith(w.NAMESPACE + "/"):
+            with open(w.plane.options.certs["ca"], "rb") as f:
+                bundle = base64.b64encode(f.read()).decode()
+            w.api.patch(WEBHOOKS + "/" + hook["metadata"]["name"], [
+                {"op": "add", "path": "/webhooks/%d/clientConfig/caBundle" % i, "value": bundle} for i in range(len(hook["webhooks"]))],
+                kube.JSON_PATCH)
+    return made
+
+
+def given(w, name):
+    """What a values file expects to be there."""
+    service = "%s-hami-scheduler" % w.RELEASE
+    if "existing-secret" in name:
+        names = ["%s%s.%s.svc" % (service, s, w.NAMESPACE) for s in ("", "-verbs")]
+        store_secret(w, "given-certificate", sign(w, "given-" + name, names))
+        with open(w.plane.options.certs["ca"], "rb") as f:
+            store_secret(w, "given-clients", {"clients.crt": base64.b64encode(f.read()).decode()}, "Opaque")
+    if name == "existing-device-config":
+        w.api.create("/api/v1/namespaces/%s/configmaps" % w.NAMESPACE, {
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "hami-scheduler-device"},
+            "data": {"device-config.yaml": cluster.DEVICE_CONFIG}})
+
+
+def runs(options):
+    """The defaults and every ci/*.yaml: all replicas come up as processes, one leads, the books of all are there; certificates of cert-manager are renewed under one of them."""
+    with ChartWorld(options, "chart-runs", check_ledger=False) as w:
+        w.nodes(make_node("node-a", cards=2, labels={"node-role.kubernetes.io/control-plane": "", "cards": "on", "pool": "a"}))
+        install_crds(w)
+        w.namespace("monitoring")
+        seconds = []
+        for name, path in ci_files():
+            w.NAMESPACE = "elsewhere" if name == "own-names" else "runs-" + name
+            w.RELEASE = name
+            w.namespace(w.NAMESPACE)
+            given(w, name)
+            began = time.monotonic()
+            w.install(*(["-f", path] if path else []), ready=False)
+            certificates = act_as_cert_manager(w) if "cert-manager" in name else 0
+            try:
+                w.rolled_out(60)
+                w.leader(30)
+            except Failure as e:
+                raise Failure("%s: %s" % (name, e)) from e
+            if name == "cert-manager":
+                webhook_listens(w)
+                old = {r.name: served_certificate(w, r) for r in w.replicas()}
+                act_as_cert_manager(w)
+                w.until("the renewed certificate is served", 20, lambda: all(served_certificate(w, r) != old[r.name] for r in w.replicas()))     # noqa: B023
+                webhook_listens(w)
+            expect("cert-manager" not in name or certificates >= 1, "%s: %d Certificates", name, certificates)
+            seconds.append(time.monotonic() - began)
+            expect(not w.refused_calls(), "%s: refused calls: %s", name, w.refused_calls())
+            w.helm("uninstall", w.RELEASE, "-n", w.NAMESPACE)
+            w.until("the pods of %s are gone" % name, 60, lambda: not w.replicas())
+        w.notes.append("%d values files run, %.0f s at most until all replicas are ready and one leads" % (len(seconds), max(seconds)))
+
+
 # -- rights ------------------------------------------------------------------------------------------------------
 
 
@@ -670,5 +768,5 @@ def rights(options):
 
 
 STORIES = {"chart-placed": placed, "chart-down": down, "chart-failover": failover, "chart-upgrade": upgrade, "chart-remote": remote,
-           "chart-values": values, "chart-rights": rights}
-LONG = ("chart-rights", "chart-down")
+           "chart-values": values, "chart-rights": rights, "chart-runs": runs}
+LONG = ("chart-rights", "chart-down", "chart-runs")
