@@ -427,7 +427,7 @@ static bool is_on(enum event e)
     case EV_FOREIGN:
         return options.foreign;
     case EV_LEAD:
-        return options.instances > 1 && !options.own;
+        return options.instances > 1;
     case EV_CUT:
     case EV_GONE: /* of the Lease as well, whose news must be fresh; api.c cuts the others */
         return options.instances == 1;
@@ -436,6 +436,18 @@ static bool is_on(enum event e)
     default:
         return true;
     }
+}
+
+/* Of those that elect one of themselves: it gives the Lease back, or can't. */
+static void end_leader(void)
+{
+    const int leader = instance_leads(1);
+    if (!instance_leads(leader))
+        return;
+    if (options.kills && chance_of(50))
+        instance_kill(leader);
+    else
+        instance_stop(leader);
 }
 
 enum event world_draw(void)
@@ -519,7 +531,10 @@ void world_do(enum event e, uint64_t seed)
         api_outage(1000 + chance(15000));
         break;
     case EV_LEAD:
-        scheduler_lead((int)chance(2));
+        if (options.own)
+            end_leader();
+        else
+            scheduler_lead((int)chance(2));
         break;
     case EV_CRASH:
         instance_kill((int)chance(options.instances));
