@@ -340,7 +340,7 @@ class ChartWorld(World):
             if value:
                 return value
             if time.monotonic() - began > seconds:
-                raise Failure("%s: not within %g s%s" % (what, seconds, self.state()))
+                raise Failure("%s: not within %g s%s" % (what() if callable(what) else what, seconds, self.state()))
             time.sleep(0.1)
 
     def state(self):

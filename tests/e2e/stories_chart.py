@@ -62,7 +62,7 @@ def webhook_listens(w, seconds=20):
         except kube.ApiError as e:
             last[:] = [e.text]
             return False
-    w.until("the webhook changes a pod; %s" % last, seconds, changed)
+    w.until(lambda: "the webhook changes a pod%s" % "".join("; " + t for t in last), seconds, changed)
 
 
 def accounts(w):
@@ -659,14 +659,14 @@ def refused_since(w, user, verb, resource, since):
     return False
 
 
-def try_all(w, tag, refused, seconds=6):
-    """Restarts cardinald, goes through STEPS, and says the first that fails; None if all of them hold. `refused` ends a wait early."""
+def try_all(w, tag, refused, seconds=6, program="cardinald"):
+    """Restarts a container, goes through STEPS, and says the first that fails; None if all of them hold. `refused` ends a wait early."""
     runner = w.replicas()[0]
     w.api.patch(kube.pod_path(w.NAMESPACE, runner.name), {"metadata": {"labels": {"hami.io/scheduler-role": None}}})
-    container = runner.container("cardinald")
+    container = runner.container(program)
     restarts = container.restarts
     container.process.kill()
-    w.until("cardinald is started again", 20, lambda: container.restarts > restarts and container.process is not None)
+    w.until(program + " is started again", 20, lambda: container.restarts > restarts and container.process is not None)
     pod, big, late = "try-" + tag, "big-" + tag, "late-" + tag
 
     def there(name, seconds):
@@ -755,6 +755,52 @@ def rights_world(options, name, gates, verbs):
         return shown, wrong
 
 
+def scheduler_rights(options):
+    """kube-scheduler's account: each verb on its Lease and each binding to a role that kube-schedulers have is needed."""
+    with ChartWorld(options, "chart-rights-scheduler") as w:
+        w.locks_may_stay = True
+        w.nodes(make_node("node-a", cards=4, split=100))
+        w.install("--set", "scheduler.replicas=1", "--set", "scheduler.admissionWebhook.enabled=false")
+        user = accounts(w)["kube-scheduler"]
+        found = try_all(w, "all", lambda: False, 30, "kube-scheduler")
+        expect(found is None, "with all its rights it fails at: %s", found)
+        shown, wrong = [], []
+
+        def row(what, refused, since, *, step_needed=True):
+            step = try_all(w, "s%d" % len(shown), lambda: False, 22, "kube-scheduler")
+            shown.append("%s: %s" % (what, step or "no step fails"))
+            if not refused(since) or (step is None and step_needed):
+                wrong.append("%s; refused: %s" % (shown[-1], refused(since)))
+
+        def any_refused(since):
+            return any(e["user"].get("username") == user and (e.get("responseStatus") or {}).get("code") == 403 for e in w.plane.audit()[since:])
+        for path, _, rule in rules_of(w, user):
+            if "/namespaces/%s/" % w.NAMESPACE not in path:
+                continue        # the server's own roles
+            for verb in rule["verbs"]:
+                rules, since = w.api.get(path)["rules"], len(w.plane.audit())
+                w.api.patch(path, {"rules": [{**r, "verbs": [v for v in r["verbs"] if v != verb]} for r in rules]})
+                row("%s %s" % (verb, rule["resources"][0]),
+                    lambda since: refused_since(w, user, verb, rule["resources"][0], since), since)     # noqa: B023  (used within this turn)
+                w.api.patch(path, {"rules": rules})
+        for kind, one in (("clusterrolebindings", "ClusterRoleBinding"), ("rolebindings", "RoleBinding")):
+            for binding in w.api.get(RBAC + "/" + kind)["items"]:
+                m, role = binding["metadata"], binding["roleRef"]["name"]
+                mine = any(s.get("name") == user.rsplit(":", 1)[1] and s.get("namespace") == w.NAMESPACE for s in binding.get("subjects") or [])
+                if not mine or m.get("namespace") == w.NAMESPACE:
+                    continue
+                path, since = RBAC + ("/namespaces/%s" % m["namespace"] if "namespace" in m else "") + "/" + kind, len(w.plane.audit())
+                w.api.delete(path + "/" + m["name"])
+                time.sleep(0.3)
+                # Without the authority's ConfigMap it goes on, and takes no client certificates of those who read its metrics.
+                row(role, any_refused, since, step_needed=role != "extension-apiserver-authentication-reader")
+                w.api.create(path, {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": one, "roleRef": binding["roleRef"],
+                                    "metadata": {"name": m["name"], "labels": m.get("labels")}, "subjects": binding["subjects"]})
+        w.refused_before_uninstall = []
+        expect(not wrong and len(shown) >= 5, "not shown to be needed:\n  %s", "\n  ".join(wrong or shown))
+        w.notes.append("; ".join(shown))
+
+
 def rights(options):
     """Each rule of cardinald's account is needed (without it a named step fails) and each verb is used (without it a call is refused), on API servers with and without streamed lists."""
     shown, wrong = rights_world(options, "chart-rights", "", None)
@@ -768,5 +814,5 @@ def rights(options):
 
 
 STORIES = {"chart-placed": placed, "chart-down": down, "chart-failover": failover, "chart-upgrade": upgrade, "chart-remote": remote,
-           "chart-values": values, "chart-rights": rights, "chart-runs": runs}
-LONG = ("chart-rights", "chart-down", "chart-runs")
+           "chart-values": values, "chart-rights": rights, "chart-rights-scheduler": scheduler_rights, "chart-runs": runs}
+LONG = ("chart-rights", "chart-rights-scheduler", "chart-down", "chart-runs")
