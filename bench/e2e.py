@@ -56,6 +56,7 @@ rules:
 
 RATE = 5000             # calls a second that kube-scheduler allows itself: no limit
 BOUND_SECONDS = 240     # until all pods of a case are bound
+SETTLED = 6.0           # seconds after its start: it sends its first Binding after 5 at most
 LOCK_KEY = "hami.io/mutex.lock"
 PAST_TAIL = 0.7         # seconds without a line in the audit log: all is written that belongs to a case
 
@@ -221,7 +222,8 @@ class Bench:
         if case.plugin:
             plugin = plane._spawn("plugin", ["plugin", "--kubeconfig=" + plane.kubeconfig("plugin")], binary=self.program("bench/hands"))
         parts = {"extender": extender, "kube-scheduler": plane.scheduler, "kube-apiserver": plane.apiserver, "etcd": plane.etcd}
-        time.sleep(1.0)         # kube-scheduler and the plugin have read the cluster
+        # kube-scheduler and the plugin have read the cluster; a new cardinald lets the writes of one before it land
+        time.sleep(1.0 if case.floor else SETTLED)
         audit = Audit(plane)
         log_at = os.path.getsize(extender.log)
         cpu = {n: p.cpu_seconds() for n, p in parts.items()}
