@@ -94,7 +94,7 @@ class ServiceProxy:
         self._stopped.set()
         self._thread.join(5)
         for listener in self._listeners.values():
-            listener.close()
+            close(listener)
 
     def endpoints(self, ip, port):
         with self._lock:
@@ -138,11 +138,14 @@ class ServiceProxy:
             chart_kubelet.ip("addr", "replace", ip + "/32", "dev", "lo")
             self._addresses.add(ip)
         for key in set(found) - set(self._listeners):
-            listener = socket.create_server(key, backlog=64)
+            try:
+                listener = socket.create_server(key, backlog=64)
+            except OSError:
+                continue        # one that ends, of a Service with this address before; tried again in a moment
             self._listeners[key] = listener
             threading.Thread(target=self._accept, args=(key, listener), daemon=True).start()
         for key in set(self._listeners) - set(found):
-            self._listeners.pop(key).close()
+            close(self._listeners.pop(key))
 
     def _accept(self, key, listener):
         while True:
@@ -174,6 +177,15 @@ class ServiceProxy:
             thread.join()
         conn.close()
         other.close()
+
+
+def close(listener):
+    """Also for the thread that waits in accept(), which would keep the address."""
+    try:
+        listener.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+    listener.close()
 
 
 def pump(source, target):
