@@ -9,6 +9,7 @@ import base64
 import http.client
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -151,10 +152,20 @@ class Options:
 
 
 def free_port():
-    """A port that nobody listens on right now. Racy by nature; a lost race is a StartError with the log's name."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody listens on right now. Racy by nature; a lost race is a StartError with the log's name.
+
+    It is below those that the system gives to connections, so that none of them takes it before its server starts, or
+    while the server is away to be started again.
+    """
+    for _ in range(200):
+        port = random.randrange(16000, 28000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise StartError("no port between 16000 and 28000 is free")
 
 
 def make_certificates(folder, names=()):
