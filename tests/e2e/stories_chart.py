@@ -448,7 +448,7 @@ def install_crds(w):
         expect(status == 201, "%s: %d %s", name, status, answer[:300])
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     w.until("the CustomResourceDefinitions", 30, lambda: all(any(
-        c["type"] == "Established" and c["status"] == "True" for c in crd.get("status", {}).get("conditions", []))
+        c["type"] == "Established" and c["status"] == "True" for c in crd.get("status", {}).get("conditions") or [])
         for crd in w.api.get(path)["items"]))
     w.until("their objects can be listed", 30, lambda: all(
         answers(w.api, "/apis/%s/%s/%s" % (c["spec"]["group"], c["spec"]["versions"][0]["name"], c["spec"]["names"]["plural"]))
