@@ -742,9 +742,12 @@ int main(void)
     tcase_add_test(tc, a_term_ends_with_its_holder);
     tcase_add_test(tc, core_defect_c38_the_role_label_moves_first);
     tcase_add_loop_test(tc, the_role_label_with_each_outcome, 0, 6);
-    tcase_add_test(tc, the_role_label_with_pairs_of_outcomes);
     tcase_add_loop_test(tc, released_when_nothing_is_in_flight, 0, 2);
     tcase_add_test(tc, bad_flags);
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("pairs");
+    tcase_set_timeout(tc, 600); /* the long form's number of them */
+    tcase_add_test(tc, the_role_label_with_pairs_of_outcomes);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
