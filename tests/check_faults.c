@@ -825,6 +825,33 @@ START_TEST(an_unsettled_bind_waits_as_the_server_says)
 }
 END_TEST
 
+/* The lock's answer was lost, and another leads by now, who locked the node for the same pod. */
+START_TEST(the_next_leaders_lock_is_not_released)
+{
+    static const struct way WAY = {"led by another by now", NVIDIA};
+    static const char NEXT[] = "2026-09-21T14:13:30Z,ml,p-0";
+    struct world w;
+    char path[64], *uid, error[512];
+    open_world(&w);
+    make_pod(&w, &WAY, path, &uid);
+    kube_store_fault(w.fx.store, &(struct kube_fault_rule){KUBE_FAULT_TIMEOUT_NEVER,
+                                                           .verb = KUBE_PATCH, .kind = KUBE_NODE});
+    ck_assert(!bind(&w, args_of(&w, path), error, sizeof(error)));
+    ck_assert_uint_eq(ext_binds_unsettled(w.fx.app.binds), 1);
+    kube_store_fault_clear(w.fx.store);
+    char body[256];
+    snprintf(body, sizeof(body), "{\"metadata\":{\"annotations\":{\"" SHARED "\":\"%s\"}}}", NEXT);
+    fx_patch(&w.fx, "nodes/n1", body);
+    settle(&w);
+    json_t *node = fx_object(&w.fx, "nodes/n1");
+    const char *lock = json_string_value(json_object_get(notes_of(node), SHARED));
+    ck_assert_msg(lock && !strcmp(lock, NEXT), "lock: %s", lock ? lock : "none");
+    json_decref(node);
+    free(uid);
+    close_world(&w);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("faults");
@@ -845,6 +872,7 @@ int main(void)
     tcase_add_test(tc, a_pod_that_a_relist_missed_stays_charged);
     tcase_add_loop_test(tc, a_pod_bound_elsewhere_is_charged_there_at_once, 0, 2);
     tcase_add_test(tc, an_unsettled_bind_waits_as_the_server_says);
+    tcase_add_test(tc, the_next_leaders_lock_is_not_released);
     suite_add_tcase(suite, tc);
     tc = tcase_create("pairs");
     tcase_set_timeout(tc, 1200);

@@ -139,8 +139,8 @@ static const struct {
 } TAKES[] = {
     {"free, no annotations at all", NULL, false, ERR_OK, MINE, 1},
     {"free, other annotations", NULL, true, ERR_OK, MINE, 1},
-    {"ours already", FOUR_MIN_AGO ",ml,mine", true, ERR_OK, NULL, 0},
-    {"ours already, and old", SIX_MIN_AGO ",ml,mine", true, ERR_OK, NULL, 0},
+    {"ours already", FOUR_MIN_AGO ",ml,mine", true, ERR_OK, MINE, 1},
+    {"ours already, and old", SIX_MIN_AGO ",ml,mine", true, ERR_OK, MINE, 1},
     {"a pod that is gone", NOW ",ml,nobody", true, ERR_OK, MINE, 1},
     {"a pod that is gone, of a name that can't be", NOW ",ml,No_Body", true, ERR_OK, MINE, 1},
     {"a pod that failed", NOW ",ml,failed", true, ERR_OK, MINE, 1},
@@ -289,11 +289,11 @@ END_TEST
 
 /* clang-format off */
 static const struct {
-    const char *name, *value, *expect; /* expect: the value handed to release; "": any of ours */
+    const char *name, *value, *expect; /* expect: the value handed to release */
     bool gone;
 } RELEASES[] = {
     {"ours", MINE, MINE, true},
-    {"ours, by owner alone", MINE, "", true},
+    {"ours, by owner alone", MINE, "", false},
     {"ours, but a later one", MINE, FOUR_MIN_AGO ",ml,mine", false},
     {"another pod's", NOW ",ml,here", "", false},
     {"another pod's, with its value", NOW ",ml,here", NOW ",ml,here", false},
@@ -551,8 +551,33 @@ START_TEST(too_late_to_write)
     setup(&f, MINE, true);
     f.args.may_write = spoil;
     f.args.ctx = &s;
-    ck_ok(lease_lock_release(&f.args, STR(""), NULL, why));
+    ck_ok(lease_lock_release(&f.args, STR(MINE), NULL, why));
     check_value(&f, "given back", NULL);
+    kube_free(f.k);
+}
+END_TEST
+
+/* The leader before us locked the node for the pod, and gives that lock back only now. */
+START_TEST(a_lock_of_before_is_taken_anew)
+{
+    struct fixture f;
+    struct err err = {0};
+    char value[LEASE_LOCK_MAX];
+    bool removed = true;
+    setup(&f, FOUR_MIN_AGO ",ml,mine", true);
+    ck_ok(lease_lock_take(&f.args, value, &err));
+    ck_assert_str_eq(value, MINE);
+    ck_ok(lease_lock_release(&f.args, STR(FOUR_MIN_AGO ",ml,mine"), &removed, &err));
+    ck_assert(!removed);
+    check_value(&f, "ours stays", MINE);
+    kube_free(f.k);
+    /* who may not write any more has no lock of it, either */
+    setup(&f, FOUR_MIN_AGO ",ml,mine", true);
+    struct spoiler s = {.f = &f, .refuse = true};
+    f.args.may_write = spoil;
+    f.args.ctx = &s;
+    ck_assert_int_eq(lease_lock_take(&f.args, value, &err), ERR_CANCELLED);
+    check_value(&f, "another leader's", FOUR_MIN_AGO ",ml,mine");
     kube_free(f.k);
 }
 END_TEST
@@ -728,6 +753,7 @@ int main(void)
     tcase_add_test(tc, lost_races);
     tcase_add_test(tc, taken_by_the_living_in_between);
     tcase_add_test(tc, too_late_to_write);
+    tcase_add_test(tc, a_lock_of_before_is_taken_anew);
     tcase_add_loop_test(tc, faults, 0, (int)COUNT(FAULTS));
     tcase_add_test(tc, a_late_lock_does_not_overwrite);
     tcase_add_test(tc, one_holder_at_a_time);

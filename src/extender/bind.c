@@ -373,8 +373,6 @@ static enum err_code take_locks(struct bind *b, bool *ret_wait, struct err *err)
         *ret_wait = rc == ERR_BUSY;
         if (!rc || rc == ERR_UNKNOWN) /* perhaps ours, now or later: to be released */
             b->undo.locks_n++;
-        if (rc == ERR_UNKNOWN && !lock->time_only)
-            lock->value[0] = '\0'; /* by owner */
         if (rc)
             return rc;
         if (is_serving(b, lock)) { /* it came and unlocked while we asked */

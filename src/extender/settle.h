@@ -30,7 +30,7 @@ struct ext_settle { /* one bind whose outcome is not known, or locks that could 
     struct ext_lock {
         struct str key;
         bool time_only;             /* it is a bare time: ours by its value alone */
-        char value[LEASE_LOCK_MAX]; /* as we wrote it; empty: by owner */
+        char value[LEASE_LOCK_MAX]; /* as we wrote it */
     } locks[EXT_LOCKS_MAX];
 };
 enum ext_proof { EXT_PROOF_NONE, EXT_PROOF_BOUND, EXT_PROOF_NEVER };

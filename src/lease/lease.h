@@ -21,7 +21,7 @@ bool lease_lock_format(int64_t wall_ns, struct str ns, struct str pod, char *out
 bool lease_lock_owned_by(const struct lease_lock *lock, struct str ns, struct str pod);
 
 /* Takes the node's lock `key` for a pod by a JSON patch that tests the lock's own old value, never the node's
- * resourceVersion. Present and ours: ERR_OK. A malformed or legacy value older than `expire_ms`, a holder that is gone
+ * resourceVersion. Present and ours: replaced, so that a release of the old value by whoever wrote it takes nothing of this one. A malformed or legacy value older than `expire_ms`, a holder that is gone
  * (404), terminal, or bound elsewhere is replaced; any other holder: ERR_BUSY with the text of core.md 8.2
  * ("node … has been locked within …: node lock contention"). Lost the race three times: ERR_BUSY.
  * `may_write` (may be NULL) is asked right before each write is sent; false ends with ERR_CANCELLED.
@@ -29,7 +29,7 @@ bool lease_lock_owned_by(const struct lease_lock *lock, struct str ns, struct st
  * when its lock is older than `expire_ms`, or, where `in_flight` can tell, than LEASE_LOCK_UNBOUND_MS; one that
  * is bound to this node keeps it, however old, unless `served` says that its plugins are done with it. A legacy time more than `expire_ms` in the future counts as expired.
  *   ret_value  the value now on the node (≥ LEASE_LOCK_MAX bytes); ERR_UNKNOWN: the one that was sent
- * ERR_UNKNOWN: the lock may be ours now or later; release it. Other codes as kube_call. */
+ * ERR_UNKNOWN: the lock may be ours now or later; release it by that value. Other codes as kube_call. */
 #define LEASE_LOCK_MAX 512
 /* A Binding follows its lock within seconds (each of our writes ends after two): what has not followed by now died with its
  * process. */
@@ -54,8 +54,8 @@ struct lease_lock_args {
     void *ctx;
 };
 MUST_USE enum err_code lease_lock_take(const struct lease_lock_args *a, char ret_value[LEASE_LOCK_MAX], struct err *err);
-/* Removes it if it is still this pod's (owner test by namespace and name, and by value when `value` is not empty;
- * time_only: by value, which must not be empty then).
+/* Removes it while `value` stands there, which is this pod's (time_only: a bare time). Never by owner alone: the leader
+ * after us may have locked the node for the same pod.
  * Somebody else's or none: ERR_OK, nothing done; *ret_removed says so (may be NULL). A node that is gone took its lock
  * along: removed. `may_write` is not asked: undoing is always right, and the patch tests the value that it removes. */
 MUST_USE enum err_code lease_lock_release(const struct lease_lock_args *a, struct str value, bool *ret_removed,

@@ -346,13 +346,17 @@ static enum err_code may_replace(const struct lease_lock_args *a, const struct l
     }
 }
 
-/* Whether what stands there is this pod's. `value`: what we wrote; empty: unknown. */
-static bool is_ours(const struct lease_lock_args *a, const struct seen *seen, struct str value)
+/* Whether a lock names this pod; a bare time names nobody. */
+static bool is_ours(const struct lease_lock_args *a, const struct lease_lock *lock)
 {
-    if (!seen->value.p || (value.n > 0 && !str_eq(value, seen->value)))
-        return false;
+    return !a->time_only && lease_lock_owned_by(lock, a->ns, a->pod);
+}
+
+/* Whether what we wrote is there still. */
+static bool stands(const struct lease_lock_args *a, const struct seen *seen, struct str value)
+{
     struct lease_lock lock = lease_lock_parse(seen->value);
-    return a->time_only ? value.n > 0 : lease_lock_owned_by(&lock, a->ns, a->pod);
+    return value.n > 0 && str_eq(value, seen->value) && (a->time_only || is_ours(a, &lock));
 }
 
 static bool new_value(const struct lease_lock_args *a, char out[LEASE_LOCK_MAX])
@@ -405,13 +409,10 @@ static enum try take_once(const struct lease_lock_args *a, bool by_version,
         return TRY_OVER;
     *ret_none = seen.value.p == NULL;
     struct lease_lock lock = lease_lock_parse(seen.value);
-    if (is_ours(a, &seen, (struct str){0}) && seen.value.n < LEASE_LOCK_MAX) {
-        memcpy(ret_value, seen.value.p, seen.value.n);
-        ret_value[seen.value.n] = '\0';
-        return TRY_OVER;
-    }
-    bool replace = false;
-    *ret_rc = may_replace(a, &lock, &replace, err);
+    /* Our own is written anew: whoever wrote it, perhaps the leader before us, may still give it
+     * back by its value. */
+    bool replace = is_ours(a, &lock);
+    *ret_rc = replace ? ERR_OK : may_replace(a, &lock, &replace, err);
     if (*ret_rc)
         return TRY_OVER;
     if (!replace) {
@@ -468,7 +469,7 @@ static enum try release_once(const struct lease_lock_args *a, struct str value,
         *ret_rc = read_node((struct str){resp.body, resp.body_n}, a->key, arena, &seen, err);
     if (*ret_rc)
         return TRY_OVER;
-    if (!is_ours(a, &seen, value))
+    if (!stands(a, &seen, value))
         return TRY_OVER;
     *ret_rc = patch(a, &seen, (struct str){0}, false, err);
     if (*ret_rc == ERR_NOT_FOUND)
