@@ -724,6 +724,32 @@ START_TEST(a_pod_that_went_while_it_was_bound_is_asked_about)
 }
 END_TEST
 
+/* Its end is heard of by our question alone, and ends its turn at the node. */
+START_TEST(a_pod_that_went_while_it_was_served_lets_the_next_bind)
+{
+    static const struct way WAY = {"bound during a relist", NVIDIA}, NEXT = {"next", NVIDIA};
+    struct world w;
+    char path[64], next[64], *uid, *next_uid, error[512];
+    unsigned status;
+    open_world_of(&w, CLUSTER, &(struct fx_options){.shortlist = -1, .bind_timeout_ms = 10000});
+    make_pod(&w, &WAY, path, &uid);
+    make_pod(&w, &NEXT, next, &next_uid);
+    go_deaf(&w);
+    cluster_relist_begin(w.fx.app.store, CLUSTER_PODS);
+    ck_assert_msg(bind(&w, args_of(&w, path), error, sizeof(error)), "%s", error);
+    struct fx_pending *p = fx_begin(&w.fx, "POST", "/bind", args_of(&w, next));
+    fx_patch(&w.fx, path, NULL);
+    cluster_relist_end(w.fx.app.store, CLUSTER_PODS);
+    ext_settle_round(w.fx.app.binds, w.arena);
+    json_t *got = fx_end(p, &status);
+    ck_assert_str_eq(json_string_value(json_object_get(got, "Error")), "");
+    json_decref(got);
+    free(uid);
+    free(next_uid);
+    close_world(&w);
+}
+END_TEST
+
 START_TEST(a_pod_that_a_relist_missed_stays_charged)
 {
     struct world w;
@@ -869,6 +895,7 @@ int main(void)
     tc = tcase_create("what only a GET can tell");
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, a_pod_that_went_while_it_was_bound_is_asked_about);
+    tcase_add_test(tc, a_pod_that_went_while_it_was_served_lets_the_next_bind);
     tcase_add_test(tc, a_pod_that_a_relist_missed_stays_charged);
     tcase_add_loop_test(tc, a_pod_bound_elsewhere_is_charged_there_at_once, 0, 2);
     tcase_add_test(tc, an_unsettled_bind_waits_as_the_server_says);

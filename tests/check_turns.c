@@ -196,6 +196,39 @@ START_TEST(a_turn_ends_when_the_lists_are_served)
 }
 END_TEST
 
+/* The pod that is served goes while the watches are cut: the relist that does not show it is all
+ * that is heard of its end. */
+START_TEST(a_turn_ends_when_a_relist_ends_the_pod_before)
+{
+    static const struct kube_fault_rule POD = {KUBE_FAULT_REFUSED, .kind = KUBE_POD, .times = 1},
+                                        NODE = {KUBE_FAULT_REFUSED, .kind = KUBE_NODE,
+                                                .times = 1000};
+    const struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = 15000};
+    struct fx fx;
+    fx_open(&fx, CLUSTER, &opt);
+    fx_patch(&fx, "pods/ml/holder", NULL);
+    ck_assert(fx_wait_used(&fx, "node-a", "GPU-z", 0, 0));
+    want("p0", begin(&fx, "p0", "node-a"), "");
+    release(&fx);
+    ck_assert(fx_wait_state(&fx, "uid-p0", CLUSTER_STATE_BOUND));
+    struct fx_pending *next = begin(&fx, "p1", "node-a");
+    struct kube_fault_rule rule;
+    for (int verb = 0; verb < 2; verb++) { /* of nodes nothing is heard, of pods only later */
+        rule = POD;
+        rule.verb = verb ? KUBE_LIST : KUBE_WATCH;
+        kube_store_fault(fx.store, &rule);
+        rule = NODE;
+        rule.verb = verb ? KUBE_LIST : KUBE_WATCH;
+        kube_store_fault(fx.store, &rule);
+    }
+    kube_store_drop_watches(fx.store, true);
+    fx_patch(&fx, "pods/ml/p0", NULL);
+    want("p1", next, "");
+    kube_store_fault_clear(fx.store);
+    fx_close(&fx);
+}
+END_TEST
+
 START_TEST(a_second_call_gets_the_result_of_the_first)
 {
     const struct kube_fault_rule forbidden = {KUBE_FAULT_STATUS, .verb = KUBE_BIND, .kind = -1,
@@ -645,6 +678,7 @@ int main(void)
     tcase_add_test(t, turns_are_taken_in_the_order_of_arrival);
     tcase_add_test(t, a_lock_that_is_gone_before_we_know_of_it);
     tcase_add_test(t, a_turn_ends_when_the_lists_are_served);
+    tcase_add_test(t, a_turn_ends_when_a_relist_ends_the_pod_before);
     tcase_add_test(t, a_second_call_gets_the_result_of_the_first);
     tcase_add_test(t, a_newer_wish_ends_the_older_before_its_write);
     tcase_add_test(t, who_waits_behind_another_is_told_at_its_deadline);

@@ -215,6 +215,8 @@ static void relist_begin(struct watcher *w)
 static void relist_end(struct watcher *w)
 {
     cluster_relist_end(w->app->store, w->cluster_kind);
+    if (w->kind != KUBE_QUOTA) /* what it did not show has ended, and no event says so */
+        ext_turns_look(w->app->turns, STR(""));
     w->relisting = false;
     atomic_store(&w->shared->as_of_ms, w->asked_ms);
     /* Said before it counts: who waited for it has the line behind it. */

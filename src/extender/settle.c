@@ -253,10 +253,12 @@ static void ask_about_doubts(struct ext_app *app, struct arena *arena)
         struct cluster_pod pod = {0};
         struct err err;
         enum err_code rc = ext_pod_get(app, arena, refs[i].ns, refs[i].name, &pod, &err);
-        if (rc == ERR_NOT_FOUND || (!rc && !str_eq(pod.uid, refs[i].uid)))
+        if (rc == ERR_NOT_FOUND || (!rc && !str_eq(pod.uid, refs[i].uid))) {
             cluster_delete_pod(app->store, refs[i].uid);
-        else if (!rc)
+            ext_turns_look(app->turns, STR("")); /* no event says so */
+        } else if (!rc) {
             cluster_doubt_ends(app->store, refs[i].uid);
+        }
     }
 }
 
