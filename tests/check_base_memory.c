@@ -75,7 +75,7 @@ static bool story_map(void)
 
 static bool story_stream(void)
 {
-    struct scan_stream_handler none = {NULL, NULL, NULL};
+    struct scan_stream_handler none = {0};
     struct scan_stream *st = scan_stream_new(SCAN_STREAM_LIST, 1 << 20, &none);
     if (!st)
         return false;

@@ -407,6 +407,7 @@ END_TEST
 struct split {
     struct buf out; /* what came, one a line; "rest " in front of the rest */
     int stop_after; /* items until the handler has enough; -1: never */
+    bool large;     /* what is too large is left out */
 };
 
 static enum err_code on_item(void *ctx, struct str value, struct err *err)
@@ -431,12 +432,20 @@ static enum err_code on_rest(void *ctx, struct str value, struct err *err)
     return ERR_OK;
 }
 
+static enum err_code on_large(void *ctx, struct str head, struct err *err)
+{
+    struct split *sp = ctx;
+    buf_add(&sp->out, STR("large "));
+    return on_item(ctx, head, err);
+}
+
 /* Feeds [0, a), [a, b), [b, n) and says how it ended. */
 static enum err_code split3(struct split *sp, enum scan_stream_mode mode, size_t item_max,
                             struct str text, size_t a, size_t b, struct err *err)
 {
     buf_init(&sp->out, 1 << 20);
-    struct scan_stream_handler handler = {on_item, on_rest, sp};
+    struct scan_stream_handler handler = {
+        .item = on_item, .rest = on_rest, .ctx = sp, .large = sp->large ? on_large : NULL};
     struct scan_stream *st = scan_stream_new(mode, item_max, &handler);
     ck_assert_ptr_nonnull(st);
     struct str pieces[] = {{text.p, a}, {text.p + a, b - a}, {text.p + b, text.n - b}};
@@ -549,7 +558,7 @@ START_TEST(stream_bytewise)
     struct str text = STREAMS[_i].text;
     struct split sp = {.stop_after = -1};
     buf_init(&sp.out, 1 << 20);
-    struct scan_stream_handler handler = {on_item, on_rest, &sp};
+    struct scan_stream_handler handler = {.item = on_item, .rest = on_rest, .ctx = &sp};
     struct scan_stream *st = scan_stream_new(STREAMS[_i].mode, 1000, &handler);
     enum err_code rc = ERR_OK;
     for (size_t i = 0; i < text.n && rc == ERR_OK; i++)
@@ -581,7 +590,7 @@ START_TEST(stream_limits)
     /* an endless item is not gathered beyond its limit, an endless head neither */
     struct split sp = {.stop_after = -1};
     buf_init(&sp.out, 100);
-    struct scan_stream_handler handler = {on_item, on_rest, &sp};
+    struct scan_stream_handler handler = {.item = on_item, .rest = on_rest, .ctx = &sp};
     static const char *const HEADS[] = {"{\"items\":[\"", "{\"a\":\"", "{\""};
     for (int i = 0; i < COUNT(HEADS); i++) {
         struct scan_stream *st = scan_stream_new(SCAN_STREAM_LIST, 5000, &handler);
@@ -598,6 +607,56 @@ START_TEST(stream_limits)
 }
 END_TEST
 
+/* One that is too large is left out, wherever the pieces are cut; all others come. */
+START_TEST(stream_large_items)
+{
+    static const struct {
+        enum scan_stream_mode mode;
+        struct str text;
+        const char *want;
+    } ROWS[] = {
+        {SCAN_STREAM_LIST,
+         STR_INIT("{\"items\":[{\"a\":1},{\"b\":\"\\\"}]\"},12345678,[3],\"45678x\",{}],\"k\":1}"),
+         "{\"a\":1}\nlarge {\"b\":\"\\\nlarge 1234567\n[3]\nlarge \"45678x\n{}\nrest {\"k\":1}\n"},
+        {SCAN_STREAM_LINES, STR_INIT("{\"a\":1}\n{\"b\":[{},2]}\n{\"c\":3}\n12345678"),
+         "{\"a\":1}\nlarge {\"b\":[{\n{\"c\":3}\nlarge 1234567\n"},
+    };
+    struct err err;
+    for (int i = 0; i < COUNT(ROWS); i++)
+        for (size_t a = 0; a <= ROWS[i].text.n; a++)
+            for (size_t b = a; b <= ROWS[i].text.n; b++) {
+                struct split sp = {.stop_after = -1, .large = true};
+                ck_assert_int_eq(split3(&sp, ROWS[i].mode, 7, ROWS[i].text, a, b, &err), ERR_OK);
+                ck_str("items", ((struct str){sp.out.p, sp.out.n}), str_z(ROWS[i].want));
+                buf_done(&sp.out);
+            }
+    /* a large one among small ones, of which some are as large as may be */
+    enum { MAX = 3 << 20, STEP = 60000 };
+    struct buf text;
+    buf_init(&text, 5 * MAX);
+    static const int SIZES[] = {10, MAX, 10, 2 * MAX, 10, MAX, 10};
+    buf_add(&text, STR("{\"items\":["));
+    for (int i = 0; i < COUNT(SIZES); i++)
+        buf_fmt(&text, "%s\"%0*d\"", i ? "," : "", SIZES[i] - 2, i);
+    buf_add(&text, STR("]}"));
+    struct split sp = {.stop_after = -1, .large = true};
+    buf_init(&sp.out, 5 * MAX);
+    struct scan_stream_handler handler = {
+        .item = on_item, .rest = on_rest, .ctx = &sp, .large = on_large};
+    struct scan_stream *st = scan_stream_new(SCAN_STREAM_LIST, MAX, &handler);
+    for (size_t at = 0; at < text.n; at += STEP) {
+        struct str piece = {text.p + at, text.n - at < STEP ? text.n - at : STEP};
+        ck_assert_int_eq(scan_stream_feed(st, piece, &err), ERR_OK);
+    }
+    ck_assert_int_eq(scan_stream_finish(st, &err), ERR_OK);
+    scan_stream_free(st);
+    const size_t ends = strlen("large rest {}\n"), newlines = 7;
+    ck_assert_uint_eq(sp.out.n, 4 * 10 + 2 * (size_t)MAX + 4096 + ends + newlines);
+    buf_done(&sp.out);
+    buf_done(&text);
+}
+END_TEST
+
 START_TEST(stream_handler_ends)
 {
     struct err err;
@@ -607,7 +666,7 @@ START_TEST(stream_handler_ends)
     ck_str("two", ((struct str){sp.out.p, sp.out.n}), STR("{}\n{}\n"));
     buf_done(&sp.out);
     /* handlers may be absent */
-    struct scan_stream_handler none = {NULL, NULL, NULL};
+    struct scan_stream_handler none = {0};
     struct scan_stream *st = scan_stream_new(SCAN_STREAM_LIST, 100, &none);
     ck_assert_int_eq(scan_stream_feed(st, text, &err), ERR_OK);
     ck_assert_int_eq(scan_stream_finish(st, &err), ERR_OK);
@@ -633,6 +692,7 @@ void check_base_scan(Suite *suite)
     tcase_add_loop_test(tc, stream_cuts, 0, COUNT(STREAMS));
     tcase_add_loop_test(tc, stream_bytewise, 0, COUNT(STREAMS));
     tcase_add_test(tc, stream_limits);
+    tcase_add_test(tc, stream_large_items);
     tcase_add_test(tc, stream_handler_ends);
     suite_add_tcase(suite, tc);
 }

@@ -55,7 +55,7 @@ static const char *tell(const char *json, bool fold)
 #define SPEC(c) "{" META ",\"spec\":{\"containers\":[" c "]}}"
 #define NOTES(notes, c)                                                                            \
     "{\"metadata\":{\"name\":\"a\",\"annotations\":{" notes "}},\"spec\":{\"containers\":[" c "]}" \
-                                                                                              "}"
+    "}"
 #define ALLOCATED "\"hami.io/vgpu-devices-allocated\":"
 
 static const struct {
@@ -256,7 +256,8 @@ START_TEST(pod_flags)
     ck_assert(p.reserved_keys);
     p = decode(NOTES("\"hami.io/dcu-devices-to-allocate\":\"x\"", "{" GPU("1") "}"), false);
     ck_assert_msg(p.reserved_keys, "a maker that we don't serve");
-    p = decode(NOTES("\"hami.io/bind-time\":\"1\",\"hami.io/vgpu-time\":\"1\"", "{" GPU("1") "}"), false);
+    p = decode(NOTES("\"hami.io/bind-time\":\"1\",\"hami.io/vgpu-time\":\"1\"", "{" GPU("1") "}"),
+               false);
     ck_assert_msg(!p.reserved_keys, "a Binding overwrites these");
     p = decode(NOTES("\"hami.io/vgpu-devices-to-allocate\":\";;\"", "{" GPU("1") "}"), false);
     ck_assert(!p.to_allocate_left);
@@ -511,7 +512,8 @@ static const struct {
     {"none of ours", "\"pods\":\"3\",\"requests.nvidia.com/gpu\":\"1\"", ""},
     {"memory", "\"limits.nvidia.com/gpumem\":\"100\"", "0m100"},
     {"a factor", "\"limits.acme.example/npumem\":\"100\"", "1m200"},
-    {"core_defect_c18: a fraction is rounded down", "\"limits.nvidia.com/gpucores\":\"1500m\"", "0c1"},
+    {"core_defect_c18: a fraction is rounded down", "\"limits.nvidia.com/gpucores\":\"1500m\"",
+     "0c1"},
     {"zero", "\"limits.nvidia.com/gpumem\":\"0\"", "0m0"},
     {"negative", "\"limits.nvidia.com/gpumem\":\"-5\"", "0m0 broken"},
     {"unreadable", "\"limits.nvidia.com/gpumem\":\"much\"", "0m0 broken"},
@@ -551,6 +553,19 @@ START_TEST(identity)
         ERR_BAD_REQUEST);
     ck_assert_int_eq(cluster_identity_decode(STR("[]"), w.arena, &ns, &name, &uid, &err),
                      ERR_BAD_REQUEST);
+    /* the beginning of an object, if it has come to them */
+    static const struct str HEADS[] = {
+        STR_INIT(
+            "{\"metadata\":{\"name\":\"p\",\"namespace\":\"t\",\"uid\":\"v\",\"labels\":{\"name"),
+        STR_INIT("{\"metadata\":{\"name\":\"p\",\"namespace\":\"t\",\"uid\":\"v\"},\"spec\":nil}"),
+        STR_INIT("{\"metadata\":{\"name\":\"p\",\"namespace\":\"t\",\"uid\":\"v"),
+        STR_INIT("{\"metadata\":{\"uid\":\"v\",\"labels\":{\"name\":\"q\""),
+    };
+    for (int i = 0; i < COUNT(HEADS); i++) {
+        enum err_code rc = cluster_identity_decode(HEADS[i], w.arena, &ns, &name, &uid, &err);
+        ck_assert_int_eq(rc, i < 2 ? ERR_OK : ERR_BAD_REQUEST);
+        ck_assert(rc || (str_eq(ns, STR("t")) && str_eq(name, STR("p")) && str_eq(uid, STR("v"))));
+    }
 }
 END_TEST
 

@@ -790,6 +790,15 @@ START_TEST(relists)
     cluster_relist_abort(w.st, CLUSTER_PODS);
     cluster_relist_end(w.st, CLUSTER_PODS);
     ck_assert_uint_eq(stats(&w).pods, 4);
+    /* in the list, and can't be read: stays as it was */
+    cluster_relist_begin(w.st, CLUSTER_PODS);
+    cluster_relist_keep_pod(w.st, STR("p1"));
+    cluster_relist_keep_pod(w.st, STR("c1"));
+    cluster_relist_keep_pod(w.st, STR("nobody"));
+    cluster_relist_end(w.st, CLUSTER_PODS);
+    ck_assert_uint_eq(stats(&w).pods, 3);
+    ck_assert_int_eq(cluster_pod_state(w.st, STR("p1"), NULL, 0), CLUSTER_STATE_BOUND);
+    ck_use(&w, "n1", "GPU-a0", "1/4000/10");
     cluster_relist_begin(w.st, CLUSTER_PODS);
     cluster_relist_end(w.st, CLUSTER_PODS);
     ck_assert_uint_eq(stats(&w).pods, 1);
@@ -797,17 +806,22 @@ START_TEST(relists)
     /* nodes and quotas */
     put_quota(&w, "ml", "q", "10", NULL);
     put_quota(&w, "other", "q", "10", NULL);
+    put_quota(&w, "kept", "q", "10", NULL);
     cluster_relist_begin(w.st, CLUSTER_NODES);
     NODE(&w, "n2", .list = cards(&w, "b", 0, 2));
     cluster_relist_end(w.st, CLUSTER_NODES);
     cluster_relist_begin(w.st, CLUSTER_QUOTAS);
     put_quota(&w, "other", "q", "10", NULL);
+    cluster_relist_keep_quota(w.st, STR("kept"), STR("q"));
+    cluster_relist_keep_quota(w.st, STR("ml"), STR("none"));
+    cluster_relist_keep_quota(w.st, STR("nobody's"), STR("q"));
     cluster_relist_end(w.st, CLUSTER_QUOTAS);
     struct score_quota left[SCORE_VENDORS_MAX];
     ck_use(&w, "n1", "GPU-a0", "no node");
     ck_use(&w, "n2", "GPU-b0", use(&w, "n2", "GPU-b0"));
     ck_assert_uint_eq(cluster_quota_left(w.st, STR("ml"), STR(""), 0, left), 0);
     ck_assert_uint_eq(cluster_quota_left(w.st, STR("other"), STR(""), 0, left), 1);
+    ck_assert_uint_eq(cluster_quota_left(w.st, STR("kept"), STR(""), 0, left), 1);
 }
 END_TEST
 

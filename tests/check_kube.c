@@ -836,7 +836,7 @@ static enum err_code see_event(void *ctx, enum kube_event_type type, struct str 
 static enum err_code watch(struct fixture *f, enum kube_kind kind, struct kube_watch_options opt,
                            struct seen *s)
 {
-    struct kube_watch_handler handler = {see_event, s};
+    struct kube_watch_handler handler = {.event = see_event, .ctx = s};
     f->tc.step_ns = INT64_C(400000000); /* time passes by looking at it */
     enum err_code rc = kube_watch(f->k, kind, &opt, &s->stop, &handler, NULL);
     f->tc.step_ns = 0;
@@ -1032,7 +1032,7 @@ struct cut {
 static void *watch_long(void *ctx)
 {
     struct cut *c = ctx;
-    struct kube_watch_handler handler = {see_event, &c->seen};
+    struct kube_watch_handler handler = {.event = see_event, .ctx = &c->seen};
     struct kube_watch_options opt = {.resource_version = "10"};
     c->rc = kube_watch(c->f->k, KUBE_POD, &opt, &c->seen.stop, &handler, NULL);
     return NULL;
@@ -1119,7 +1119,7 @@ START_TEST(lists)
     };
     for (size_t i = 0; i < COUNT(ROWS); i++) {
         struct seen s = {0};
-        struct kube_list_handler handler = {see_item, &s};
+        struct kube_list_handler handler = {.item = see_item, .ctx = &s};
         char rv[KUBE_RV_MAX] = "untouched";
         enum err_code rc = kube_list(f.k, ROWS[i].kind, &ROWS[i].opt, NULL, &handler, rv, NULL);
         ck_assert_msg(rc == ROWS[i].code, "%s: %s", ROWS[i].name, err_class(rc)->name);
@@ -1127,7 +1127,7 @@ START_TEST(lists)
         ck_assert_str_eq(rv, rc ? "untouched" : "10");
     }
     struct seen s = {.stop_after = 2};
-    struct kube_list_handler handler = {see_item, &s};
+    struct kube_list_handler handler = {.item = see_item, .ctx = &s};
     char rv[KUBE_RV_MAX];
     ck_assert_int_eq(kube_list(f.k, KUBE_POD, NULL, &s.stop, &handler, rv, NULL), ERR_CANCELLED);
     ck_assert_uint_eq(s.n, 2);
@@ -1433,7 +1433,7 @@ START_TEST(faults_of_lists_and_watches)
         setup(&f);
         kube_store_fault(f.st, &ROWS[i].rule);
         struct seen s = {0};
-        struct kube_list_handler items = {see_item, &s};
+        struct kube_list_handler items = {.item = see_item, .ctx = &s};
         char rv[KUBE_RV_MAX];
         ck_assert_int_eq(kube_list(f.k, KUBE_POD, NULL, NULL, &items, rv, NULL), ROWS[i].code);
         ck_assert_uint_eq(s.n, ROWS[i].seen_list);
@@ -1467,8 +1467,8 @@ START_TEST(what_the_handler_says)
 {
     struct fixture f;
     setup(&f);
-    struct kube_list_handler items = {refuse_item, NULL};
-    struct kube_watch_handler events = {refuse_event, NULL};
+    struct kube_list_handler items = {.item = refuse_item, .ctx = NULL};
+    struct kube_watch_handler events = {.event = refuse_event, .ctx = NULL};
     struct kube_watch_options opt = {.initial = true};
     char rv[KUBE_RV_MAX];
     struct err err = {0};
@@ -1653,7 +1653,7 @@ START_TEST(agrees_with_a_model)
     }
     /* the watch's history, replayed, gives the same */
     struct replay r = {.last = rv};
-    struct kube_watch_handler handler = {replay_event, &r};
+    struct kube_watch_handler handler = {.event = replay_event, .ctx = &r};
     struct kube_watch_options opt = {.resource_version = "1"};
     ck_assert_int_eq(kube_watch(f.k, KUBE_POD, &opt, &r.stop, &handler, NULL), ERR_CANCELLED);
     ck_assert_mem_eq(r.pod, model, sizeof(model));
@@ -1739,7 +1739,7 @@ static enum err_code follow_event(void *ctx, enum kube_event_type type, struct s
 static void *follow_all(void *ctx)
 {
     struct follower *w = ctx;
-    struct kube_watch_handler handler = {follow_event, w};
+    struct kube_watch_handler handler = {.event = follow_event, .ctx = w};
     struct kube_watch_options opt = {.resource_version = "10"};
     w->rc = kube_watch(w->f->k, KUBE_NODE, &opt, &w->stop, &handler, NULL);
     return NULL;
@@ -1820,9 +1820,9 @@ static enum err_code count_event(void *ctx, enum kube_event_type type, struct st
 static enum err_code story(struct fixture *f, char *path)
 {
     const char *paths[] = {path};
-    struct kube_list_handler count = {count_item, &(struct seen){0}};
+    struct kube_list_handler count = {.item = count_item, .ctx = &(struct seen){0}};
     struct seen seen = {.stop_after = 3};
-    struct kube_watch_handler events = {count_event, &seen};
+    struct kube_watch_handler events = {.event = count_event, .ctx = &seen};
     struct kube_watch_options initial = {.initial = true};
     char rv[KUBE_RV_MAX];
     f->clock = test_clock_of(&f->tc);
@@ -1893,7 +1893,7 @@ START_TEST(every_allocation_may_fail)
         ck_assert_msg(failed || rc == ERR_OK, "without a failure: %s", err_class(rc)->name);
         if (rc && f.k && kube_store_writes(f.st) == 0) {
             struct seen s = {0};
-            struct kube_list_handler items = {count_item, &s};
+            struct kube_list_handler items = {.item = count_item, .ctx = &s};
             char rv[KUBE_RV_MAX];
             ck_ok(kube_list(f.k, KUBE_NODE, NULL, NULL, &items, rv, why));
             ck_assert(s.n == 0 || s.n == 2);

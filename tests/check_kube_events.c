@@ -64,7 +64,7 @@ static struct found wait_writes(struct fixture *f, uint64_t writes)
     (void)nanosleep(&(struct timespec){.tv_nsec = 30000000}, NULL); /* and no more than that */
     ck_assert_uint_eq(kube_store_writes(f->st), writes);
     struct found found = {0};
-    struct kube_list_handler handler = {find, &found};
+    struct kube_list_handler handler = {.item = find, .ctx = &found};
     char rv[KUBE_RV_MAX];
     ck_ok(kube_list(f->k, KUBE_EVENT, NULL, NULL, &handler, rv, why));
     return found;
@@ -220,7 +220,7 @@ START_TEST(faults)
         (void)nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     kube_events_free(f.ev); /* it ends what it began */
     struct found e = {0};
-    struct kube_list_handler handler = {find, &e};
+    struct kube_list_handler handler = {.item = find, .ctx = &e};
     char rv[KUBE_RV_MAX];
     ck_ok(kube_list(f.k, KUBE_EVENT, NULL, NULL, &handler, rv, why));
     ck_assert_msg(e.n == FAULTS[_i].events, "%s: %zu events", FAULTS[_i].name, e.n);

@@ -509,7 +509,7 @@ START_TEST(lists)
     struct fixture x;
     setup(&x, LISTS[_i].steps, steps_of(LISTS[_i].steps, 3));
     struct seen s = {0};
-    struct kube_list_handler handler = {see_item, &s};
+    struct kube_list_handler handler = {.item = see_item, .ctx = &s};
     char rv[KUBE_RV_MAX] = "";
     struct err err = {0};
     enum err_code rc = kube_list(x.k, KUBE_POD, &LISTS[_i].opt, NULL, &handler, rv, &err);
@@ -530,7 +530,7 @@ START_TEST(lists_end_as_the_caller_says)
     struct fixture x;
     setup(&x, &page, 1);
     struct seen s = {.refuse = true};
-    struct kube_list_handler handler = {see_item, &s};
+    struct kube_list_handler handler = {.item = see_item, .ctx = &s};
     char rv[KUBE_RV_MAX];
     struct err err = {0};
     ck_assert_int_eq(kube_list(x.k, KUBE_POD, NULL, NULL, &handler, rv, &err), ERR_INTERNAL);
@@ -621,7 +621,7 @@ START_TEST(watches)
     struct fixture x;
     setup(&x, &WATCHES[_i].step, 1);
     struct seen s = {0};
-    struct kube_watch_handler handler = {see_event, &s};
+    struct kube_watch_handler handler = {.event = see_event, .ctx = &s};
     struct err err = {0};
     enum err_code rc = kube_watch(x.k, KUBE_POD, &WATCHES[_i].opt, NULL, &handler, &err);
     const char *name = WATCHES[_i].name;
@@ -641,7 +641,7 @@ START_TEST(watches_can_be_stopped)
     struct fixture x;
     setup(&x, &open, 1);
     struct seen s = {.stop_after = 1};
-    struct kube_watch_handler handler = {see_event, &s};
+    struct kube_watch_handler handler = {.event = see_event, .ctx = &s};
     struct kube_watch_options opt = {.resource_version = "5"};
     int64_t t0 = now_ms();
     ck_assert_int_eq(kube_watch(x.k, KUBE_POD, &opt, &s.stop, &handler, NULL), ERR_CANCELLED);
@@ -654,6 +654,88 @@ START_TEST(watches_can_be_stopped)
     ck_assert_int_eq(kube_watch(x.k, KUBE_POD, &opt, NULL, &handler, &err), ERR_INTERNAL);
     ck_assert_str_eq(err.text, "enough");
     done(&x, "refused");
+}
+END_TEST
+
+/* ---- objects that can't be taken ---- */
+
+static void see_unread(void *ctx, enum kube_event_type type, struct str head, const char *why)
+{
+    static const char *const NAMES[] = {"unread A", "unread M", "unread D"};
+    const size_t shown = strlen("{\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\"");
+    ck_assert_uint_le(head.n, 20000);
+    note(ctx, NAMES[type], (struct str){head.p, shown}, STR(""));
+    note(ctx, "", str_z(why), STR(""));
+}
+
+static void see_unread_item(void *ctx, struct str head, const char *why)
+{
+    see_unread(ctx, KUBE_ADDED, head, why);
+}
+
+#define UNREAD_HEAD  "{\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\""
+#define UNREAD(type) "unread " type UNREAD_HEAD
+
+/* One sender's object, whatever it holds, does not keep those of the others away. */
+START_TEST(an_object_that_can_not_be_taken)
+{
+    char *body = malloc(60000), deep[101] = "", ends[101] = "";
+    memset(deep, '[', 100);
+    memset(ends, ']', 100);
+    (void)snprintf(body, 60000,
+                   "%s{\"type\":\"MODIFIED\",\"object\":%s},\"x\":\"%020000d\"}}\n%s"
+                   "{\"type\":\"DELETED\",\"object\":%s},\"x\":%s%s}}\n%s",
+                   EVENT("ADDED", "6"), UNREAD_HEAD, 0, EVENT("MODIFIED", "7"), UNREAD_HEAD, deep,
+                   ends, EVENT("ADDED", "9"));
+    struct fake_step watch = {.status = 200, .chunked = true, .body = body};
+    struct fixture x;
+    x.f = fake_api_start(&watch, 1, FAKE_PLAIN);
+    connect_to(&x, FAKE_PLAIN, "", "token: t", 0, 10000);
+    struct seen s = {0};
+    struct kube_watch_handler events = {.event = see_event, .ctx = &s, .unread = see_unread};
+    struct kube_watch_options opt = {.resource_version = "5"};
+    ck_ok(kube_watch(x.k, KUBE_POD, &opt, NULL, &events, why));
+    ck_assert_str_eq(s.text, "A@6 " UNREAD("M") " the object is too large M@7 " UNREAD(
+                                 "D") " the object is too deep, or no JSON A@9");
+    done(&x, "watch");
+    (void)snprintf(body, 60000,
+                   "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[1," UNREAD_HEAD
+                   "},\"x\":\"%020000d\"},2]}",
+                   0);
+    struct fake_step page = {.status = 200, .body = body};
+    x.f = fake_api_start(&page, 1, FAKE_PLAIN);
+    connect_to(&x, FAKE_PLAIN, "", "token: t", 0, 10000);
+    s = (struct seen){0};
+    struct kube_list_handler items = {.item = see_item, .ctx = &s, .unread = see_unread_item};
+    char rv[KUBE_RV_MAX];
+    ck_ok(kube_list(x.k, KUBE_POD, NULL, NULL, &items, rv, why));
+    ck_assert_str_eq(s.text, "1 " UNREAD("A") " the object is too large 2");
+    ck_assert_str_eq(rv, "9");
+    done(&x, "list");
+    free(body);
+}
+END_TEST
+
+/* What etcd stores by default is taken, each of its bytes escaped. */
+START_TEST(the_largest_object_there_can_be)
+{
+    const size_t n = 6 * ((size_t)3 << 19);
+    char *body = malloc(n + 4096), *at = body;
+    at += sprintf(at, "{\"type\":\"ADDED\",\"object\":" UNREAD_HEAD
+                      ",\"resourceVersion\":\"6\"},\"x\":\"");
+    for (size_t i = 0; i < n; i += 6)
+        at = stpcpy(at, "\\u003c");
+    strcpy(at, "\"}}\n" EVENT("ADDED", "7"));
+    struct fake_step watch = {.status = 200, .chunked = true, .body = body};
+    struct fixture x;
+    setup(&x, &watch, 1);
+    struct seen s = {0};
+    struct kube_watch_handler events = {.event = see_event, .ctx = &s};
+    struct kube_watch_options opt = {.resource_version = "5"};
+    ck_ok(kube_watch(x.k, KUBE_POD, &opt, NULL, &events, why));
+    ck_assert_str_eq(s.text, "A@6 A@7");
+    done(&x, "large");
+    free(body);
 }
 END_TEST
 
@@ -965,6 +1047,8 @@ int main(void)
     tcase_add_test(tc, lists_end_as_the_caller_says);
     tcase_add_loop_test(tc, watches, 0, (int)COUNT(WATCHES));
     tcase_add_test(tc, watches_can_be_stopped);
+    tcase_add_test(tc, an_object_that_can_not_be_taken);
+    tcase_add_test(tc, the_largest_object_there_can_be);
     suite_add_tcase(s, tc);
     tc = tcase_create("credentials");
     tcase_set_timeout(tc, 60);

@@ -220,7 +220,7 @@ static enum err_code count_item(void *ctx, struct str object, struct err *err)
 static size_t objects(struct kube *k)
 {
     size_t n = 0;
-    struct kube_list_handler count = {count_item, &n};
+    struct kube_list_handler count = {.item = count_item, .ctx = &n};
     char rv[KUBE_RV_MAX];
     for (int kind = 0; kind < KUBE_KIND_COUNT_; kind++)
         ck_ok(kube_list(k, (enum kube_kind)kind, NULL, NULL, &count, rv, why));

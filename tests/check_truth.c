@@ -96,27 +96,6 @@ static void filter_text(struct fx *fx, const char *pod, char *out, size_t max)
     cluster_hold_drop(fx->app.store, STR("uid-small")); /* it only asked */
 }
 
-static int metric(struct fx *fx, const char *name)
-{
-    struct ext_request r = {.app = &fx->app, .arena = arena_new(64 << 20)};
-    struct ext_answer a = {0};
-    buf_init(&a.body, 64 << 20);
-    ext_metrics_get(&r, &a);
-    while (a.stream.more && a.stream.more(a.stream.ctx, &a.body))
-        ;
-    if (a.stream.done)
-        a.stream.done(a.stream.ctx);
-    buf_char(&a.body, '\0');
-    char line[128];
-    snprintf(line, sizeof(line), "\n%s ", name);
-    const char *at = a.body.p ? strstr(a.body.p, line) : NULL;
-    ck_assert_msg(at != NULL, "no metric %s", name);
-    int value = atoi(at + strlen(line));
-    buf_done(&a.body);
-    arena_free(r.arena);
-    return value;
-}
-
 /* Every contradiction has its text of what is done; one of them holds `why`. */
 static void want_audit(struct fx *fx, const char *name, const char *why)
 {
@@ -182,11 +161,11 @@ static void want(struct fx *fx, const char *name, const struct seen *s)
     ck_assert_msg(!strcmp(answer, s->filter), "%s: filter says %s, want %s", name, answer,
                   s->filter);
     want_audit(fx, name, s->why);
-    ck_assert_msg(metric(fx, "cardinald_pods_fail_closed") == s->fail_closed, "%s: fail-closed",
+    ck_assert_msg(fx_metric(fx, "cardinald_pods_fail_closed") == s->fail_closed, "%s: fail-closed",
                   name);
-    ck_assert_msg(metric(fx, "cardinald_pods_tampered") == s->tampered, "%s: tampered", name);
-    ck_assert_msg(metric(fx, "cardinald_devices_lent") == s->lent, "%s: lent", name);
-    ck_assert_msg(metric(fx, "cardinald_ledger_repairs_total") == 0, "%s: repairs", name);
+    ck_assert_msg(fx_metric(fx, "cardinald_pods_tampered") == s->tampered, "%s: tampered", name);
+    ck_assert_msg(fx_metric(fx, "cardinald_devices_lent") == s->lent, "%s: lent", name);
+    ck_assert_msg(fx_metric(fx, "cardinald_ledger_repairs_total") == 0, "%s: repairs", name);
     for (int i = 0; s->event && i < 500 && !is_told(fx, s->event); i++)
         pause_ms(10); /* the queue's worker writes it */
     ck_assert_msg(is_told(fx, s->event) == (s->event != NULL), "%s: event %s", name,
@@ -446,8 +425,8 @@ START_TEST(follow_the_truth)
     ck_assert_str_eq(answer, strcmp(s->now.cards, "none") ? "fits" : "NodeUnknown");
     snprintf(name, sizeof(name), "%s, when all have ended", s->name);
     want_audit(&fx, name, NULL);
-    ck_assert_int_eq(metric(&fx, "cardinald_pods_fail_closed"), 0);
-    ck_assert_int_eq(metric(&fx, "cardinald_devices_lent"), 0);
+    ck_assert_int_eq(fx_metric(&fx, "cardinald_pods_fail_closed"), 0);
+    ck_assert_int_eq(fx_metric(&fx, "cardinald_devices_lent"), 0);
     fx_close(&fx);
 }
 END_TEST

@@ -360,3 +360,24 @@ bool fx_wait_state(struct fx *fx, const char *uid, enum cluster_state state)
     }
     return false;
 }
+
+int fx_metric(struct fx *fx, const char *name)
+{
+    struct ext_request r = {.app = &fx->app, .arena = arena_new(64 << 20)};
+    struct ext_answer a = {0};
+    buf_init(&a.body, 64 << 20);
+    ext_metrics_get(&r, &a);
+    while (a.stream.more && a.stream.more(a.stream.ctx, &a.body))
+        ;
+    if (a.stream.done)
+        a.stream.done(a.stream.ctx);
+    buf_char(&a.body, '\0');
+    char line[128];
+    snprintf(line, sizeof(line), "\n%s ", name);
+    const char *at = a.body.p ? strstr(a.body.p, line) : NULL;
+    ck_assert_msg(at != NULL, "no metric %s", name);
+    int value = atoi(at + strlen(line));
+    buf_done(&a.body);
+    arena_free(r.arena);
+    return value;
+}

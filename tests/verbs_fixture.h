@@ -57,6 +57,8 @@ const char *fx_args(struct fx *fx, const char *ns, const char *name, const char 
 const char *fx_bind_args(struct fx *fx, const char *ns, const char *name, const char *node);
 /* Waits (bounded) until the card shows so many used shares / MiB; false: it did not in time. */
 bool fx_wait_used(struct fx *fx, const char *node, const char *uuid, int shares, int64_t mem_mib);
+/* The value of a metric without labels; fails the test when there is none. */
+int fx_metric(struct fx *fx, const char *name);
 bool fx_wait_state(struct fx *fx, const char *uid, enum cluster_state state);
 
 #endif

@@ -85,10 +85,13 @@ struct scan_stream_handler {
      * last item. */
     enum err_code (*rest)(void *ctx, struct str value, struct err *err);
     void *ctx;
+    /* An item of more than item_max bytes: its first bytes, at most 4 KiB, when all of it has
+     * passed. NULL: such an item ends the stream with ERR_TOO_LARGE. */
+    enum err_code (*large)(void *ctx, struct str head, struct err *err);
 };
-/* item_max: bytes of one value; larger ones end the stream with ERR_TOO_LARGE, and so does a rest
- * beyond 256 KiB. Either function of the handler may be NULL. `handler` is copied. NULL: no memory.
- */
+/* item_max: bytes of one value; of larger ones only the head is kept. A rest beyond 256 KiB ends
+ * the stream with ERR_TOO_LARGE. Each function of the handler may be NULL. `handler` is copied.
+ * NULL: no memory. */
 struct scan_stream *scan_stream_new(enum scan_stream_mode mode, size_t item_max,
                                     const struct scan_stream_handler *handler);
 void scan_stream_free(struct scan_stream *st);

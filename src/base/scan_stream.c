@@ -14,6 +14,8 @@ enum {
     /* kind, apiVersion and metadata of a list; a Status object. A continue token has some hundred
        bytes */
     REST_MAX = 256 * 1024,
+    HEAD_MAX = 4096,         /* kept of an item that is too large: who it is stands in front */
+    ITEM_KEPT = 1024 * 1024, /* room that is kept for the next item */
 };
 
 enum state {
@@ -50,6 +52,7 @@ struct scan_stream {
     enum target target;
     struct inside in;
     struct buf item;   /* the beginning of a value that pieces cut */
+    bool large;        /* the present item is too large: `item` is its head, the rest is not kept */
     struct buf rest;   /* "{" and the members so far */
     size_t key_at;     /* where in rest the present key starts */
     bool items_member; /* the present key is "items" */
@@ -220,6 +223,7 @@ static enum err_code bad(struct scan_stream *st, const char *why, uint64_t at, s
 static bool start_value(struct scan_stream *st, char c, enum target target, enum state after)
 {
     st->in = (struct inside){0};
+    st->large = false;
     if (c == '{' || c == '[')
         st->in.kind = KIND_CONTAINER;
     else if (c == '"')
@@ -241,12 +245,17 @@ static bool checks(struct str value)
     return scan_skip(&s) && scan_end(&s);
 }
 
+static enum err_code too_large(struct scan_stream *st, struct err *err)
+{
+    return end_with(
+        st, err_set(err, ERR_TOO_LARGE, "stream: a value of more than %zu bytes", st->item_max));
+}
+
 static enum err_code hand_out(struct scan_stream *st, struct str value, uint64_t at,
                               struct err *err)
 {
-    if (value.n > st->item_max)
-        return end_with(st, err_set(err, ERR_TOO_LARGE, "stream: a value of more than %zu bytes",
-                                    st->item_max));
+    if (st->large)
+        return end_with(st, st->handler.large(st->handler.ctx, value, err));
     if (st->in.kind != KIND_CONTAINER && !checks(value))
         return bad(st, "no JSON value", at, err);
     if (!st->handler.item)
@@ -254,7 +263,7 @@ static enum err_code hand_out(struct scan_stream *st, struct str value, uint64_t
     return end_with(st, st->handler.item(st->handler.ctx, value, err));
 }
 
-/* Adds to the item or to the rest: past its cap is the sender's fault, no memory is ours. */
+/* Adds to the item or to the rest: a rest past its cap is the sender's fault, no memory is ours. */
 static enum err_code gather(struct scan_stream *st, struct buf *b, struct str part, struct err *err)
 {
     buf_add(b, part);
@@ -262,16 +271,49 @@ static enum err_code gather(struct scan_stream *st, struct buf *b, struct str pa
         return ERR_OK;
     if (part.n <= b->max - b->n)
         return end_with(st, err_set(err, ERR_NO_MEMORY, "stream: no memory"));
-    return end_with(st, err_set(err, ERR_TOO_LARGE, "stream: %s of more than %zu bytes",
-                                b == &st->rest ? "a list's head" : "a value", b->max));
+    return end_with(
+        st, err_set(err, ERR_TOO_LARGE, "stream: a list's head of more than %zu bytes", b->max));
+}
+
+/* Room of one large item is not kept for all the small ones behind it. */
+static void slim(struct scan_stream *st)
+{
+    if (st->item.cap <= ITEM_KEPT)
+        return;
+    buf_done(&st->item);
+    buf_init(&st->item, st->item_max);
+}
+
+/* Of an item beyond the bound the head is enough: one sender's object must not end the stream for
+ * all the others. */
+static enum err_code keep_head(struct scan_stream *st, struct str part, struct err *err)
+{
+    size_t max = st->item_max < HEAD_MAX ? st->item_max : HEAD_MAX, n = st->item.n;
+    char head[HEAD_MAX];
+    if (!st->handler.large || st->target != TARGET_ITEM)
+        return too_large(st, err);
+    st->large = true;
+    n = n < max ? n : max;
+    if (n > 0)
+        memcpy(head, st->item.p, n);
+    st->item.n = 0;
+    slim(st);
+    part.n = part.n < max - n ? part.n : max - n;
+    enum err_code rc = gather(st, &st->item, (struct str){head, n}, err);
+    return rc ? rc : gather(st, &st->item, part, err);
 }
 
 /* Keeps the part of a value that this piece holds. Members of the rest are always kept, items only
  * when cut. */
 static enum err_code keep(struct scan_stream *st, struct str part, struct err *err)
 {
-    bool rest = st->target == TARGET_REST || st->target == TARGET_KEY;
-    return gather(st, rest ? &st->rest : &st->item, part, err);
+    if (st->target == TARGET_REST || st->target == TARGET_KEY)
+        return gather(st, &st->rest, part, err);
+    if (st->large)
+        return ERR_OK;
+    if (part.n > st->item_max - st->item.n)
+        return keep_head(st, part, err);
+    return gather(st, &st->item, part, err);
 }
 
 /* The rest of a value is `tail`: everything it is wanted for happens here. */
@@ -298,17 +340,21 @@ static enum err_code value_over(struct scan_stream *st, struct str tail, uint64_
     case TARGET_NO_ITEMS:
         break;
     }
+    enum err_code rc = ERR_OK;
     struct str value = tail;
-    if (st->item.n > 0) {
-        enum err_code rc = keep(st, tail, err);
+    if (st->item.n > 0 || tail.n > st->item_max) {
+        rc = keep(st, tail, err);
         if (rc)
             return rc;
         value = (struct str){st->item.p, st->item.n};
     }
-    st->item.n = 0; /* its bytes stay where they are until the next piece */
+    st->item.n = 0; /* its bytes stay where they are while it is handed out */
     if (st->target == TARGET_ITEM)
-        return hand_out(st, value, at, err);
-    return str_eq(value, STR("null")) ? ERR_OK : bad(st, "\"items\" is no array", at, err);
+        rc = hand_out(st, value, at, err);
+    else if (!str_eq(value, STR("null")))
+        rc = bad(st, "\"items\" is no array", at, err);
+    slim(st);
+    return rc;
 }
 
 /* IN_VALUE, from *p on. */

@@ -122,7 +122,8 @@ struct cluster_quota_object {
 };
 MUST_USE enum err_code cluster_quota_decode(const struct cluster_config *cfg, struct str text, struct arena *arena,
                                             struct cluster_quota_object *ret, struct err *err);
-/* Name and UID of any object, for deletions. */
+/* Name and UID of any object, for deletions and for objects that can't be read: the text may be an object's beginning, or be
+ * wrong behind them. */
 MUST_USE enum err_code cluster_identity_decode(struct str text, struct arena *arena, struct str *ret_ns,
                                                struct str *ret_name, struct str *ret_uid, struct err *err);
 
@@ -151,6 +152,9 @@ enum cluster_kind { CLUSTER_NODES, CLUSTER_PODS, CLUSTER_QUOTAS, CLUSTER_KIND_CO
 void cluster_relist_begin(struct cluster_store *st, enum cluster_kind kind);
 void cluster_relist_end(struct cluster_store *st, enum cluster_kind kind);
 void cluster_relist_abort(struct cluster_store *st, enum cluster_kind kind);
+/* The list has this pod or quota, but it can't be read: what is known of it stays. */
+void cluster_relist_keep_pod(struct cluster_store *st, struct str uid);
+void cluster_relist_keep_quota(struct cluster_store *st, struct str ns, struct str name);
 
 /* ---- snapshots ---- */
 struct cluster_snapshot;

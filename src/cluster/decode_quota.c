@@ -126,7 +126,8 @@ enum err_code cluster_identity_decode(struct str text, struct arena *arena, stru
             else
                 scan_skip(&d.s);
         }
-    if (!scan_end(&d.s) || arena_failed(arena))
+    const bool known = id.name.n > 0 && id.uid.n > 0;
+    if (!known && (!scan_end(&d.s) || arena_failed(arena)))
         return decode_failed(&d, "object", err);
     if (id.name.n == 0)
         return err_set(err, ERR_BAD_REQUEST, "object: metadata.name is missing");

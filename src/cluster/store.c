@@ -597,6 +597,28 @@ void cluster_relist_abort(struct cluster_store *st, enum cluster_kind kind)
     pthread_mutex_unlock(&st->lock);
 }
 
+void cluster_relist_keep_pod(struct cluster_store *st, struct str uid)
+{
+    pthread_mutex_lock(&st->lock);
+    struct record *r = ledger_find(st, uid);
+    if (r)
+        r->flags |= REC_SEEN;
+    struct cpu_pod *p = ledger_cpu_find(st, uid);
+    if (p)
+        p->seen = true;
+    pthread_mutex_unlock(&st->lock);
+}
+
+void cluster_relist_keep_quota(struct cluster_store *st, struct str ns, struct str name)
+{
+    pthread_mutex_lock(&st->lock);
+    struct space *s = ledger_space_find(st, ns);
+    struct quota *q = s ? *quota_find(s, name) : NULL;
+    if (q)
+        q->seen = true;
+    pthread_mutex_unlock(&st->lock);
+}
+
 /* ---- decisions of ours ---- */
 
 /* The placement's shares into the scratch. */

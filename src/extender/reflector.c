@@ -167,26 +167,70 @@ static enum err_code apply(struct watcher *w, struct str object, bool *ret_read,
     }
 }
 
-static enum err_code apply_deletion(struct watcher *w, struct str object, struct err *err)
-{
+struct identity {
     struct str ns, name, uid;
-    enum err_code rc = cluster_identity_decode(object, w->arena, &ns, &name, &uid, err);
-    if (rc)
-        return rc;
-    if (w->kind == KUBE_NODE)
-        cluster_delete_node(w->app->store, name, uid);
-    else if (w->kind == KUBE_POD)
-        cluster_delete_pod(w->app->store, uid);
-    else
-        cluster_delete_quota(w->app->store, ns, name);
-    if (w->kind != KUBE_QUOTA) /* of a pod's deletion only the name is read, not its node */
-        ext_turns_look(w->app->turns, w->kind == KUBE_NODE ? name : STR(""));
-    return ERR_OK;
+};
+
+static enum err_code read_identity(struct watcher *w, struct str object, struct identity *ret,
+                                   struct err *err)
+{
+    return cluster_identity_decode(object, w->arena, &ret->ns, &ret->name, &ret->uid, err);
 }
 
-/* One bad object must not stop the others: it is told, counted and left out. But one that the
- * ledger has no memory for is not its fault: ERR_NO_MEMORY ends the list or watch, and it comes
- * again. */
+static void delete_object(struct watcher *w, const struct identity *id)
+{
+    if (w->kind == KUBE_NODE)
+        cluster_delete_node(w->app->store, id->name, id->uid);
+    else if (w->kind == KUBE_POD)
+        cluster_delete_pod(w->app->store, id->uid);
+    else
+        cluster_delete_quota(w->app->store, id->ns, id->name);
+    if (w->kind != KUBE_QUOTA) /* of a pod's deletion only the name is read, not its node */
+        ext_turns_look(w->app->turns, w->kind == KUBE_NODE ? id->name : STR(""));
+}
+
+static enum err_code apply_deletion(struct watcher *w, struct str object, struct err *err)
+{
+    struct identity id;
+    enum err_code rc = read_identity(w, object, &id, err);
+    if (!rc)
+        delete_object(w, &id);
+    return rc;
+}
+
+/* One bad object must not stop the others: it is told, counted and left out. What is known of a pod
+ * or a quota stays as it is: a list that has it is no proof that it is gone, and nothing unreadable
+ * frees. A node that can't be read takes no pods. `head`: as much of it as there is. */
+static void leave_out(struct watcher *w, struct str head, const char *why)
+{
+    struct identity id = {STR(""), STR(""), STR("")};
+    arena_reset(w->arena);
+    bool known = !read_identity(w, head, &id, NULL);
+    ext_metrics_count(w->app->metrics, EXT_DECODE_ERRORS, 1);
+    log_error("object not taken", "kind=%s name=" STR_FMT "%s" STR_FMT " err=\"%s\"",
+              KINDS[w->sync].name, STR_ARG(id.ns), id.ns.n ? "/" : "", STR_ARG(id.name), why);
+    if (known && w->relisting && w->kind == KUBE_POD)
+        cluster_relist_keep_pod(w->app->store, id.uid);
+    if (known && w->relisting && w->kind == KUBE_QUOTA)
+        cluster_relist_keep_quota(w->app->store, id.ns, id.name);
+}
+
+/* An object that did not arrive as a whole, or can't be taken apart. Of one that was deleted its
+ * name is enough. */
+static void take_unread(struct watcher *w, enum kube_event_type type, struct str head,
+                        const char *why)
+{
+    struct identity id;
+    arena_reset(w->arena);
+    ext_metrics_count(w->app->metrics, EXT_WATCH_EVENTS, 1);
+    if (type == KUBE_DELETED && !read_identity(w, head, &id, NULL))
+        delete_object(w, &id);
+    else
+        leave_out(w, head, why);
+}
+
+/* An object that the ledger has no memory for is not to blame: ERR_NO_MEMORY ends the list or
+ * watch, and it comes again. Any other that can't be taken is left out. */
 static enum err_code take(struct watcher *w, enum kube_event_type type, struct str object,
                           struct err *err)
 {
@@ -197,8 +241,7 @@ static enum err_code take(struct watcher *w, enum kube_event_type type, struct s
     ext_metrics_count(w->app->metrics, EXT_WATCH_EVENTS, 1);
     if (!rc || (rc == ERR_NO_MEMORY && read))
         return rc;
-    ext_metrics_count(w->app->metrics, EXT_DECODE_ERRORS, 1);
-    log_error("object not taken", "kind=%s err=\"%s\"", KINDS[w->sync].name, err->text);
+    leave_out(w, object, err->text);
     return ERR_OK;
 }
 
@@ -237,10 +280,15 @@ static enum err_code on_item(void *ctx, struct str object, struct err *err)
     return take(ctx, KUBE_ADDED, object, err);
 }
 
+static void on_unread_item(void *ctx, struct str head, const char *why)
+{
+    take_unread(ctx, KUBE_ADDED, head, why);
+}
+
 static enum err_code list(struct watcher *w, struct err *err)
 {
     struct kube_list_options opt = {0};
-    struct kube_list_handler handler = {.item = on_item, .ctx = w};
+    struct kube_list_handler handler = {.item = on_item, .ctx = w, .unread = on_unread_item};
     relist_begin(w);
     enum err_code rc = kube_list(w->app->kube, w->kind, &opt, &w->shared->stop, &handler,
                                  w->resource_version, err);
@@ -275,10 +323,15 @@ static enum err_code on_event(void *ctx, enum kube_event_type type, struct str o
     return ERR_OK;
 }
 
+static void on_unread_event(void *ctx, enum kube_event_type type, struct str head, const char *why)
+{
+    take_unread(ctx, type, head, why);
+}
+
 static enum err_code watch(struct watcher *w, bool initial, struct err *err)
 {
     struct kube_watch_options opt = {.resource_version = w->resource_version, .initial = initial};
-    struct kube_watch_handler handler = {.event = on_event, .ctx = w};
+    struct kube_watch_handler handler = {.event = on_event, .ctx = w, .unread = on_unread_event};
     if (initial)
         relist_begin(w);
     enum err_code rc = kube_watch(w->app->kube, w->kind, &opt, &w->shared->stop, &handler, err);

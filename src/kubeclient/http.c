@@ -30,7 +30,9 @@ enum {
     RETRY_AFTER_MAX_S = 3600,
     TIMEOUT_DEFAULT_MS = 30000,
 };
-#define OBJECT_DEFAULT ((size_t)4 << 20)
+/* What etcd stores at most, 1.5 MiB by default, has six times the bytes when the API server escapes
+   each of them (\u003c). */
+#define OBJECT_DEFAULT ((size_t)16 << 20)
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "0"
 #endif

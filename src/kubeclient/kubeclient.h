@@ -59,6 +59,9 @@ struct kube_list_options {
 struct kube_list_handler {
     enum err_code (*item)(void *ctx, struct str object, struct err *err); /* borrowed bytes of one object */
     void *ctx;
+    /* An object beyond object_max: the bytes it begins with, borrowed, and why it is not handed out. The list goes on.
+     * NULL: it ends with ERR_TOO_LARGE. */
+    void (*unread)(void *ctx, struct str head, const char *why);
 };
 /* All pages; ret_rv (≥ 64 bytes) is the list's resourceVersion. ERR_GONE: a page token expired, start again. */
 #define KUBE_RV_MAX 64
@@ -78,6 +81,9 @@ struct kube_watch_handler {
     /* `object` is borrowed; of BOOKMARK and INITIAL_END it holds metadata only. */
     enum err_code (*event)(void *ctx, enum kube_event_type type, struct str object, struct str resource_version, struct err *err);
     void *ctx;
+    /* An object (ADDED, MODIFIED, DELETED) that is beyond object_max, too deep or no JSON: the bytes it begins with, borrowed,
+     * and why it is not handed out. The watch goes on. NULL: it ends. */
+    void (*unread)(void *ctx, enum kube_event_type type, struct str head, const char *why);
 };
 /* Blocks until the watch ends: ERR_OK (the server closed it in good order), ERR_GONE (410 as status or as event),
  * ERR_INVALID (`initial` is not served here: use list), ERR_UNAVAILABLE, ERR_BUSY, ERR_FORBIDDEN, ERR_CANCELLED, or what
@@ -99,7 +105,7 @@ int64_t kube_backoff_next_ms(struct kube_backoff *b, uint64_t random);
 struct kube_http_config {
     const char *kubeconfig; /* a path (or several, ':' between); NULL: in-cluster */
     const char *context;    /* NULL: current-context */
-    size_t object_max;      /* bytes of one object; 0: 4 MiB */
+    size_t object_max;      /* bytes of one object; 0: 16 MiB */
     unsigned connections_max; /* 0: 32 */
 };
 /* Reads credentials; no connection is made yet. Token files are read again when they change; exec and auth-provider

@@ -24,6 +24,8 @@ enum {
 DEFINE_CLEANUP(struct scan_stream *, scan_stream_free)
 DEFINE_CLEANUP(struct arena *, arena_free)
 
+static const char TOO_LARGE[] = "the object is too large";
+
 static struct kube_http *http_of(struct kube *k) { return (struct kube_http *)k; }
 
 /* ---- the bytes of a stream ---- */
@@ -91,6 +93,14 @@ static enum err_code on_item(void *ctx, struct str value, struct err *err)
     return l->stream.handler_rc;
 }
 
+static enum err_code on_large_item(void *ctx, struct str head, struct err *err)
+{
+    struct listing *l = ctx;
+    (void)err;
+    l->handler->unread(l->handler->ctx, head, TOO_LARGE);
+    return ERR_OK;
+}
+
 static bool read_list_meta(struct scan *s, struct str *rv, struct str *next)
 {
     struct str key;
@@ -138,7 +148,10 @@ static enum err_code on_rest(void *ctx, struct str value, struct err *err)
 static enum err_code list_page(struct kube_http *h, const struct kube_request *req,
                                const char *query, struct listing *l, struct err *err)
 {
-    struct scan_stream_handler handler = {on_item, on_rest, l};
+    struct scan_stream_handler handler = {.item = on_item,
+                                          .rest = on_rest,
+                                          .large = l->handler->unread ? on_large_item : NULL,
+                                          .ctx = l};
     struct scan_stream *scan CLEANUP(scan_stream_free_p) =
         scan_stream_new(SCAN_STREAM_LIST, kube_http_object_max(h), &handler);
     if (!scan)
@@ -242,6 +255,26 @@ static bool read_line(struct str text, struct arena *arena, struct line *ret)
     return scan_end(&s) && ret->object.n > 0;
 }
 
+/* The beginning of a line that can't be read as a whole, as far as that of its object. */
+static bool read_head(struct str text, struct arena *arena, struct line *ret)
+{
+    struct scan s = scan_start(text, DEPTH_MAX, arena);
+    struct str key;
+    *ret = (struct line){0};
+    (void)scan_object(&s);
+    while (scan_key(&s, &key)) {
+        if (str_eq(key, STR("type"))) {
+            (void)scan_string(&s, &ret->type);
+        } else if (!str_eq(key, STR("object"))) {
+            (void)scan_skip(&s);
+        } else if (scan_peek(&s) == SCAN_OBJECT) {
+            ret->object = (struct str){s.p, (size_t)(s.end - s.p)};
+            return true;
+        }
+    }
+    return false;
+}
+
 static void read_annotations(struct scan *s, struct object_meta *ret)
 {
     struct str key, value;
@@ -314,6 +347,25 @@ static bool event_type(struct str type, enum kube_event_type *ret)
     return false;
 }
 
+/* An event that can't be taken but says what it is about: the others behind it go on. */
+static enum err_code on_unread(struct watching *w, struct str head, const char *why,
+                               struct err *err)
+{
+    struct line line;
+    enum kube_event_type type;
+    arena_reset(w->arena);
+    if (!w->handler->unread || !read_head(head, w->arena, &line) || !event_type(line.type, &type) ||
+        type == KUBE_BOOKMARK)
+        return err_set(err, ERR_BAD_REQUEST, "an event that can't be read");
+    w->handler->unread(w->handler->ctx, type, line.object, why);
+    return ERR_OK;
+}
+
+static enum err_code on_large_line(void *ctx, struct str head, struct err *err)
+{
+    return on_unread(ctx, head, TOO_LARGE, err);
+}
+
 static enum err_code on_line(void *ctx, struct str value, struct err *err)
 {
     struct watching *w = ctx;
@@ -322,7 +374,9 @@ static enum err_code on_line(void *ctx, struct str value, struct err *err)
     enum kube_event_type type;
     arena_reset(w->arena);
     if (!read_line(value, w->arena, &line))
-        return err_set(err, ERR_BAD_REQUEST, "an event that can't be read");
+        return arena_failed(w->arena)
+                   ? err_set(err, ERR_NO_MEMORY, "no memory")
+                   : on_unread(w, value, "the object is too deep, or no JSON", err);
     if (str_eq(line.type, STR("ERROR")))
         return on_error(w, line.object, err);
     if (!event_type(line.type, &type))
@@ -366,7 +420,8 @@ enum err_code kube_http_watch(struct kube *k, enum kube_kind kind,
     struct kube_request req = {
         .verb = KUBE_WATCH, .kind = kind, .ns = str_z(opt->ns), .stop = stop};
     struct watching w = {.kind = kind, .handler = handler};
-    struct scan_stream_handler lines = {.item = on_line, .ctx = &w};
+    struct scan_stream_handler lines = {
+        .item = on_line, .large = handler->unread ? on_large_line : NULL, .ctx = &w};
     int timeout_s = opt->timeout_s > 0 ? opt->timeout_s : random_timeout_s(kube_http_clock(h));
     char *query CLEANUP(free_p) = watch_query(opt, timeout_s);
     struct arena *arena CLEANUP(arena_free_p) = arena_new(ARENA_MAX);

@@ -426,10 +426,10 @@ static void *run(void *ctx)
     while (!stopped(s)) {
         enum err_code rc;
         if (!*rv) {
-            struct kube_list_handler items = {on_item, s};
+            struct kube_list_handler items = {.item = on_item, .ctx = s};
             rc = kube_list(s->kube, KUBE_POD, NULL, &s->stop, &items, rv, NULL);
         } else {
-            struct kube_watch_handler events = {on_event, s};
+            struct kube_watch_handler events = {.event = on_event, .ctx = s};
             struct kube_watch_options opt = {.resource_version = rv};
             rc = kube_watch(s->kube, KUBE_POD, &opt, &s->stop, &events, NULL);
             *rv = '\0'; /* however it ended: what was missed is found by looking at all */

@@ -69,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(rc == ERR_OK || rc == ERR_BAD_REQUEST);
     for (int kind = 0; kind < KUBE_KIND_COUNT_; kind++) {
         enum kube_kind which = (enum kube_kind)kind;
-        struct kube_list_handler handler = {count, &which};
+        struct kube_list_handler handler = {.item = count, .ctx = &which};
         char rv[KUBE_RV_MAX];
         enum err_code listed = kube_list(k, which, NULL, NULL, &handler, rv, &err);
         assert(listed == ERR_OK && (rc == ERR_OK || strcmp(rv, "0") == 0));

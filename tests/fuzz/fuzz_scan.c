@@ -9,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { DEPTH = 32, INPUT_MAX = 1 << 16, ARENA_MAX = 1 << 20, OUT_MAX = 16 << 20 };
+enum { DEPTH = 32, INPUT_MAX = 1 << 16, ARENA_MAX = 1 << 20, OUT_MAX = 16 << 20, SMALL_MAX = 16 };
 
 /* Reads one value by the pull functions and writes it to `out` in a normal form. Recursion is
  * bounded by DEPTH. */
@@ -127,15 +127,24 @@ static enum err_code seen_rest(void *ctx, struct str value, struct err *err)
     return seen_item(ctx, value, err);
 }
 
+static enum err_code seen_large(void *ctx, struct str head, struct err *err)
+{
+    struct buf *out = ctx;
+    buf_add(out, STR("large "));
+    assert(head.n == SMALL_MAX);
+    return seen_item(ctx, head, err);
+}
+
 /* Splits the text in pieces of `step` bytes; what came out, and how it ended, as a malloc'ed text.
  */
-static char *split(struct str text, enum scan_stream_mode mode, size_t step, enum err_code *ret_rc,
-                   size_t *ret_n)
+static char *split(struct str text, enum scan_stream_mode mode, size_t item_max, size_t step,
+                   enum err_code *ret_rc, size_t *ret_n)
 {
     struct buf out;
     buf_init(&out, OUT_MAX);
-    struct scan_stream_handler handler = {seen_item, seen_rest, &out};
-    struct scan_stream *st = scan_stream_new(mode, (size_t)1 << 20, &handler);
+    struct scan_stream_handler handler = {
+        .item = seen_item, .rest = seen_rest, .ctx = &out, .large = seen_large};
+    struct scan_stream *st = scan_stream_new(mode, item_max, &handler);
     assert(st);
     struct err err;
     enum err_code rc = ERR_OK;
@@ -150,14 +159,15 @@ static char *split(struct str text, enum scan_stream_mode mode, size_t step, enu
     return buf_take(&out, ret_n);
 }
 
-static void check_split(struct str text, enum scan_stream_mode mode, bool valid)
+static void check_split(struct str text, enum scan_stream_mode mode, size_t item_max, bool valid)
 {
     static const size_t STEPS[] = {1, 2, 3, 7, 16, 33};
     enum err_code want_rc, got_rc;
     size_t want_n, got_n;
-    char *want = split(text, mode, text.n ? text.n : 1, &want_rc, &want_n);
+    char *want = split(text, mode, item_max, text.n ? text.n : 1, &want_rc, &want_n);
     assert(want);
-    if (valid && mode == SCAN_STREAM_LINES) { /* a whole value is one item */
+    if (valid && mode == SCAN_STREAM_LINES &&
+        item_max > INPUT_MAX) { /* a whole value is one item */
         while (text.n > 0 && strchr(" \t\r\n", text.p[0]))
             text = (struct str){text.p + 1, text.n - 1};
         size_t value_n = text.n;
@@ -167,7 +177,7 @@ static void check_split(struct str text, enum scan_stream_mode mode, bool valid)
         assert(want_n == value_n + 1 && memcmp(want, text.p, value_n) == 0);
     }
     for (size_t i = 0; i < sizeof(STEPS) / sizeof(STEPS[0]); i++) {
-        char *got = split(text, mode, STEPS[i], &got_rc, &got_n);
+        char *got = split(text, mode, item_max, STEPS[i], &got_rc, &got_n);
         assert(got);
         assert(got_rc == want_rc);
         assert(got_n == want_n && memcmp(got, want, got_n) == 0);
@@ -189,8 +199,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(again_n == n && memcmp(again, once, n) == 0);
         free(again);
     }
-    check_split(text, SCAN_STREAM_LINES, once != NULL);
-    check_split(text, SCAN_STREAM_LIST, once != NULL);
+    check_split(text, SCAN_STREAM_LINES, (size_t)1 << 20, once != NULL);
+    check_split(text, SCAN_STREAM_LIST, (size_t)1 << 20, once != NULL);
+    check_split(text, SCAN_STREAM_LINES, SMALL_MAX, once != NULL);
+    check_split(text, SCAN_STREAM_LIST, SMALL_MAX, once != NULL);
     free(once);
     return 0;
 }
