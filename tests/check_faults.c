@@ -851,6 +851,34 @@ START_TEST(an_unsettled_bind_waits_as_the_server_says)
 }
 END_TEST
 
+/* However old it looks: its Binding may land at any moment. */
+START_TEST(the_lock_of_an_unsettled_bind_stays)
+{
+    static const struct way WAY = {"unsettled", NVIDIA}, NEXT = {"next", NVIDIA};
+    struct world w;
+    char path[64], next[64], *uid, *next_uid, error[512];
+    open_world_of(&w, CLUSTER, &(struct fx_options){.shortlist = -1, .bind_timeout_ms = 1500});
+    make_pod(&w, &WAY, path, &uid);
+    make_pod(&w, &NEXT, next, &next_uid);
+    kube_store_fault(w.fx.store, &(struct kube_fault_rule){KUBE_FAULT_TIMEOUT_LATER, POD_BIND});
+    kube_store_fault(w.fx.store, &(struct kube_fault_rule){KUBE_FAULT_REFUSED, .verb = KUBE_PATCH,
+                                                           .kind = KUBE_POD, .times = 1000000});
+    ck_assert(!bind(&w, args_of(&w, path), error, sizeof(error)));
+    ck_assert_uint_eq(ext_binds_unsettled(w.fx.app.binds), 1);
+    w.fx.wall_skew_ms += 2 * LEASE_LOCK_UNBOUND_MS;
+    ck_assert(!bind(&w, args_of(&w, next), error, sizeof(error)));
+    ck_assert_ptr_nonnull(strstr(error, "node lock contention"));
+    kube_store_late(w.fx.store);
+    kube_store_fault_clear(w.fx.store);
+    settle(&w);
+    ck_assert(look_at_pod(&w, &WAY, path));
+    serve(&w, &WAY, path, uid);
+    free(uid);
+    free(next_uid);
+    close_world(&w);
+}
+END_TEST
+
 /* The lock's answer was lost, and another leads by now, who locked the node for the same pod. */
 START_TEST(the_next_leaders_lock_is_not_released)
 {
@@ -899,6 +927,7 @@ int main(void)
     tcase_add_test(tc, a_pod_that_a_relist_missed_stays_charged);
     tcase_add_loop_test(tc, a_pod_bound_elsewhere_is_charged_there_at_once, 0, 2);
     tcase_add_test(tc, an_unsettled_bind_waits_as_the_server_says);
+    tcase_add_test(tc, the_lock_of_an_unsettled_bind_stays);
     tcase_add_test(tc, the_next_leaders_lock_is_not_released);
     suite_add_tcase(suite, tc);
     tc = tcase_create("pairs");

@@ -229,6 +229,36 @@ START_TEST(a_turn_ends_when_a_relist_ends_the_pod_before)
 }
 END_TEST
 
+/* A process that was killed left node-a locked for p1, whose next bind waits behind p0's, or at
+ * another node. p0 must not wait for it. */
+START_TEST(a_lock_of_before_does_not_wait_for_its_pods_next_bind)
+{
+    static const char *const NODES[] = {"node-a", "node-b"};
+    const char *const node = NODES[_i];
+    const struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = 6000};
+    struct fx fx;
+    fx_open(&fx, CLUSTER, &opt);
+    fx_patch(&fx, "nodes/node-a", LOCK("\"2026-09-21T14:13:05Z,ml,p1\""));
+    fx_patch(&fx, "nodes/node-b", LOCK("\"2026-09-21T14:13:19Z\"")); /* nobody's, and young */
+    wait_for_lock(&fx, true);
+    struct fx_pending *before, *first;
+    if (_i == 0) {
+        first = begin(&fx, "p0", "node-a");
+        before = begin(&fx, "p1", node);
+    } else {
+        before = begin(&fx, "p1", node);
+        first = begin(&fx, "p0", "node-a");
+    }
+    want("p0", first, "");
+    if (_i == 0)
+        serve(&fx, "p0");
+    else
+        fx_patch(&fx, "nodes/node-b", LOCK("null"));
+    want("p1", before, "");
+    fx_close(&fx);
+}
+END_TEST
+
 START_TEST(a_second_call_gets_the_result_of_the_first)
 {
     const struct kube_fault_rule forbidden = {KUBE_FAULT_STATUS, .verb = KUBE_BIND, .kind = -1,
@@ -500,7 +530,9 @@ START_TEST(in_one_thread)
     ext_turn_park(&b.turn, 9000);
     run_all(&app);
     ck_assert_int_eq(a.goes + b.goes + c.goes, 0);
-    ext_turns_look(app.turns, STR("n")); /* the first alone */
+    ck_assert(ext_turns_writes(app.turns, STR("ml"), STR("a"), STR("n")));
+    ck_assert(!ext_turns_writes(app.turns, STR("ml"), STR("b"), STR("n"))); /* behind a */
+    ext_turns_look(app.turns, STR("n"));                                    /* the first alone */
     run_all(&app);
     ck_assert_int_eq(a.goes, 1);
     ck_assert_int_eq(b.goes, 0);
@@ -527,8 +559,9 @@ START_TEST(in_one_thread)
     at_ms = 5000;
     run_all(&app);
     ck_assert_int_eq(b.goes, 2);
-    ck_assert(ext_turns_is(app.turns, STR("ml"), STR("b")));
-    ck_assert(!ext_turns_is(app.turns, STR("ml"), STR("a")));
+    ck_assert(ext_turns_writes(app.turns, STR("ml"), STR("b"), STR("n")));
+    ck_assert(!ext_turns_writes(app.turns, STR("ml"), STR("b"), STR("m")));
+    ck_assert(!ext_turns_writes(app.turns, STR("ml"), STR("a"), STR("n")));
     ext_turn_leave(&b.turn, &err);
     ext_turn_leave(&c.turn, &err);
     ck_assert_uint_eq(ext_turns_count(app.turns), 0);
@@ -679,6 +712,7 @@ int main(void)
     tcase_add_test(t, a_lock_that_is_gone_before_we_know_of_it);
     tcase_add_test(t, a_turn_ends_when_the_lists_are_served);
     tcase_add_test(t, a_turn_ends_when_a_relist_ends_the_pod_before);
+    tcase_add_loop_test(t, a_lock_of_before_does_not_wait_for_its_pods_next_bind, 0, 2);
     tcase_add_test(t, a_second_call_gets_the_result_of_the_first);
     tcase_add_test(t, a_newer_wish_ends_the_older_before_its_write);
     tcase_add_test(t, who_waits_behind_another_is_told_at_its_deadline);

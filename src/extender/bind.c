@@ -221,10 +221,13 @@ static enum err_code decide(struct bind *b, struct err *err)
 
 static bool lock_may_write(void *ctx) { return ext_bind_may_write(ctx); }
 
+/* Of this node only. Who waits here behind us, or at another node, has not written this lock: it is
+ * of a process of before, and waiting for each other would end with both budgets. */
 static bool in_flight(void *ctx, struct str ns, struct str pod)
 {
-    const struct ext_app *app = ((const struct bind *)ctx)->app;
-    return ext_turns_is(app->turns, ns, pod) || ext_settle_is(app->binds, ns, pod, STR(""));
+    const struct bind *b = ctx;
+    return ext_turns_writes(b->app->turns, ns, pod, b->args.node) ||
+           ext_settle_is(b->app->binds, ns, pod, b->args.node);
 }
 
 /* Its containers have begun, and its lists are empty: whoever handed the cards out has died, or

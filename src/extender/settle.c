@@ -55,8 +55,8 @@ bool ext_settle_is(struct ext_binds *binds, struct str ns, struct str pod, struc
     bool found = false;
     pthread_mutex_lock(&binds->lock);
     for (const struct ext_settle *e = binds->unsettled; e && !found; e = e->next)
-        found = str_eq(str_z(e->ns), ns) && str_eq(str_z(e->name), pod) &&
-                (node.n == 0 || str_eq(str_z(e->node), node));
+        found =
+            str_eq(str_z(e->ns), ns) && str_eq(str_z(e->name), pod) && str_eq(str_z(e->node), node);
     pthread_mutex_unlock(&binds->lock);
     return found;
 }

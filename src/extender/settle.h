@@ -42,7 +42,7 @@ enum ext_proof ext_settle_fence(struct arena *arena, struct ext_settle *e);
 MUST_USE bool ext_settle_act(struct ext_settle *e, enum ext_proof proof);
 /* Keeps a copy for the rounds. */
 void ext_settle_later(struct ext_binds *binds, const struct ext_settle *e);
-/* Whether a bind of a pod of that name to the node (empty: to any) is being settled: its Binding may still land, and its
+/* Whether a bind of a pod of that name to the node is being settled: its Binding may still land, and its
  * locks be released under that name. */
 bool ext_settle_is(struct ext_binds *binds, struct str ns, struct str pod, struct str node);
 /* One look at each bind that is not settled and whose time has come; each is looked at less often every time. The thread's,

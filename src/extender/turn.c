@@ -212,11 +212,16 @@ bool ext_turn_cancelled(struct ext_turn *t)
     return cancelled;
 }
 
-bool ext_turns_is(struct ext_turns *s, struct str ns, struct str name)
+static bool writes_locked(const struct ext_turn *t, struct str node)
+{
+    return t->entered && str_eq(str_z(t->node), node) && (!t->queue || t->queue->first == t);
+}
+
+bool ext_turns_writes(struct ext_turns *s, struct str ns, struct str name, struct str node)
 {
     pthread_mutex_lock(&s->lock);
     const struct ext_turn *t = *bucket_of(s, name);
-    while (t && !(t->entered && is_of(t, ns, name)))
+    while (t && !(is_of(t, ns, name) && writes_locked(t, node)))
         t = t->namesake;
     pthread_mutex_unlock(&s->lock);
     return t != NULL;

@@ -62,8 +62,9 @@ void ext_turn_leave(struct ext_turn *t, const struct err *result);
 
 /* Something changed on the node (empty: on some): whose turn it is looks again. Never waits. */
 void ext_turns_look(struct ext_turns *turns, struct str node);
-/* Whether a Binding of that pod may still be sent by a call under way. */
-bool ext_turns_is(struct ext_turns *turns, struct str ns, struct str name);
+/* Whether a call under way may be writing lock and Binding of that pod for the node. One that waits for its turn behind
+ * another has written nothing yet. */
+bool ext_turns_writes(struct ext_turns *turns, struct str ns, struct str name, struct str node);
 size_t ext_turns_count(struct ext_turns *turns); /* calls under way */
 /* Gives the calls whose time has come to the workers; false: there were none. The thread's, and tests'. */
 bool ext_turns_step(struct ext_turns *turns);

@@ -47,7 +47,7 @@ struct lease_lock_args {
     int timeout_ms;
     int64_t expire_ms;
     bool (*may_write)(void *ctx);
-    /* Whether this process may still bind that pod under its lock. NULL: perhaps. */
+    /* Whether this process may still bind that pod to the node under its lock. NULL: perhaps. */
     bool (*in_flight)(void *ctx, struct str ns, struct str pod);
     /* Whether nothing is left to be handed out to that pod, which is bound to the node; its object. NULL: perhaps. */
     bool (*served)(void *ctx, struct str object);
