@@ -323,6 +323,25 @@ START_TEST(a_touch_that_fails_lets_others_pass)
 END_TEST
 
 /* A nominated pod's hold stands against one of two equal asks, and not against the other. */
+/* More than one round looks at wait in front of it. */
+START_TEST(the_youngest_of_many_is_woken)
+{
+    struct fx fx;
+    open_full(&fx, FULL);
+    for (int i = 0; i < 5000; i++) {
+        char uid[32];
+        (void)snprintf(uid, sizeof(uid), "older-%d", i);
+        const struct cluster_pod older = {.uid = str_z(uid), .ns = STR("ml"), .name = str_z(uid)};
+        ext_wake_refused(fx.app.wake, &older, false);
+    }
+    ask(&fx, "p", A, false);
+    ck_assert_uint_eq(ext_wake_waiting(fx.app.wake), 5001);
+    free_share(&fx);
+    ck_assert(woken(&fx, "pods/ml/p"));
+    close_full(&fx);
+}
+END_TEST
+
 START_TEST(a_higher_priority_is_asked_for_itself)
 {
     struct fx fx;
@@ -357,6 +376,7 @@ int main(void)
     tcase_add_test(tc, touches_are_bounded);
     tcase_add_test(tc, pods_that_end_are_forgotten);
     tcase_add_test(tc, a_touch_that_fails_lets_others_pass);
+    tcase_add_test(tc, the_youngest_of_many_is_woken);
     tcase_add_test(tc, a_higher_priority_is_asked_for_itself);
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);

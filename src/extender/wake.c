@@ -8,7 +8,7 @@
  * status.nominatedNodeName makes it ask about that node first.
  *
  * Bounded: oldest refusal first, WAKES_A_ROUND at a time, each pod less often with every touch, and
- * a round is followed by a pause of at least nine times its length. */
+ * a round is followed by a pause of at least nine times the processor time that it took. */
 #include "base/map.h"
 #include "extender/priv.h"
 #include "vendor/keys.h"
@@ -49,6 +49,7 @@ struct ext_wake {
     struct map *by_uid; /* → index in pods */
     size_t n, room;
     uint64_t orders;
+    uint64_t seen; /* of the rounds alone: the last pod's order, where the next one goes on */
     bool stop;
     pthread_t thread;
 };
@@ -351,7 +352,21 @@ static int by_order(const void *a, const void *b)
     return ((*x)->order > (*y)->order) - ((*x)->order < (*y)->order);
 }
 
-/* Copies of the waiting pods, oldest first; the originals may go meanwhile. */
+/* What one round looks at of `n` pods in order: all of them, or those behind the last round's. */
+static size_t window(struct ext_wake *w, struct waiting *const *list, size_t n, size_t *ret_from)
+{
+    size_t from = 0;
+    while (n > PODS_A_ROUND && from < n && list[from]->order <= w->seen)
+        from++;
+    *ret_from = from < n ? from : 0;
+    n -= *ret_from;
+    if (n > PODS_A_ROUND)
+        n = PODS_A_ROUND;
+    w->seen = n ? list[*ret_from + n - 1]->order : 0;
+    return n;
+}
+
+/* Copies of waiting pods, oldest first; the originals may go meanwhile. */
 static size_t collect(struct ext_wake *w, struct arena *arena, struct waiting ***ret)
 {
     pthread_mutex_lock(&w->lock);
@@ -373,8 +388,10 @@ static size_t collect(struct ext_wake *w, struct arena *arena, struct waiting **
     pthread_mutex_unlock(&w->lock);
     if (n)
         qsort(list, n, sizeof(struct waiting *), by_order);
-    *ret = list;
-    return n < PODS_A_ROUND ? n : PODS_A_ROUND;
+    size_t from;
+    n = window(w, list, n, &from);
+    *ret = n ? list + from : NULL;
+    return n;
 }
 
 void ext_wake_round(struct ext_wake *w, struct arena *arena)
@@ -402,6 +419,14 @@ void ext_wake_round(struct ext_wake *w, struct arena *arena)
 
 /* ---- the thread ---- */
 
+/* Of this thread. What it waits for the API server costs nobody a core. */
+static int64_t cpu_ms(void)
+{
+    struct timespec t = {0};
+    err_ignore(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) ? ERR_INTERNAL : ERR_OK);
+    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 static void *wake_thread(void *ctx)
 {
     struct ext_wake *w = ctx;
@@ -419,9 +444,9 @@ static void *wake_thread(void *ctx)
             continue;
         pthread_mutex_unlock(&w->lock);
         ext_labels_round(w->app->labels);
-        int64_t began = CLOCK_SYSTEM.mono_ns(CLOCK_SYSTEM.ctx);
+        int64_t began_ms = cpu_ms();
         ext_wake_round(w, arena);
-        int64_t took_ms = (CLOCK_SYSTEM.mono_ns(CLOCK_SYSTEM.ctx) - began) / 1000000;
+        int64_t took_ms = cpu_ms() - began_ms;
         pause_ms = 9 * took_ms > ROUND_MS ? 9 * took_ms : ROUND_MS;
         pthread_mutex_lock(&w->lock);
     }
