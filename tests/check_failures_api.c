@@ -131,7 +131,8 @@ static enum err_code way_list(struct kube *k, enum kube_kind kind,
     if (w->away)
         return err_set(err, ERR_UNAVAILABLE, "Connection refused");
     struct sieve sieve = {.w = w, .list = handler};
-    struct kube_list_handler sieved = {.item = sieve_item, .ctx = &sieve};
+    struct kube_list_handler sieved = {
+        .item = sieve_item, .ctx = &sieve, .retry_after_ms = handler->retry_after_ms};
     return kube_list(w->inner, kind, opt, stop, &sieved, ret_rv, err);
 }
 
@@ -146,7 +147,8 @@ static enum err_code way_watch(struct kube *k, enum kube_kind kind,
     if (w->away)
         return err_set(err, ERR_UNAVAILABLE, "Connection refused");
     struct sieve sieve = {.w = w, .watch = handler};
-    struct kube_watch_handler sieved = {.event = sieve_event, .ctx = &sieve};
+    struct kube_watch_handler sieved = {
+        .event = sieve_event, .ctx = &sieve, .retry_after_ms = handler->retry_after_ms};
     enum err_code rc = kube_watch(w->inner, kind, opt, &w->cut, &sieved, err);
     return rc == ERR_CANCELLED && !*stop ? err_set(err, ERR_UNAVAILABLE, "Connection reset") : rc;
 }
@@ -283,6 +285,29 @@ START_TEST(a_pod_that_can_not_be_read)
     fx_patch(&fx, "pods/ml/lock", "{\"metadata\":{\"labels\":{\"x\":\"y\"}}}");
     fx_patch(&fx, "pods/ml/lock", NULL);
     ck_assert_msg(fx_wait_used(&fx, "a", "GPU-a", 0, 0), "its name tells that it is gone");
+    close_way();
+}
+END_TEST
+
+/* ---- refused ---- */
+
+static int64_t real_ms(void) { return clock_mono_ms(&CLOCK_SYSTEM); }
+
+/* A watch or a list that is refused with a time comes again after it, not before. */
+START_TEST(watches_come_again_when_they_are_told)
+{
+    open_way_to(&(struct fx_options){.shortlist = -1, .old_server = _i == 1});
+    struct kube_fault_rule busy = {.fault = KUBE_FAULT_STATUS,
+                                   .verb = _i == 1 ? KUBE_LIST : KUBE_WATCH,
+                                   .kind = KUBE_POD,
+                                   .status = _i == 1 ? 503 : 429,
+                                   .retry_after_s = 5};
+    kube_store_fault(fx.store, &busy);
+    const int64_t began = real_ms();
+    kube_store_drop_watches(fx.store, true);
+    fx_patch(&fx, "pods/ml/small", NULL);
+    ck_assert(fx_wait_state(&fx, "uid-small", CLUSTER_STATE_UNKNOWN));
+    ck_assert_int_ge(real_ms() - began, 4900); /* two pauses of ours: 4800 at most */
     close_way();
 }
 END_TEST
@@ -535,6 +560,7 @@ int main(void)
     TCase *tc = tcase_create("api");
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, a_pod_that_can_not_be_read, 0, 2);
+    tcase_add_loop_test(tc, watches_come_again_when_they_are_told, 0, 2);
     tcase_add_test(tc, slow_answers_are_waited_for);
     tcase_add_test(tc, answers_too_slow_for_the_budget);
     tcase_add_test(tc, the_api_server_is_away_for_a_minute);

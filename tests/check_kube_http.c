@@ -484,6 +484,7 @@ static const struct {
       {.want = "?limit=500&continue=t HTTP", .status = 200, .body = PAGE("2", "")}}, ERR_OK, "1 2", "9", ""},
     {"the token expired", {0}, {{.status = 200, .body = PAGE("1", ",\"continue\":\"t\"")}, {.status = 410, .body = STATUS(410, "expired")}}, ERR_GONE, "1", "", "expired"},
     {"busy", {0}, {{.status = 429, .headers = "Retry-After: 1\r\n"}}, ERR_BUSY, "", "", "429"},
+    {"overloaded", {0}, {{.status = 503, .headers = "Retry-After: 1\r\n"}}, ERR_UNAVAILABLE, "", "", "503"},
     {"forbidden", {0}, {{.status = 403, .body = STATUS(403, "no list")}}, ERR_FORBIDDEN, "", "", "no list"},
     {"500", {0}, {{.status = 500}}, ERR_UNAVAILABLE, "", "", "500"},
     {"cut within an item", {0}, {{.status = 200, .body = PAGE("{\"a\":1},{\"a\":2}", ""), .chunked = true, .piece = 10, .cut = 190}}, ERR_UNAVAILABLE, "{\"a\":1}", "", "cut"},
@@ -509,11 +510,13 @@ START_TEST(lists)
     struct fixture x;
     setup(&x, LISTS[_i].steps, steps_of(LISTS[_i].steps, 3));
     struct seen s = {0};
-    struct kube_list_handler handler = {.item = see_item, .ctx = &s};
+    int retry_ms = 0;
+    struct kube_list_handler handler = {.item = see_item, .ctx = &s, .retry_after_ms = &retry_ms};
     char rv[KUBE_RV_MAX] = "";
     struct err err = {0};
     enum err_code rc = kube_list(x.k, KUBE_POD, &LISTS[_i].opt, NULL, &handler, rv, &err);
     const char *name = LISTS[_i].name;
+    ck_assert_msg(retry_ms == (LISTS[_i].steps[0].headers ? 1000 : 0), "%s: %d", name, retry_ms);
     ck_assert_msg(rc == LISTS[_i].code, "%s: want %s, got %s: %s", name,
                   err_class(LISTS[_i].code)->name, err_class(rc)->name, err.text);
     ck_assert_msg(strcmp(s.text, LISTS[_i].want) == 0, "%s: got \"%s\"", name, s.text);
@@ -621,10 +624,13 @@ START_TEST(watches)
     struct fixture x;
     setup(&x, &WATCHES[_i].step, 1);
     struct seen s = {0};
-    struct kube_watch_handler handler = {.event = see_event, .ctx = &s};
+    int retry_ms = 0;
+    struct kube_watch_handler handler = {
+        .event = see_event, .ctx = &s, .retry_after_ms = &retry_ms};
     struct err err = {0};
     enum err_code rc = kube_watch(x.k, KUBE_POD, &WATCHES[_i].opt, NULL, &handler, &err);
     const char *name = WATCHES[_i].name;
+    ck_assert_msg(retry_ms == (WATCHES[_i].step.headers ? 1000 : 0), "%s: %d", name, retry_ms);
     ck_assert_msg(rc == WATCHES[_i].code, "%s: want %s, got %s: %s", name,
                   err_class(WATCHES[_i].code)->name, err_class(rc)->name, err.text);
     ck_assert_msg(strcmp(s.text, WATCHES[_i].want) == 0, "%s: got \"%s\"", name, s.text);

@@ -25,7 +25,8 @@ struct watcher {
     bool relisting;                     /* between relist_begin and relist_end */
     bool no_initial;                    /* the server does not serve streaming lists */
     uint64_t random;
-    int64_t asked_ms; /* when the list under way was asked for */
+    int64_t asked_ms;   /* when the list under way was asked for */
+    int retry_after_ms; /* what a refused list or watch was told; 0: nothing */
     struct ext_watch *shared;
 };
 
@@ -288,7 +289,8 @@ static void on_unread_item(void *ctx, struct str head, const char *why)
 static enum err_code list(struct watcher *w, struct err *err)
 {
     struct kube_list_options opt = {0};
-    struct kube_list_handler handler = {.item = on_item, .ctx = w, .unread = on_unread_item};
+    struct kube_list_handler handler = {
+        .item = on_item, .ctx = w, .unread = on_unread_item, .retry_after_ms = &w->retry_after_ms};
     relist_begin(w);
     enum err_code rc = kube_list(w->app->kube, w->kind, &opt, &w->shared->stop, &handler,
                                  w->resource_version, err);
@@ -331,7 +333,10 @@ static void on_unread_event(void *ctx, enum kube_event_type type, struct str hea
 static enum err_code watch(struct watcher *w, bool initial, struct err *err)
 {
     struct kube_watch_options opt = {.resource_version = w->resource_version, .initial = initial};
-    struct kube_watch_handler handler = {.event = on_event, .ctx = w, .unread = on_unread_event};
+    struct kube_watch_handler handler = {.event = on_event,
+                                         .ctx = w,
+                                         .unread = on_unread_event,
+                                         .retry_after_ms = &w->retry_after_ms};
     if (initial)
         relist_begin(w);
     enum err_code rc = kube_watch(w->app->kube, w->kind, &opt, &w->shared->stop, &handler, err);
@@ -382,6 +387,7 @@ static void run(struct ext_reflector *rf, struct watcher *w)
             break;
         if (atomic_load(&w->shared->wanted_ms) > atomic_load(&w->shared->as_of_ms))
             w->resource_version[0] = '\0';
+        w->retry_after_ms = 0;
         int64_t since = clock_mono_ms(w->app->clock);
         bool initial = !w->resource_version[0] && !w->no_initial;
         if (!w->resource_version[0] && w->no_initial)
@@ -409,7 +415,9 @@ static void run(struct ext_reflector *rf, struct watcher *w)
         if (lasted > 120000)
             backoff = (struct kube_backoff){0};
         if (rc || lasted < 1000) /* one that ends at once, in good order or not, must not spin */
-            pause_for(rf, w, kube_backoff_next_ms(&backoff, next_random(w)));
+            pause_for(
+                rf, w,
+                kube_pause_ms(kube_backoff_next_ms(&backoff, next_random(w)), w->retry_after_ms));
     }
 }
 

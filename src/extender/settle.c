@@ -9,14 +9,13 @@
 #include <string.h>
 #include <time.h>
 
-#define PAUSE_MIN_MS    500 /* between two looks at one bind, doubling */
-#define PAUSE_MAX_MS    8000
-#define RETRY_AFTER_MAX 60000
-#define LOOK_MS         100  /* how often the thread looks at the clock while something is left */
-#define SETTLE_MAX      4096 /* binds of unknown outcome at once */
-#define DOUBTS_MAX      64   /* pods asked about in one round */
-#define DOUBTS_MS       1000 /* how soon the thread finds one */
-#define ARENA_MAX       ((size_t)16 << 20)
+#define PAUSE_MIN_MS 500 /* between two looks at one bind, doubling */
+#define PAUSE_MAX_MS 8000
+#define LOOK_MS      100  /* how often the thread looks at the clock while something is left */
+#define SETTLE_MAX   4096 /* binds of unknown outcome at once */
+#define DOUBTS_MAX   64   /* pods asked about in one round */
+#define DOUBTS_MS    1000 /* how soon the thread finds one */
+#define ARENA_MAX    ((size_t)16 << 20)
 
 struct ext_binds {
     struct ext_app *app;
@@ -179,10 +178,7 @@ static void put_off(struct ext_settle *e)
     e->pause_ms = e->pause_ms ? 2 * e->pause_ms : PAUSE_MIN_MS;
     if (e->pause_ms > PAUSE_MAX_MS)
         e->pause_ms = PAUSE_MAX_MS;
-    int64_t pause_ms = e->pause_ms;
-    if (e->retry_after_ms > pause_ms) /* the API server says when */
-        pause_ms = e->retry_after_ms < RETRY_AFTER_MAX ? e->retry_after_ms : RETRY_AFTER_MAX;
-    e->due_ms = now_ms(e) + pause_ms;
+    e->due_ms = now_ms(e) + kube_pause_ms(e->pause_ms, e->retry_after_ms);
 }
 
 void ext_settle_later(struct ext_binds *binds, const struct ext_settle *e)

@@ -190,6 +190,13 @@ enum err_code kube_no_answer(const struct kube_request *req, bool sent, const ch
 
 /* ---- waiting before the next try ---- */
 
+int64_t kube_pause_ms(int64_t own_ms, int retry_after_ms)
+{
+    const int told_ms =
+        retry_after_ms < KUBE_RETRY_AFTER_MAX_MS ? retry_after_ms : KUBE_RETRY_AFTER_MAX_MS;
+    return told_ms > own_ms ? told_ms : own_ms;
+}
+
 int64_t kube_backoff_next_ms(struct kube_backoff *b, uint64_t random)
 {
     int64_t base = b->next_ms < KUBE_BACKOFF_MIN_MS ? KUBE_BACKOFF_MIN_MS : b->next_ms;

@@ -62,6 +62,7 @@ struct kube_list_handler {
     /* An object beyond object_max: the bytes it begins with, borrowed, and why it is not handed out. The list goes on.
      * NULL: it ends with ERR_TOO_LARGE. */
     void (*unread)(void *ctx, struct str head, const char *why);
+    int *retry_after_ms; /* set when a 429 or 503 says when to come again; may be NULL */
 };
 /* All pages; ret_rv (≥ 64 bytes) is the list's resourceVersion. ERR_GONE: a page token expired, start again. */
 #define KUBE_RV_MAX 64
@@ -84,6 +85,7 @@ struct kube_watch_handler {
     /* An object (ADDED, MODIFIED, DELETED) that is beyond object_max, too deep or no JSON: the bytes it begins with, borrowed,
      * and why it is not handed out. The watch goes on. NULL: it ends. */
     void (*unread)(void *ctx, enum kube_event_type type, struct str head, const char *why);
+    int *retry_after_ms; /* as above */
 };
 /* Blocks until the watch ends: ERR_OK (the server closed it in good order), ERR_GONE (410 as status or as event),
  * ERR_INVALID (`initial` is not served here: use list), ERR_UNAVAILABLE, ERR_BUSY, ERR_FORBIDDEN, ERR_CANCELLED, or what
@@ -99,6 +101,9 @@ MUST_USE enum err_code kube_watch(struct kube *k, enum kube_kind kind, const str
 struct kube_backoff {
     int64_t next_ms;
 };
+/* A pause of our own, or as long as the API server said (retry_after_ms), at most a minute. */
+#define KUBE_RETRY_AFTER_MAX_MS 60000
+int64_t kube_pause_ms(int64_t own_ms, int retry_after_ms);
 int64_t kube_backoff_next_ms(struct kube_backoff *b, uint64_t random);
 
 /* ---- the HTTP back end ---- */

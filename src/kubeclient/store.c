@@ -853,7 +853,7 @@ static enum err_code take_snapshot(struct kube_store *st, enum kube_kind kind,
 /* A list or watch that a fault ends before it begins; *ret_cut: it breaks off in its course
  * instead. */
 static enum err_code stream_fault(struct kube_store *st, enum kube_verb verb, enum kube_kind kind,
-                                  bool *ret_cut, struct err *err)
+                                  int *ret_retry_ms, bool *ret_cut, struct err *err)
 {
     struct kube_request req = {.verb = verb, .kind = kind};
     tell(st, &req);
@@ -868,6 +868,8 @@ static enum err_code stream_fault(struct kube_store *st, enum kube_verb verb, en
     case KUBE_FAULT_STATUS:
     case KUBE_FAULT_STATUS_DONE:
     case KUBE_FAULT_STATUS_LATER:
+        if (ret_retry_ms)
+            *ret_retry_ms = f.retry_after_s * 1000;
         return kube_status_err(&req, f.status, STR("a fault of the test"), true, err);
     default:
         return ERR_OK;
@@ -892,7 +894,7 @@ static enum err_code store_list(struct kube *k, enum kube_kind kind,
     bool cut = false;
     uint64_t wanted = 0;
     struct selector sel;
-    enum err_code rc = stream_fault(st, KUBE_LIST, kind, &cut, err);
+    enum err_code rc = stream_fault(st, KUBE_LIST, kind, handler->retry_after_ms, &cut, err);
     if (!rc)
         rc = selector_parse(kind, opt->field_selector, opt->ns, &sel, err);
     if (!rc && opt->resource_version && *opt->resource_version)
@@ -1106,7 +1108,8 @@ static enum err_code store_watch(struct kube *k, enum kube_kind kind,
 {
     struct watching w = {
         .st = store_of(k), .kind = kind, .handler = handler, .stop = stop, .err = err};
-    enum err_code rc = stream_fault(w.st, KUBE_WATCH, kind, &w.cut_next, err);
+    enum err_code rc =
+        stream_fault(w.st, KUBE_WATCH, kind, handler->retry_after_ms, &w.cut_next, err);
     if (!rc)
         rc = selector_parse(kind, opt->field_selector, opt->ns, &w.sel, err);
     if (!rc && opt->initial && !w.st->cfg.watch_initial)

@@ -43,6 +43,12 @@ static enum err_code on_piece(void *ctx, struct str bytes, struct err *err)
     return scan_stream_feed(s->scan, bytes, err);
 }
 
+static void tell_retry(const struct kube_exchanged *r, int *ret_ms)
+{
+    if (ret_ms && (r->status == 429 || r->status == 503))
+        *ret_ms = r->retry_after_ms;
+}
+
 /* What became of a stream: of faults in what was sent, which nobody but the server or the way can
  * be guilty of, it is a read that failed. */
 static enum err_code stream_end(struct stream *s, const struct kube_exchange *x,
@@ -168,6 +174,7 @@ static enum err_code list_page(struct kube_http *h, const struct kube_request *r
     enum err_code rc = kube_exchange(h, &x, &r, err);
     if (rc)
         return rc;
+    tell_retry(&r, l->handler->retry_after_ms);
     rc = stream_end(&l->stream, &x, &r, err);
     free(r.body);
     if (!rc && !l->rest_seen)
@@ -442,6 +449,7 @@ enum err_code kube_http_watch(struct kube *k, enum kube_kind kind,
     enum err_code rc = kube_exchange(h, &x, &r, err);
     if (rc)
         return rc;
+    tell_retry(&r, handler->retry_after_ms);
     rc = stream_end(&w.stream, &x, &r, err);
     free(r.body);
     return rc;
