@@ -60,14 +60,15 @@ objectSelector:
 {{- end -}}
 
 {{/* CEL: the pod names our scheduler, carries keys that only a placement may write, or asks for a resource of ours. A pod
-may lack any list and map; the names are written once, bound by a macro over a list of one list. */}}
+may lack any list and map; the names are written once, bound by a macro over a list of one list. The API server writes
+default-scheduler into every pod that names none, before it asks: that name says nothing of a pod. */}}
 {{- define "cardinal.forUs" -}}
 {{- $names := splitList "\n" (include "cardinal.managedResources" .) -}}
 {{- $keys := list "predicate-time" "assigned-containers" "CAMBRICON_DSMLU_ASSIGNED" "CAMBRICON_DSMLU_PROFILE" "mthreads.com/gpu-index" "mthreads.com/predicate-time" "mthreads.com/predicate-node" "metax-tech.com/gpu-devices-allocated" "metax-tech.com/predicate-time" "enflame.com/gcu-assigned" "enflame.com/gcu-assigned-time" "enflame.com/gcu-assigned-index" "enflame.com/gcu-assigned-id" "enflame.com/gcu-assigned-minor" "enflame.com/gcu-request-size" "BAIDU_COM_DEVICE_IDX" "AWS_NEURON_IDS" "NEURON_RESOURCE_TYPE" "NEURON_ALLOC_TIME" "NEURON_ALLOCATED" "aws.amazon.com/predicate-node" -}}
 {{- $keys = concat $keys (without (splitList "\n" (include "cardinal.vendorKeys" .)) "") -}}
 {{- $key := printf "k.startsWith('hami.io/') || k.startsWith('huawei.com/') || k.startsWith('cardinal.io/') || k in keys" -}}
-(has(object.spec.schedulerName) && object.spec.schedulerName == '{{ .Values.schedulerName }}') ||
-[[{{ range $i, $k := $keys }}{{ if $i }},{{ end }}'{{ $k }}'{{ end }}]].exists(keys,
+{{ if ne .Values.schedulerName "default-scheduler" }}(has(object.spec.schedulerName) && object.spec.schedulerName == '{{ .Values.schedulerName }}') ||
+{{ end }}[[{{ range $i, $k := $keys }}{{ if $i }},{{ end }}'{{ $k }}'{{ end }}]].exists(keys,
  (has(object.metadata.annotations) && object.metadata.annotations.exists(k, {{ $key }})) ||
  (has(object.metadata.labels) && object.metadata.labels.exists(k, {{ $key }}))) ||
 [[{{ range $i, $n := $names }}{{ if $i }},{{ end }}'{{ $n }}'{{ end }}]].exists(names,
