@@ -54,6 +54,38 @@
 {{- end }}
 {{- end -}}
 
+{{/* Whether the Deployment that is there has another election, or none: its leader knows nothing of a new one's Lease. */}}
+{{- define "cardinal.otherElection" -}}
+{{- $there := lookup "apps/v1" "Deployment" (include "cardinal.namespace" .) (include "cardinal.scheduler" .) -}}
+{{- if $there -}}
+{{- $flag := "^--leader-elect(-mode|-resource-name|-resource-namespace)?=" -}}
+{{- $old := list -}}
+{{- range dig "spec" "template" "spec" "containers" list $there -}}
+{{- if eq .name "cardinald" -}}
+{{- range .args -}}{{- if regexMatch $flag . -}}{{- $old = append $old . -}}{{- end -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $new := list -}}
+{{- range fromYamlArray (include "cardinal.args" .) -}}
+{{- if regexMatch $flag . -}}{{- $new = append $new . -}}{{- end -}}
+{{- end -}}
+{{- ne (join " " $old) (join " " $new) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* "true" where the Lease is of the release: it is not there yet, Helm has made it, or Helm had and kube-scheduler has made it
+again. Of the last only the Deployment knows; a Lease that was left out then would be deleted while somebody leads by it. */}}
+{{- define "cardinal.ownLease" -}}
+{{- if .Values.scheduler.leaderElect -}}
+{{- $ns := include "cardinal.namespace" . -}}
+{{- $name := include "cardinal.lease" . -}}
+{{- $there := lookup "coordination.k8s.io/v1" "Lease" $ns $name -}}
+{{- $of := dig "metadata" "annotations" "meta.helm.sh/release-name" "" $there -}}
+{{- $noted := dig "metadata" "annotations" "cardinal.io/lease" "" (lookup "apps/v1" "Deployment" $ns (include "cardinal.scheduler" .)) -}}
+{{- or (not $there) (eq $of .Release.Name) (eq $noted $name) -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Beside kube-scheduler its Lease is followed; on its own cardinald has one that no kube-scheduler has. */}}
 {{- define "cardinal.lease" -}}
 {{- ternary .Values.schedulerName (printf "%s-cardinald" (include "cardinal.scheduler" .)) .Values.scheduler.kubeScheduler.enabled -}}
