@@ -1,13 +1,24 @@
 {{/* The device configuration that cardinald, kube-scheduler and the node plugins must agree on, and the names in it. */}}
 
-{{/* In which order: content, a file in the chart, what the values say. Empty: a ConfigMap that is not ours. */}}
-{{- define "cardinal.deviceConfig" -}}
+{{/* In which order: a ConfigMap that is not ours, content, a file in the chart, what the values say. */}}
+{{- define "cardinal.deviceConfigOf" -}}
 {{- $given := index .Values "device-config" -}}
-{{- if $given.existingConfigMap -}}
-{{- else if $given.content -}}
-{{- $given.content -}}
-{{- else -}}
-{{- .Files.Get "files/device-config.yaml" | default (include "cardinal.deviceConfigFromValues" .) -}}
+{{- if $given.existingConfigMap -}}another
+{{- else if $given.content -}}content
+{{- else if .Files.Get "files/device-config.yaml" -}}file
+{{- else -}}values
+{{- end -}}
+{{- end -}}
+
+{{/* The text. Empty: a ConfigMap that is not ours. */}}
+{{- define "cardinal.deviceConfig" -}}
+{{- $of := include "cardinal.deviceConfigOf" . -}}
+{{- if eq $of "content" -}}
+{{- (index .Values "device-config").content -}}
+{{- else if eq $of "file" -}}
+{{- .Files.Get "files/device-config.yaml" -}}
+{{- else if eq $of "values" -}}
+{{- include "cardinal.deviceConfigFromValues" . -}}
 {{- end -}}
 {{- end -}}
 
@@ -37,7 +48,7 @@ nvidia:
   defaultCores: 0
   defaultGPUNum: 1
   memoryFactor: 1
-  deviceSplitCount: {{ $v.devicePlugin.deviceSplitCount }}
+  deviceSplitCount: {{ $v.devicePlugin.deviceSplitCount | int64 }}
   deviceMemoryScaling: {{ $v.devicePlugin.deviceMemoryScaling }}
   deviceCoreScaling: {{ $v.devicePlugin.deviceCoreScaling }}
   preConfiguredDeviceMemory: {{ $v.devicePlugin.preConfiguredDeviceMemory | int64 }}

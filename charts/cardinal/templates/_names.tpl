@@ -56,21 +56,25 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- define "cardinal.image" -}}
 {{- $registry := .image.registry -}}
 {{- $repository := .image.repository -}}
+{{- $tag := .image.tag -}}
+{{- $digest := .image.digest -}}
 {{- if and .ours (eq $repository "projecthami/hami") -}}
 {{- $repository = .ours.repository -}}
 {{- $registry = ternary .ours.registry $registry (eq $registry "docker.io") -}}
+{{- $tag = "" -}}
+{{- $digest = "" -}}
 {{- end -}}
 {{- $registry = .root.Values.global.imageRegistry | default $registry -}}
 {{- $name := $repository -}}
 {{- with $registry -}}{{- $name = printf "%s/%s" (trimSuffix "/" .) $repository -}}{{- end -}}
-{{- if .image.digest -}}
-{{- printf "%s@%s" $name .image.digest -}}
+{{- if $digest -}}
+{{- printf "%s@%s" $name $digest -}}
 {{- else -}}
-{{- printf "%s:%s" $name (.image.tag | default .tag) -}}
+{{- printf "%s:%s" $name ($tag | default .tag) -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Whole files of HAMi's values are passed on, with HAMi's image in them; that has another program in it. */}}
+{{/* Whole files of HAMi's values are passed on, with HAMi's image in them; that has another program in it, and other tags. */}}
 {{- define "cardinal.extenderImage" -}}
 {{- $ours := dict "registry" "ghcr.io" "repository" "cardinal-scheduler/cardinald" -}}
 {{- include "cardinal.image" (dict "root" . "image" .Values.scheduler.extender.image "tag" .Chart.AppVersion "ours" $ours) -}}
@@ -112,10 +116,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 {{- define "cardinal.webhookPort" -}}9443{{- end -}}
 
-{{/* A duration of the schema's form (10s, 1500ms, 2m) in milliseconds. */}}
+{{/* A number that came from a file is a float, which prints large ones as 1e+06. A part of the whole (50%) stays text. */}}
+{{- define "cardinal.countOrPart" -}}
+{{- if kindIs "string" . -}}{{ quote . }}{{- else -}}{{ int64 . }}{{- end -}}
+{{- end -}}
+
+{{/* A duration of the schema's form (10s, 1500ms, 1m30s) in milliseconds. */}}
 {{- define "cardinal.ms" -}}
-{{- $n := regexFind "^[0-9]+" . | int64 -}}
-{{- if hasSuffix "ms" . -}}{{ $n }}{{- else if hasSuffix "m" . -}}{{ mul $n 60000 }}{{- else -}}{{ mul $n 1000 }}{{- end -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 -}}
+{{- $sum := 0 -}}
+{{- range regexFindAll "[0-9]+(ms|s|m|h|d)" . -1 -}}
+{{- $sum = add $sum (mul (regexFind "[0-9]+" . | int64) (get $units (regexFind "[a-z]+" .))) -}}
+{{- end -}}
+{{- $sum -}}
 {{- end -}}
 
 {{/* What kube-scheduler waits for a verb: a bind ends with an answer before it. */}}

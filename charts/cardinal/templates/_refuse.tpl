@@ -63,6 +63,15 @@ which the suites know it, and says what to do. */}}
 {{- end }}
 {{- end }}
 
+{{- /* ---- accounts ---- */}}
+{{- $account := .Values.serviceAccount }}
+{{- if and (eq (include "cardinal.ownAccount" .) "true") (eq (include "cardinal.account" .) (include "cardinal.extenderAccount" .)) }}
+[equal-accounts] kube-scheduler and cardinald would both have the account {{ include "cardinal.account" . }}: give serviceAccount.name and .extenderName different names, or set serviceAccount.shared
+{{- end }}
+{{- if and $account.extenderName (ne (include "cardinal.ownAccount" .) "true") }}
+[account-of-nobody] serviceAccount.extenderName is {{ $account.extenderName }}, and {{ ternary "serviceAccount.shared is true" "scheduler.kubeScheduler.enabled is false" $beside }}: there is one account, of serviceAccount.name; leave the other name out
+{{- end }}
+
 {{- /* ---- certificates ---- */}}
 {{- if and .Values.tls.mode (ne .Values.tls.mode "certManager") $s.certManager.enabled }}
 [two-tls-modes] tls.mode is {{ .Values.tls.mode }} and scheduler.certManager.enabled is true: choose one
@@ -78,6 +87,16 @@ which the suites know it, and says what to do. */}}
 {{- end }}
 {{- if le (.Values.tls.chart.validityDays | int) (.Values.tls.chart.renewBeforeDays | int) }}
 [renewed-at-once] tls.chart.renewBeforeDays ({{ .Values.tls.chart.renewBeforeDays }}) is not below tls.chart.validityDays ({{ .Values.tls.chart.validityDays }}): every upgrade would make new certificates
+{{- end }}
+
+{{- if eq $mode "certManager" }}
+{{- $cm := .Values.tls.certManager }}
+{{- if ge (include "cardinal.ms" $cm.renewBefore | int64) (include "cardinal.ms" $cm.duration | int64) }}
+[renewed-always] tls.certManager.renewBefore ({{ $cm.renewBefore }}) is not below tls.certManager.duration ({{ $cm.duration }}), which cert-manager refuses: lower the one or raise the other
+{{- end }}
+{{- if and $cm.issuerRef (not $cm.issuerRef.name) }}
+[issuer-without-name] tls.certManager.issuerRef has no name: name the issuer, or leave it out for an authority of the release's own
+{{- end }}
 {{- end }}
 
 {{- /* ---- listeners ---- */}}
@@ -99,12 +118,28 @@ which the suites know it, and says what to do. */}}
 {{- if and $s.admissionWebhook.extraMatchConditions (not $s.admissionWebhook.matchConditions) }}
 [conditions-off] scheduler.admissionWebhook.extraMatchConditions are given and scheduler.admissionWebhook.matchConditions is false: choose one
 {{- end }}
-{{- if and (not $s.admissionWebhook.manageNamespaceSelector) $s.admissionWebhook.whitelistNamespaces }}
-[selector-of-another] scheduler.admissionWebhook.whitelistNamespaces is given and manageNamespaceSelector is false: the chart then writes no namespaceSelector; choose one
+{{- if and (not $s.admissionWebhook.manageNamespaceSelector) (or $s.admissionWebhook.whitelistNamespaces (get ($s.admissionWebhook.namespaceSelector | default dict) "matchLabels") (get ($s.admissionWebhook.namespaceSelector | default dict) "matchExpressions")) }}
+[selector-of-another] scheduler.admissionWebhook.whitelistNamespaces or .namespaceSelector is given and manageNamespaceSelector is false: the chart then writes no namespaceSelector; choose one
 {{- end }}
-{{- with $s.podDisruptionBudget.minAvailable }}
-{{- if and (kindIs "float64" .) (ge (. | int) (include "cardinal.replicas" $ | int)) (gt (include "cardinal.replicas" $ | int) 1) }}
-[budget-blocks-drains] scheduler.podDisruptionBudget.minAvailable ({{ . }}) is not below the number of replicas ({{ include "cardinal.replicas" $ }}): no node could be drained
+{{- if and $s.admissionWebhook.enabled (eq (int $s.service.httpPort) (int $s.service.monitorPort)) }}
+[service-port-twice] scheduler.service.httpPort and .monitorPort are both {{ $s.service.httpPort }}: webhook and metrics need ports of their own on the Service
+{{- end }}
+{{- if and $s.admissionWebhook.enabled (ne $s.service.type "ClusterIP") (eq (int $s.service.schedulerPort) (int $s.service.monitorPort)) }}
+[node-port-twice] scheduler.service.schedulerPort and .monitorPort are both {{ $s.service.schedulerPort }}: with type {{ $s.service.type }} they are the node ports of webhook and metrics, and need to differ
+{{- end }}
+{{- $replicas := include "cardinal.replicas" . | int }}
+{{- if and $s.podDisruptionBudget.enabled (gt $replicas 1) }}
+{{- $min := $s.podDisruptionBudget.minAvailable }}
+{{- if kindIs "invalid" $min }}
+{{- if regexMatch "^0+%?$" (toString $s.podDisruptionBudget.maxUnavailable) }}
+[budget-of-nothing] scheduler.podDisruptionBudget.maxUnavailable is {{ $s.podDisruptionBudget.maxUnavailable }}: no node could be drained; set at least 1, or switch the budget off
+{{- end }}
+{{- else }}
+{{- /* parts are rounded up: 51% of 2 are both */}}
+{{- $needed := ternary (div (add (mul (toString $min | trimSuffix "%" | int64) $replicas) 99) 100) (toString $min | int64) (hasSuffix "%" (toString $min)) }}
+{{- if ge $needed (int64 $replicas) }}
+[budget-blocks-drains] scheduler.podDisruptionBudget.minAvailable ({{ $min }}) asks for all of {{ $replicas }} replicas: no node could be drained; set less
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -145,8 +180,24 @@ which the suites know it, and says what to do. */}}
 [no-resources] the device configuration names no resource that could be asked for
 {{- end }}
 {{- range $names }}
-{{- if not (regexMatch "^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$" .) }}
-[resource-name] {{ . | quote }} is no name of a resource
+{{- if not (regexMatch "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$" .) }}
+[resource-name] {{ . | quote }} is no name of a resource: it has a domain and a name, as example.com/gpu
+{{- end }}
+{{- end }}
+{{- if eq (include "cardinal.deviceConfigOf" .) "values" }}
+{{- $seen := dict }}
+{{- range splitList "\n" (include "cardinal.namesIn" $config | trim) }}
+{{- if hasKey $seen . }}
+[resource-twice] two values name the resource {{ . }}, which cardinald refuses: each needs a name of its own
+{{- end }}
+{{- $_ := set $seen . true }}
+{{- end }}
+{{- range $section, $of := $config }}
+{{- range $key, $name := kindIs "map" $of | ternary $of dict }}
+{{- if and (has $key (list "resourceCountName" "resourceVCountName")) (not $name) (ne (printf "%s.%s" $section $key) "kunlun.resourceCountName") }}
+[no-resource-name] the value for {{ $section }}.{{ $key }} of the device configuration is null: nobody could ask for such a card; name its resource, or leave the value out
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- include "cardinal.hamiRefused" . }}

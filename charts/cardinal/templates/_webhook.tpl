@@ -53,10 +53,14 @@ objectSelector:
   {{- end }}
 {{- end -}}
 
-{{/* Whether pods that ask for nothing matter too. */}}
+{{/* Whether pods that ask for nothing matter too. Where the device configuration can't be read, the value says so. */}}
 {{- define "cardinal.everyPod" -}}
 {{- $text := include "cardinal.deviceConfig" . | default (include "cardinal.existingDeviceConfig" .) -}}
+{{- if $text -}}
 {{- regexMatch "(?m)^[^#]*overwriteEnv[\"']?: *[\"']?true" $text -}}
+{{- else -}}
+{{- include "cardinal.yes" .Values.scheduler.overwriteEnv -}}
+{{- end -}}
 {{- end -}}
 
 {{/* CEL: the pod names our scheduler, carries keys that only a placement may write, or asks for a resource of ours. A pod
