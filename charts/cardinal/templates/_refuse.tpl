@@ -6,6 +6,10 @@ which the suites know it, and says what to do. */}}
 {{- $device := index .Values "device-config" -}}
 {{- $mode := include "cardinal.tlsMode" . -}}
 
+{{- if not .Values.enabled }}
+[not-enabled] enabled is false, and the chart is rendered: it is for the condition of a parent chart (condition: cardinal.enabled in its dependencies); give it that, or leave the value out
+{{- end }}
+
 {{- /* ---- who leads ---- */}}
 {{- if and (not $s.leaderElect) (gt (include "cardinal.replicas" . | int) 1) }}
 [replicas-without-election] scheduler.replicas is {{ $s.replicas }} and scheduler.leaderElect is false: several would give the same cards away; set replicas to 1, or elect a leader
