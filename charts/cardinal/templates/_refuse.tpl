@@ -119,6 +119,13 @@ which the suites know it, and says what to do. */}}
 {{- if and $s.admissionWebhook.customURL.enabled (not $s.admissionWebhook.enabled) }}
 [url-without-webhook] scheduler.admissionWebhook.customURL.enabled is true and scheduler.admissionWebhook.enabled is false: choose one
 {{- end }}
+{{- $url := $s.admissionWebhook.customURL }}
+{{- if and $url.enabled (not $url.host) }}
+[url-without-host] scheduler.admissionWebhook.customURL.enabled is true and its host is empty: name the host that the API server calls
+{{- end }}
+{{- if and $url.enabled (eq $s.service.type "ClusterIP") (eq ($url.port | int) ($s.service.schedulerPort | int)) }}
+[url-without-node-port] scheduler.admissionWebhook.customURL.port is {{ $url.port }}, the webhook's node port, and scheduler.service.type is ClusterIP, which has none: set scheduler.service.type to NodePort, or customURL.port to where something of yours passes it on
+{{- end }}
 {{- if and $s.admissionWebhook.extraMatchConditions (not $s.admissionWebhook.matchConditions) }}
 [conditions-off] scheduler.admissionWebhook.extraMatchConditions are given and scheduler.admissionWebhook.matchConditions is false: choose one
 {{- end }}

@@ -11,7 +11,8 @@ reinvocationPolicy: {{ $w.reinvocationPolicy }}
 timeoutSeconds: {{ $w.timeoutSeconds | int }}
 clientConfig:
   {{- if $w.customURL.enabled }}
-  url: {{ printf "https://%s:%d%s" $w.customURL.host ($w.customURL.port | int) $w.customURL.path }}
+  {{- $host := contains ":" $w.customURL.host | ternary (printf "[%s]" $w.customURL.host) $w.customURL.host }}
+  url: {{ printf "https://%s:%d%s" $host ($w.customURL.port | int) $w.customURL.path }}
   {{- else }}
   service:
     name: {{ include "cardinal.scheduler" .root }}
