@@ -86,6 +86,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- include "cardinal.image" (dict "root" . "image" .Values.scheduler.kubeScheduler.image "tag" $tag) -}}
 {{- end -}}
 
+{{/* Whether it has /livez and /readyz, which came with 1.31: by its own tag. A digest says nothing of it; all have /healthz. */}}
+{{- define "cardinal.kubeSchedulerIsNew" -}}
+{{- $image := .Values.scheduler.kubeScheduler.image -}}
+{{- $version := regexFind "^v?1[.][0-9]+" (toString $image.tag) -}}
+{{- if not (or $image.tag $image.digest) -}}
+{{- $version = regexFind "^v?[0-9]+[.][0-9]+" .Capabilities.KubeVersion.Version -}}
+{{- end -}}
+{{- and $version (semverCompare ">=1.31-0" $version) | default false -}}
+{{- end -}}
+
 {{- define "cardinal.pullSecrets" -}}
 {{- $names := list -}}
 {{- $lists := list .Values.global.imagePullSecrets .Values.scheduler.extender.image.pullSecrets -}}
