@@ -823,6 +823,16 @@ START_TEST(a_pod_bound_elsewhere_is_charged_there_at_once)
 }
 END_TEST
 
+static void nobody_asks_for_30_s(struct world *w)
+{
+    note_calls(w, true, -1);
+    for (int s = 0; s < 30; s++) {
+        w->fx.mono_skew_ms += 1000;
+        ext_settle_round(w->fx.app.binds, w->arena);
+    }
+    ck_assert_msg(w->calls_n == 0, "asked %d times in 30 of 40 s", w->calls_n);
+}
+
 START_TEST(an_unsettled_bind_waits_as_the_server_says)
 {
     static const struct way WAY = {"told when", MTHREADS};
@@ -835,17 +845,70 @@ START_TEST(an_unsettled_bind_waits_as_the_server_says)
     kube_store_fault(w.fx.store, &(struct kube_fault_rule){KUBE_FAULT_STATUS, .verb = KUBE_PATCH,
                                                            .kind = KUBE_POD, .status = 429,
                                                            .retry_after_s = 40, .times = 1000});
+    note_calls(&w, true, -1);
     ck_assert(!bind(&w, args, error, sizeof(error)));
     ck_assert_uint_eq(ext_binds_unsettled(w.fx.app.binds), 1);
-    note_calls(&w, true, -1);
-    for (int s = 0; s < 30; s++) {
-        w.fx.mono_skew_ms += 1000;
-        ext_settle_round(w.fx.app.binds, w.arena);
-    }
-    ck_assert_msg(w.calls_n == 0, "asked %d times in 30 of 40 s", w.calls_n);
+    int fences = 0;
+    for (int i = 0; i < w.calls_n; i++)
+        fences += w.calls[i].verb == KUBE_PATCH && w.calls[i].kind == KUBE_POD;
+    ck_assert_int_eq(fences, 1);
+    nobody_asks_for_30_s(&w);
     kube_store_fault_clear(w.fx.store);
     settle(&w);
     ck_assert_int_gt(w.calls_n, 0);
+    free(uid);
+    close_world(&w);
+}
+END_TEST
+
+START_TEST(a_lock_that_is_left_waits_as_the_server_says)
+{
+    static const struct way WAY = {"told when", NVIDIA};
+    struct world w;
+    char path[64], *uid, error[512];
+    open_world(&w);
+    make_pod(&w, &WAY, path, &uid);
+    kube_store_fault(w.fx.store,
+                     &(struct kube_fault_rule){KUBE_FAULT_STATUS, POD_BIND, .status = 403});
+    kube_store_fault(w.fx.store,
+                     &(struct kube_fault_rule){KUBE_FAULT_STATUS, .verb = KUBE_PATCH,
+                                               .kind = KUBE_NODE, .after = 1, .status = 429,
+                                               .retry_after_s = 40, .times = 1000});
+    ck_assert(!bind(&w, args_of(&w, path), error, sizeof(error)));
+    ck_assert_uint_eq(ext_binds_unsettled(w.fx.app.binds), 1);
+    nobody_asks_for_30_s(&w);
+    kube_store_fault_clear(w.fx.store);
+    settle(&w);
+    no_locks(&w);
+    free(uid);
+    close_world(&w);
+}
+END_TEST
+
+/* The API server turns it away, and is not asked again and again until the deadline. */
+START_TEST(a_lock_that_is_turned_away_ends_the_bind)
+{
+    static const struct way WAY = {"turned away", NVIDIA};
+    const int verb = _i == 0 ? KUBE_PATCH : KUBE_GET;
+    struct world w;
+    char path[64], *uid, error[512];
+    open_world_of(&w, CLUSTER, &(struct fx_options){.shortlist = -1, .bind_timeout_ms = 60000});
+    make_pod(&w, &WAY, path, &uid);
+    if (verb == KUBE_GET) /* somebody has it, and is asked about */
+        kube_store_fault(w.fx.store,
+                         &(struct kube_fault_rule){KUBE_FAULT_STATUS, .verb = KUBE_PATCH,
+                                                   .kind = KUBE_NODE, .status = 422});
+    kube_store_fault(w.fx.store,
+                     &(struct kube_fault_rule){KUBE_FAULT_STATUS, .verb = verb, .kind = KUBE_NODE,
+                                               .status = 429, .times = 1000});
+    const char *args = args_of(&w, path);
+    note_calls(&w, true, -1);
+    ck_assert(!bind(&w, args, error, sizeof(error)));
+    ck_assert_ptr_nonnull(strstr(error, "429"));
+    ck_assert_int_le(w.calls_n, 2);
+    kube_store_fault_clear(w.fx.store);
+    agree(&w, 0);
+    next_binds(&w, &WAY, path, uid);
     free(uid);
     close_world(&w);
 }
@@ -927,6 +990,8 @@ int main(void)
     tcase_add_test(tc, a_pod_that_a_relist_missed_stays_charged);
     tcase_add_loop_test(tc, a_pod_bound_elsewhere_is_charged_there_at_once, 0, 2);
     tcase_add_test(tc, an_unsettled_bind_waits_as_the_server_says);
+    tcase_add_test(tc, a_lock_that_is_left_waits_as_the_server_says);
+    tcase_add_loop_test(tc, a_lock_that_is_turned_away_ends_the_bind, 0, 2);
     tcase_add_test(tc, the_lock_of_an_unsettled_bind_stays);
     tcase_add_test(tc, the_next_leaders_lock_is_not_released);
     suite_add_tcase(suite, tc);

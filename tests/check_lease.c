@@ -594,7 +594,9 @@ static const struct {
     {"no connection for the write", {.fault = KUBE_FAULT_REFUSED, .verb = KUBE_PATCH, .kind = -1}, ERR_UNAVAILABLE, NULL, NULL, NULL},
     {"unknown, done", {.fault = KUBE_FAULT_CUT_DONE, .verb = KUBE_PATCH, .kind = -1}, ERR_UNKNOWN, NULL, MINE, MINE},
     {"unknown, done later", {.fault = KUBE_FAULT_TIMEOUT_LATER, .verb = KUBE_PATCH, .kind = -1}, ERR_UNKNOWN, NULL, NULL, MINE},
-    {"busy", {.fault = KUBE_FAULT_STATUS, .verb = KUBE_PATCH, .kind = -1, .status = 429}, ERR_BUSY, NULL, NULL, NULL},
+    {"turned away", {.fault = KUBE_FAULT_STATUS, .verb = KUBE_PATCH, .kind = -1, .status = 429, .retry_after_s = 7}, ERR_UNAVAILABLE, NULL, NULL, NULL},
+    {"turned away when it asks", {.fault = KUBE_FAULT_STATUS, .verb = KUBE_GET, .kind = KUBE_NODE, .status = 429, .retry_after_s = 7}, ERR_UNAVAILABLE, NULL, NULL, NULL},
+    {"turned away when it asks for the holder", {.fault = KUBE_FAULT_STATUS, .verb = KUBE_GET, .kind = KUBE_POD, .status = 429, .retry_after_s = 7}, ERR_UNAVAILABLE, NOW ",ml,nobody", NOW ",ml,nobody", NOW ",ml,nobody"},
     {"the holder can't be looked at", {.fault = KUBE_FAULT_STATUS, .verb = KUBE_GET, .kind = KUBE_POD, .status = 500}, ERR_UNAVAILABLE, NOW ",ml,nobody", NOW ",ml,nobody", NOW ",ml,nobody"},
     {"forbidden", {.fault = KUBE_FAULT_STATUS, .verb = KUBE_PATCH, .kind = -1, .status = 403}, ERR_FORBIDDEN, NULL, NULL, NULL},
     {"refused once: the version is tested instead", {.fault = KUBE_FAULT_STATUS, .verb = KUBE_PATCH, .kind = -1, .status = 422}, ERR_OK, NULL, MINE, MINE},
@@ -611,9 +613,12 @@ START_TEST(faults)
         kube_store_fault(f.st, &FAULTS[_i].rule);
         char value[LEASE_LOCK_MAX];
         struct err err = {0};
+        int retry_after_ms = 0;
+        f.args.retry_after_ms = &retry_after_ms;
         enum err_code rc = lease_lock_take(&f.args, value, &err);
         ck_assert_msg(rc == FAULTS[_i].code, "%s: %s %s", FAULTS[_i].name, err_class(rc)->name,
                       err.text);
+        ck_assert_int_eq(retry_after_ms, FAULTS[_i].rule.retry_after_s * 1000);
         kube_store_fault_clear(f.st);
         check_value(&f, FAULTS[_i].name, FAULTS[_i].after);
         (void)kube_store_late(f.st);

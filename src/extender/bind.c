@@ -431,8 +431,8 @@ static enum err_code undo(struct bind *b, enum err_code rc)
     b->undo.binding = true;
     enum ext_proof proof = rc == ERR_UNKNOWN && b->sent ? EXT_PROOF_NONE : EXT_PROOF_NEVER;
     for (int i = 0; proof == EXT_PROOF_NONE && i < FENCE_TRIES; i++) {
-        if (i > 0 && now_ms(b) >= b->turn.deadline_ms)
-            break; /* nobody waits for the answer any more */
+        if (i > 0 && (now_ms(b) >= b->turn.deadline_ms || b->undo.retry_after_ms > 0))
+            break; /* nobody waits for the answer any more, or we are asked to wait */
         proof = ext_settle_fence(b->r->arena, &b->undo);
     }
     if (proof == EXT_PROOF_NONE || !ext_settle_act(&b->undo, proof))

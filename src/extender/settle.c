@@ -127,7 +127,7 @@ enum ext_proof ext_settle_fence(struct arena *arena, struct ext_settle *e)
 }
 
 /* Whether nothing of this lock is ours any more, now and later. */
-static bool release_lock(const struct ext_settle *e, const struct ext_lock *lock)
+static bool release_lock(struct ext_settle *e, const struct ext_lock *lock)
 {
     /* Before we ask: a write that was given up may land until then. */
     const bool over = now_ms(e) - e->since_ms >= ext_write_ms(&e->app->config) + EXT_LOCK_LANDED_MS;
@@ -140,6 +140,7 @@ static bool release_lock(const struct ext_settle *e, const struct ext_lock *lock
                                    .uid = str_z(e->uid),
                                    .time_only = lock->time_only,
                                    .timeout_ms = ext_write_ms(&e->app->config),
+                                   .retry_after_ms = &e->retry_after_ms,
                                    .expire_ms = e->app->config.lock_expire_ms};
     struct err err;
     bool removed = false;

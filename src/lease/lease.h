@@ -29,7 +29,8 @@ bool lease_lock_owned_by(const struct lease_lock *lock, struct str ns, struct st
  * when its lock is older than `expire_ms`, or, where `in_flight` can tell, than LEASE_LOCK_UNBOUND_MS; one that
  * is bound to this node keeps it, however old, unless `served` says that its plugins are done with it. A legacy time more than `expire_ms` in the future counts as expired.
  *   ret_value  the value now on the node (≥ LEASE_LOCK_MAX bytes); ERR_UNKNOWN: the one that was sent
- * ERR_UNKNOWN: the lock may be ours now or later; release it by that value. Other codes as kube_call. */
+ * ERR_UNKNOWN: the lock may be ours now or later; release it by that value. Other codes as kube_call, but
+ * for a 429, which is ERR_UNAVAILABLE: ERR_BUSY says that somebody has the lock. */
 #define LEASE_LOCK_MAX 512
 /* A Binding follows its lock within seconds (each of our writes ends after two): what has not followed by now died with its
  * process. */
@@ -45,6 +46,7 @@ struct lease_lock_args {
     bool time_only; /* the kind of lock */
     bool believed_free; /* take: the caller's watch shows none; asked by the write itself instead of by a read before it */
     int timeout_ms;
+    int *retry_after_ms; /* the longest Retry-After of the calls is kept there; may be NULL */
     int64_t expire_ms;
     bool (*may_write)(void *ctx);
     /* Whether this process may still bind that pod to the node under its lock. NULL: perhaps. */

@@ -158,12 +158,25 @@ static enum err_code read_pod(struct str object, struct arena *arena, struct hol
     return err_prefix(err, ERR_UNAVAILABLE, "the API server's answer can't be read");
 }
 
+/* Busy says here that somebody has the lock, who may let go soon. A server that turns calls away
+ * says when. */
+static enum err_code call(const struct lease_lock_args *a, const struct kube_request *req,
+                          struct kube_response *ret, struct err *err)
+{
+    enum err_code rc = kube_call(a->kube, req, ret, err);
+    if (a->retry_after_ms && ret->retry_after_ms > *a->retry_after_ms)
+        *a->retry_after_ms = ret->retry_after_ms;
+    return rc == ERR_BUSY ? err_prefix(err, ERR_UNAVAILABLE, "lock of node " STR_FMT "; try again",
+                                       STR_ARG(a->node))
+                          : rc;
+}
+
 static enum err_code get(const struct lease_lock_args *a, enum kube_kind kind, struct str ns,
                          struct str name, struct kube_response *ret, struct err *err)
 {
     struct kube_request req = {
         .verb = KUBE_GET, .kind = kind, .ns = ns, .name = name, .timeout_ms = a->timeout_ms};
-    return kube_call(a->kube, &req, ret, err);
+    return call(a, &req, ret, err);
 }
 
 static void response_done(struct kube_response *r) { kube_response_done(r); }
@@ -243,7 +256,7 @@ static enum err_code patch(const struct lease_lock_args *a, const struct seen *s
                                    .body = {b.p, b.n},
                                    .timeout_ms = a->timeout_ms};
         struct kube_response resp CLEANUP(response_done) = {0};
-        rc = kube_call(a->kube, &req, &resp, err);
+        rc = call(a, &req, &resp, err);
     }
     buf_done(&b);
     return rc;
