@@ -137,7 +137,11 @@ def remote(options):
         reader = Reader(w, "install.md")
         reader.run("remote")
         w.rolled_out()
+        reader.run("address")
+        w.rolled_out()
+        address = w.api.get("/api/v1/namespaces/cardinal/services/cardinal-hami-scheduler-verbs")["spec"]["clusterIP"]
         snippet = reader.run("snippet")
+        expect("urlPrefix: https://%s:8443" % address in snippet, "the snippet has not the Service's address:\n%s", snippet)
         expect("cardinal-hami-scheduler-verbs.cardinal.svc" in snippet and "percentageOfNodesToScore: 100" in snippet, "the snippet:\n%s", snippet)
         reader.run("files")
         for key in ("ca.crt", "tls.crt", "tls.key"):
