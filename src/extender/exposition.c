@@ -114,7 +114,8 @@ static void write_ledger(struct ext_app *app, struct buf *out)
             ext_binds_unsettled(app->binds));
     if (app->events)
         one(out, "cardinald_events_dropped_total", "counter",
-            "events of pods that found the queue full", kube_events_dropped(app->events));
+            "events of pods that could not be written or were too many at once",
+            kube_events_dropped(app->events));
     one(out, "cardinald_log_lines_lost_total", "counter", "log lines that could not be written",
         log_lost());
 }

@@ -3,7 +3,8 @@
  *
  * One series a pod and reason: a repeat of the same message raises its count, another message
  * starts the next event; either way at most one write in ten seconds, and of what came between only
- * the newest message is written.
+ * the newest message is written. So there are at most SERIES_MAX writes in that time: of more pods
+ * than that the others are left out, or each refusal of a long queue would be a first one.
  *
  * While binds are under way events give way: twenty a second at most. An event costs the API server
  * about as much as a Binding. */
@@ -21,7 +22,7 @@
 
 enum {
     QUEUE_MAX = 8192,
-    SERIES_MAX = 4096, /* the oldest is forgotten: its next event is a new one */
+    SERIES_MAX = 4096, /* the oldest is forgotten, not before its next write may come */
     SPACING_MS = 10000,
     YIELD_MS = 50,      /* from write to write while others go before */
     MESSAGE_MAX = 1024, /* the API server's bound of a note */
@@ -264,6 +265,7 @@ static void series_done(struct series *s)
     *s = (struct series){0};
 }
 
+/* NULL: all have written within the spacing. */
 static struct series *series_slot(struct kube_events *ev)
 {
     if (ev->series_n < SERIES_MAX)
@@ -272,6 +274,8 @@ static struct series *series_slot(struct kube_events *ev)
     for (size_t i = 1; i < SERIES_MAX; i++)
         if (ev->series[i].used_ms < old->used_ms)
             old = &ev->series[i];
+    if (old->key.p && clock_mono_ms(&ev->clock) - old->written_ms < SPACING_MS)
+        return NULL;
     if (old->key.p) {
         (void)atomic_fetch_add(&ev->dropped, old->more);
         (void)map_del(ev->index, old->key);
@@ -300,6 +304,10 @@ static struct series *find_series(struct kube_events *ev, const struct kube_even
         return &ev->series[at];
     }
     struct series *s = series_slot(ev);
+    if (!s) {
+        free(key);
+        return NULL;
+    }
     *s = (struct series){.key = {key, n}};
     if (map_put(ev->index, s->key, (uint32_t)(s - ev->series))) {
         series_done(s); /* an empty slot, which its age gives away first */

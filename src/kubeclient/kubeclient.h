@@ -191,7 +191,8 @@ struct kube_event {
     struct str reason, message; /* message is cut at 1024 bytes */
 };
 /* component: source.component and reportingController. Core/v1 events; repeats of the same (pod, reason, message)
- * patch the count, at most one write a pod, reason and ten seconds; a full queue (8192) drops and counts. */
+ * patch the count, at most one write a pod, reason and ten seconds, of at most 4096 of these; what is beyond, or finds the
+ * queue (8192) full, is dropped and counted. */
 MUST_USE enum err_code kube_events_new(struct kube *k, const char *component, const struct clock *clock, struct kube_events **ret, struct err *err);
 void kube_events_post(struct kube_events *ev, const struct kube_event *e); /* copies; never blocks */
 /* For so long at most twenty events a second are written: what others write goes before. Any thread. */
