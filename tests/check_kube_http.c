@@ -547,6 +547,14 @@ START_TEST(lists_end_as_the_caller_says)
     ck_assert_int_eq(kube_list(x.k, KUBE_POD, NULL, &s.stop, &handler, rv, NULL), ERR_CANCELLED);
     ck_assert_int_lt(now_ms() - t0, 1000);
     done(&x, "stopped");
+    setup(&x, &slow, 1);
+    s = (struct seen){0};
+    t0 = now_ms();
+    ck_assert_int_eq(kube_list(x.k, KUBE_POD, &(struct kube_list_options){.timeout_ms = 300}, NULL,
+                               &handler, rv, NULL),
+                     ERR_UNAVAILABLE);
+    ck_assert_int_lt(now_ms() - t0, 4000);
+    done(&x, "out of time");
     /* an item beyond the bound */
     char *body = malloc(30000);
     (void)snprintf(body, 30000,

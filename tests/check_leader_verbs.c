@@ -584,6 +584,52 @@ START_TEST(core_defect_c38_the_role_label_moves_first)
 }
 END_TEST
 
+/* Each patch takes a second, and there are more of them than the Lease lasts: it is renewed between
+ * them. */
+static struct slow_labels {
+    struct fx *fx;
+    int patches, most; /* since the Lease was written; at most */
+} slow_labels;
+
+static void on_label_call(void *ctx, const struct kube_request *req)
+{
+    struct slow_labels *s = ctx;
+    if (req->kind == KUBE_LEASE && req->verb != KUBE_GET && req->verb != KUBE_LIST)
+        s->patches = 0;
+    if (req->kind != KUBE_POD || req->verb != KUBE_PATCH)
+        return;
+    s->fx->mono_skew_ms += 1000;
+    s->fx->wall_skew_ms += 1000;
+    if (++s->patches > s->most)
+        s->most = s->patches;
+}
+
+START_TEST(moving_labels_leaves_the_lease_its_turns)
+{
+    struct fx fx;
+    struct buf cluster;
+    buf_init(&cluster, 1 << 20);
+    buf_add(&cluster, STR(CLUSTER REPLICA("me", "")));
+    for (int i = 0; i < 20; i++)
+        buf_fmt(&cluster, REPLICA("other-%d", ", hami.io/scheduler-role: leader"), i, i);
+    buf_char(&cluster, '\0');
+    fx_open(&fx, cluster.p, NULL);
+    be_in_a_pod(true);
+    slow_labels = (struct slow_labels){.fx = &fx};
+    kube_store_observe(fx.store, &(struct kube_store_observer){on_label_call, &slow_labels});
+    fx.app.config.leader_retry_ms = 50;
+    elect(&fx, true);
+    wait_leading(&fx, true);
+    kube_store_observe(fx.store, NULL);
+    ck_assert_int_ge(slow_labels.most, 2);
+    ck_assert_msg(slow_labels.most <= 8, "%d patches of a second each without a look at the Lease",
+                  slow_labels.most);
+    done(&fx);
+    be_in_a_pod(false);
+    buf_done(&cluster);
+}
+END_TEST
+
 /* ---- the label's calls, each with each outcome ---- */
 
 static const struct label_call {
@@ -741,6 +787,7 @@ int main(void)
     tcase_add_test(tc, nothing_is_written_after_the_deadline);
     tcase_add_test(tc, a_term_ends_with_its_holder);
     tcase_add_test(tc, core_defect_c38_the_role_label_moves_first);
+    tcase_add_test(tc, moving_labels_leaves_the_lease_its_turns);
     tcase_add_loop_test(tc, the_role_label_with_each_outcome, 0, 6);
     tcase_add_loop_test(tc, released_when_nothing_is_in_flight, 0, 2);
     tcase_add_test(tc, bad_flags);

@@ -154,16 +154,27 @@ struct replica {
     bool wrong; /* another role than it has now */
 };
 struct replicas {
+    struct ext_app *app;
     const char *self;
+    int64_t until_ms; /* the Lease's turn waits for us no longer */
     size_t n;
     bool found;
     struct replica v[PODS_MAX];
 };
 
+static enum err_code in_time(const struct replicas *r, struct err *err)
+{
+    return now_ms(r->app) < r->until_ms
+               ? ERR_OK
+               : err_set(err, ERR_UNAVAILABLE, "role labels: the API server is slow");
+}
+
 static enum err_code on_pod(void *ctx, struct str object, struct err *err)
 {
     struct replicas *r = ctx;
-    (void)err;
+    enum err_code rc = in_time(r, err);
+    if (rc)
+        return rc;
     json_auto_t *pod = json_loadb(object.p, object.n, 0, NULL);
     const json_t *meta = json_object_get(pod, "metadata");
     const json_t *labels = json_object_get(meta, "labels");
@@ -184,9 +195,13 @@ static enum err_code on_pod(void *ctx, struct str object, struct err *err)
     return ERR_OK;
 }
 
-static enum err_code set_role(struct ext_app *app, const char *ns, const struct replica *replica,
-                              bool leader, struct err *err)
+static enum err_code set_role(const struct replicas *r, const char *ns,
+                              const struct replica *replica, bool leader, struct err *err)
 {
+    enum err_code rc = in_time(r, err);
+    if (rc)
+        return rc;
+    struct ext_app *app = r->app;
     struct buf body;
     buf_init(&body, 4096);
     buf_add(&body, STR("{\"metadata\":{\"resourceVersion\":"));
@@ -201,7 +216,7 @@ static enum err_code set_role(struct ext_app *app, const char *ns, const struct 
                                .body = {body.p, body.n},
                                .timeout_ms = ext_write_ms(&app->config)};
     struct kube_response resp = {0};
-    enum err_code rc = kube_call(app->kube, &req, &resp, err);
+    rc = kube_call(app->kube, &req, &resp, err);
     kube_response_done(&resp);
     buf_done(&body);
     return rc == ERR_NOT_FOUND ? ERR_OK : rc; /* gone: it answers nobody */
@@ -209,20 +224,22 @@ static enum err_code set_role(struct ext_app *app, const char *ns, const struct 
 
 /* The others first: a Service must not have two leaders. */
 static enum err_code set_roles(struct ext_app *app, const char *ns, const char *self,
-                               struct err *err)
+                               int64_t until_ms, struct err *err)
 {
     struct replicas *r CLEANUP(free_p) = calloc(1, sizeof(*r));
     if (!r)
         return err_set(err, ERR_NO_MEMORY, "role labels: no memory");
+    r->app = app;
     r->self = self;
-    struct kube_list_options opt = {.ns = ns};
+    r->until_ms = until_ms;
+    struct kube_list_options opt = {.ns = ns, .timeout_ms = ext_write_ms(&app->config)};
     struct kube_list_handler handler = {.item = on_pod, .ctx = r};
     char version[KUBE_RV_MAX];
     enum err_code rc = kube_list(app->kube, KUBE_POD, &opt, &app->stopping, &handler, version, err);
     for (int leader = 0; leader <= 1; leader++)
         for (size_t i = 0; !rc && i < r->n; i++)
             if ((strcmp(r->v[i].name, self) == 0) == (leader == 1))
-                rc = set_role(app, ns, &r->v[i], leader, err);
+                rc = set_role(r, ns, &r->v[i], leader, err);
     if (!rc && !r->found)
         log_warn("role label", "pod=%s/%s text=%s", ns, self,
                  "no such pod with " COMPONENT_KEY "=" COMPONENT_VALUE);
@@ -230,7 +247,8 @@ static enum err_code set_roles(struct ext_app *app, const char *ns, const char *
 }
 
 /* Before a term is shown as leading. In an election of our own a Service finds the leader by the
- * label, so that it must have moved; beside a kube-scheduler it is for other eyes. */
+ * label, so that it must have moved; beside a kube-scheduler it is for other eyes. The Lease is
+ * not renewed meanwhile: what takes longer than a write goes on after the Lease's next turn. */
 static bool prepare(void *ctx, uint64_t term)
 {
     struct ext_leader *l = ctx;
@@ -239,8 +257,9 @@ static bool prepare(void *ctx, uint64_t term)
         return true; /* not in a pod: no Service looks for it */
     struct err err = {0};
     enum err_code rc = ERR_CONFLICT;
+    const int64_t until_ms = now_ms(l->app) + ext_write_ms(&l->app->config);
     for (int i = 0; i < LABEL_TRIES && rc == ERR_CONFLICT; i++)
-        rc = set_roles(l->app, ns, self, &err);
+        rc = set_roles(l->app, ns, self, until_ms, &err);
     if (!rc)
         return true;
     log_error("role label not moved", "term=%llu err=%s", (unsigned long long)term, err.text);

@@ -55,6 +55,7 @@ struct kube_list_options {
     const char *field_selector;   /* may be NULL */
     const char *resource_version; /* NULL: most recent */
     const char *ns;               /* NULL: all namespaces */
+    int timeout_ms;               /* of a page; 0: 120 s */
 };
 struct kube_list_handler {
     enum err_code (*item)(void *ctx, struct str object, struct err *err); /* borrowed bytes of one object */

@@ -167,7 +167,7 @@ static enum err_code list_page(struct kube_http *h, const struct kube_request *r
     struct kube_exchange x = {.req = req,
                               .query = query,
                               .stop = req->stop,
-                              .timeout_ms = PAGE_TIMEOUT_MS,
+                              .timeout_ms = req->timeout_ms > 0 ? req->timeout_ms : PAGE_TIMEOUT_MS,
                               .piece = on_piece,
                               .ctx = &l->stream};
     struct kube_exchanged r;
@@ -207,7 +207,11 @@ enum err_code kube_http_list(struct kube *k, enum kube_kind kind,
                              const struct kube_list_handler *handler, char ret_rv[KUBE_RV_MAX],
                              struct err *err)
 {
-    struct kube_request req = {.verb = KUBE_LIST, .kind = kind, .ns = str_z(opt->ns), .stop = stop};
+    struct kube_request req = {.verb = KUBE_LIST,
+                               .kind = kind,
+                               .ns = str_z(opt->ns),
+                               .stop = stop,
+                               .timeout_ms = opt->timeout_ms};
     struct listing l = {.handler = handler};
     for (int page = 0; page < PAGES_MAX; page++) {
         char *query CLEANUP(free_p) = list_query(opt, l.next);
