@@ -914,6 +914,49 @@ START_TEST(a_lock_that_is_turned_away_ends_the_bind)
 }
 END_TEST
 
+static void wait_for_own_lock(struct world *w)
+{
+    for (int i = 0; i < 5000; i++) {
+        json_t *node = fx_object(&w->fx, "nodes/n1");
+        const bool there = json_object_get(notes_of(node), OWN) != NULL;
+        json_decref(node);
+        if (there)
+            return;
+        pause_a_little();
+    }
+    ck_abort_msg("it does not take its first lock");
+}
+
+/* It has one lock and waits for the other when its card falls ill. */
+START_TEST(a_card_that_falls_ill_between_two_locks_is_not_given)
+{
+    static const struct way WAY = {"two locks", NVIDIA "," CAMBRICON};
+    struct world w;
+    char path[64], *uid;
+    unsigned status;
+    open_world_of(&w, CLUSTER, &(struct fx_options){.shortlist = -1, .bind_timeout_ms = 10000});
+    make_pod(&w, &WAY, path, &uid);
+    fx_patch(&w.fx, "nodes/n1",
+             "{\"metadata\":{\"annotations\":{\"" SHARED "\":\"2026-09-21T14:13:19Z\"}}}");
+    struct fx_pending *p = fx_begin(&w.fx, "POST", "/bind", args_of(&w, path));
+    wait_for_own_lock(&w);
+    fx_patch(&w.fx, "nodes/n1",
+             "{\"metadata\":{\"annotations\":{\"" SHARED "\":null,"
+             "\"hami.io/node-nvidia-register\":\"[{\\\"id\\\":\\\"GPU-a\\\",\\\"count\\\":10,"
+             "\\\"devmem\\\":24576,\\\"devcore\\\":100,\\\"type\\\":\\\"NVIDIA A10\\\","
+             "\\\"mode\\\":\\\"hami-core\\\",\\\"health\\\":false}]\"}}}");
+    json_t *got = fx_end(p, &status);
+    const char *error = json_string_value(json_object_get(got, "Error"));
+    ck_assert_msg(error && strstr(error, "no room"), "%s", error);
+    json_decref(got);
+    settle(&w);
+    no_locks(&w);
+    agree(&w, 0);
+    free(uid);
+    close_world(&w);
+}
+END_TEST
+
 /* However old it looks: its Binding may land at any moment. */
 START_TEST(the_lock_of_an_unsettled_bind_stays)
 {
@@ -992,6 +1035,7 @@ int main(void)
     tcase_add_test(tc, an_unsettled_bind_waits_as_the_server_says);
     tcase_add_test(tc, a_lock_that_is_left_waits_as_the_server_says);
     tcase_add_loop_test(tc, a_lock_that_is_turned_away_ends_the_bind, 0, 2);
+    tcase_add_test(tc, a_card_that_falls_ill_between_two_locks_is_not_given);
     tcase_add_test(tc, the_lock_of_an_unsettled_bind_stays);
     tcase_add_test(tc, the_next_leaders_lock_is_not_released);
     suite_add_tcase(suite, tc);

@@ -518,10 +518,16 @@ static struct bind *bind_of(struct ext_turn *t)
     return (struct bind *)(void *)((char *)t - offsetof(struct bind, turn));
 }
 
-/* It was decided on arrival; is it right still? */
+/* It was decided on arrival; is it right still? If not, the locks that it has go first: what is
+ * decided anew may find no room. */
 static enum err_code recheck(struct bind *b, struct err *err)
 {
     char node[EXT_NAME_MAX];
+    if (cluster_decision_stands(b->app->store, b->args.uid))
+        return ERR_OK;
+    enum err_code rc = b->undo.locks_n > 0 ? unlock(b, err) : ERR_OK;
+    if (rc)
+        return rc;
     if (cluster_pod_state(b->app->store, b->args.uid, node, sizeof(node)) !=
         CLUSTER_STATE_ASSUMED) {
         b->charged = false;
@@ -530,8 +536,6 @@ static enum err_code recheck(struct bind *b, struct err *err)
                        "waited for its turn",
                        STR_ARG(b->args.pod));
     }
-    if (cluster_decision_stands(b->app->store, b->args.uid))
-        return ERR_OK;
     cluster_forget(b->app->store, b->args.uid);
     b->charged = false;
     return decide(b, err);
@@ -558,7 +562,7 @@ static void step_lock(struct ext_turn *t)
                            "node " STR_FMT
                            ": other pods are bound there first: node lock contention",
                            STR_ARG(b->args.node)));
-    else if (b->undo.locks_n == 0)
+    else
         err.code = recheck(b, &err);
     if (!wait && !err.code)
         err.code = take_locks(b, &wait, &err);
