@@ -144,10 +144,10 @@ def remote(options):
         expect("urlPrefix: https://%s:8443" % address in snippet, "the snippet has not the Service's address:\n%s", snippet)
         expect("cardinal-hami-scheduler-verbs.cardinal.svc" in snippet and "percentageOfNodesToScore: 100" in snippet, "the snippet:\n%s", snippet)
         reader.run("files")
-        for key in ("ca.crt", "tls.crt", "tls.key"):
+        for secret, key in (("serving", "ca.crt"), ("client", "tls.crt"), ("client", "tls.key")):
             with open(os.path.join(reader.folder, key), "rb") as f:
                 have = f.read()
-            stored = w.api.get("/api/v1/namespaces/cardinal/secrets/cardinal-hami-scheduler-client")
+            stored = w.api.get("/api/v1/namespaces/cardinal/secrets/cardinal-hami-scheduler-" + secret)
             expect(have == decode_secret(stored, key) and b"-----BEGIN" in have, "%s is not what the Secret has", key)
 
 

@@ -17,6 +17,11 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Whether a remote kube-scheduler's certificate is ours to make, and not of an authority that is given. */}}
+{{- define "cardinal.ownClient" -}}
+{{- and (not .Values.scheduler.kubeScheduler.enabled) (not .Values.scheduler.remote.clientCA.existingSecret) -}}
+{{- end -}}
+
 {{/* The Secret that a remote kube-scheduler's files come from, and the one with the authority that it is checked with. */}}
 {{- define "cardinal.clientSecret" -}}{{ include "cardinal.scheduler" . }}-client{{- end -}}
 
@@ -63,18 +68,19 @@ is nowhere kept: new certificates have a new authority. Result (YAML): ca, cert,
 {{- $names := concat (splitList "\n" (include "cardinal.dnsNames" .)) list -}}
 {{- $ips := without (list (include "cardinal.ipAddresses" .)) "" -}}
 {{- $remote := not .Values.scheduler.kubeScheduler.enabled -}}
+{{- $own := eq (include "cardinal.ownClient" .) "true" -}}
 {{- $for := printf "%s %t" (concat $names $ips | join " ") $remote | sha256sum | trunc 16 -}}
 {{- $old := lookup "v1" "Secret" $ns (include "cardinal.tlsSecret" .) -}}
 {{- $client := lookup "v1" "Secret" $ns (include "cardinal.clientSecret" .) -}}
 {{- $notes := dig "metadata" "annotations" dict $old | default dict -}}
 {{- $now := now | unixEpoch | int64 -}}
-{{- $complete := and $old (get $old "data") (or (not $remote) (and $client (get $client "data"))) -}}
+{{- $complete := and $old (get $old "data") (or (not $own) (and $client (get $client "data"))) -}}
 {{- if and $complete (eq (get $notes "cardinal.io/made-for") $for) (lt $now (get $notes "cardinal.io/renew-from" | int64)) -}}
 {{- $d := dict "annotations" (pick $notes "cardinal.io/made-for" "cardinal.io/renew-from" "cardinal.io/ends-at") -}}
 {{- $_ := set $d "ca" (index $old.data "ca.crt" | b64dec) -}}
 {{- $_ := set $d "cert" (index $old.data "tls.crt" | b64dec) -}}
 {{- $_ := set $d "key" (index $old.data "tls.key" | b64dec) -}}
-{{- if $remote -}}
+{{- if $own -}}
 {{- $_ := set $d "clientCert" (index $client.data "tls.crt" | b64dec) -}}
 {{- $_ := set $d "clientKey" (index $client.data "tls.key" | b64dec) -}}
 {{- end -}}
@@ -90,7 +96,7 @@ is nowhere kept: new certificates have a new authority. Result (YAML): ca, cert,
 {{- end -}}
 {{- $d := dict "ca" $known "cert" $leaf.Cert "key" $leaf.Key -}}
 {{- $_ := set $d "annotations" (dict "cardinal.io/made-for" $for "cardinal.io/ends-at" (toString $end) "cardinal.io/renew-from" (sub $end (mul (.Values.tls.chart.renewBeforeDays | int) 86400) | toString)) -}}
-{{- if $remote -}}
+{{- if $own -}}
 {{- $peer := genSignedCert "kube-scheduler" list list $days $ca -}}
 {{- $_ := set $d "clientCert" $peer.Cert -}}
 {{- $_ := set $d "clientKey" $peer.Key -}}
