@@ -36,8 +36,8 @@
 
 {{- define "cardinal.selector" -}}
 app.kubernetes.io/component: hami-scheduler
-app.kubernetes.io/name: {{ include "cardinal.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "cardinal.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "cardinal.labels" -}}

@@ -10,6 +10,11 @@ which the suites know it, and says what to do. */}}
 [not-enabled] enabled is false, and the chart is rendered: it is for the condition of a parent chart (condition: cardinal.enabled in its dependencies); give it that, or leave the value out
 {{- end }}
 
+{{- $full := include "cardinal.full" . }}
+{{- if not (regexMatch "^[a-z]([a-z0-9-]*[a-z0-9])?$" $full) }}
+[service-name] objects would be called {{ $full }}-…, and a Service's name is of small letters, digits and '-', and begins with a letter: set fullnameOverride, or another name of the release
+{{- end }}
+
 {{- /* ---- who leads ---- */}}
 {{- if and (not $s.leaderElect) (gt (include "cardinal.replicas" . | int) 1) }}
 [replicas-without-election] scheduler.replicas is {{ $s.replicas }} and scheduler.leaderElect is false: several would give the same cards away; set replicas to 1, or elect a leader

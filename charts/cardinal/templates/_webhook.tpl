@@ -16,7 +16,7 @@ clientConfig:
   {{- else }}
   service:
     name: {{ include "cardinal.scheduler" .root }}
-    namespace: {{ $ns }}
+    namespace: {{ $ns | quote }}
     path: /webhook
     port: {{ .root.Values.scheduler.service.httpPort }}
   {{- end }}

@@ -35,7 +35,7 @@
 {{- define "cardinal.monitoring.metadata" -}}
 {{- $root := index . 0 -}}
 {{- $of := index . 1 -}}
-namespace: {{ $of.namespace | default (include "cardinal.namespace" $root) }}
+namespace: {{ $of.namespace | default (include "cardinal.namespace" $root) | quote }}
 labels:
   {{- toYaml (mergeOverwrite (fromYaml (include "cardinal.labels" $root)) $of.labels) | nindent 2 }}
 {{- with $of.annotations }}
