@@ -169,6 +169,8 @@ static struct way way;
 static void open_way_to(const struct fx_options *opt)
 {
     fx_open(&fx, CLUSTER, opt);
+    ext_reflector_stop(fx.reflector); /* which asks the API that is exchanged here */
+    fx.reflector = NULL;
     memset(&way, 0, sizeof(way));
     way.kube.backend = &WAY;
     way.inner = fx.app.kube;
