@@ -588,13 +588,13 @@ END_TEST
  * them. */
 static struct slow_labels {
     struct fx *fx;
-    int patches, most; /* since the Lease was written; at most */
+    _Atomic int patches, most; /* since the Lease was written; at most */
 } slow_labels;
 
 static void on_label_call(void *ctx, const struct kube_request *req)
 {
     struct slow_labels *s = ctx;
-    if (req->kind == KUBE_LEASE && req->verb != KUBE_GET && req->verb != KUBE_LIST)
+    if (req->kind == KUBE_LEASE && (req->verb == KUBE_UPDATE || req->verb == KUBE_PATCH))
         s->patches = 0;
     if (req->kind != KUBE_POD || req->verb != KUBE_PATCH)
         return;
@@ -615,7 +615,7 @@ START_TEST(moving_labels_leaves_the_lease_its_turns)
     buf_char(&cluster, '\0');
     fx_open(&fx, cluster.p, NULL);
     be_in_a_pod(true);
-    slow_labels = (struct slow_labels){.fx = &fx};
+    slow_labels.fx = &fx;
     kube_store_observe(fx.store, &(struct kube_store_observer){on_label_call, &slow_labels});
     fx.app.config.leader_retry_ms = 50;
     elect(&fx, true);

@@ -49,7 +49,7 @@ struct ext_wake {
     struct map *by_uid; /* → index in pods */
     size_t n, room;
     uint64_t orders;
-    uint64_t seen; /* of the rounds alone: the last pod's order, where the next one goes on */
+    uint64_t seen; /* the last round's last pod's order: the next one goes on behind it */
     bool stop;
     pthread_t thread;
 };
@@ -353,7 +353,8 @@ static int by_order(const void *a, const void *b)
 }
 
 /* What one round looks at of `n` pods in order: all of them, or those behind the last round's. */
-static size_t window(struct ext_wake *w, struct waiting *const *list, size_t n, size_t *ret_from)
+static size_t window_locked(struct ext_wake *w, struct waiting *const *list, size_t n,
+                            size_t *ret_from)
 {
     size_t from = 0;
     while (n > PODS_A_ROUND && from < n && list[from]->order <= w->seen)
@@ -389,7 +390,9 @@ static size_t collect(struct ext_wake *w, struct arena *arena, struct waiting **
     if (n)
         qsort(list, n, sizeof(struct waiting *), by_order);
     size_t from;
-    n = window(w, list, n, &from);
+    pthread_mutex_lock(&w->lock);
+    n = window_locked(w, list, n, &from);
+    pthread_mutex_unlock(&w->lock);
     *ret = n ? list + from : NULL;
     return n;
 }
