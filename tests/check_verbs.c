@@ -837,10 +837,10 @@ END_TEST
 START_TEST(core_defect_c41_no_write_after_the_bind_timeout)
 {
     struct fx fx;
-    struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = 1};
+    struct fx_options opt = {.shortlist = -1, .bind_timeout_ms = 2000};
     fx_open(&fx, TRACE, &opt);
     uint64_t before = kube_store_writes(fx.store);
-    fx.request_age_ms = 5; /* it waited for a worker longer than its budget */
+    fx.request_age_ms = 2500; /* it waited for a worker longer than its budget */
     want_bind(&fx, "late", "train-0", "node-a", "--bind-timeout is over");
     json_t *pod = fx_object(&fx, "pods/ml/train-0"), *node = fx_object(&fx, "nodes/node-a");
     ck_assert_ptr_null(str_at(pod, "spec", "nodeName", NULL));

@@ -8,7 +8,8 @@
  * status.nominatedNodeName makes it ask about that node first.
  *
  * Bounded: oldest refusal first, WAKES_A_ROUND at a time, each pod less often with every touch, and
- * a round is followed by a pause of at least nine times the processor time that it took. */
+ * a round is followed by a pause of nine times its length: of its processor time whatever that is,
+ * of what it waited for the API server up to LATE_PAUSE_MS. */
 #include "base/map.h"
 #include "extender/priv.h"
 #include "vendor/keys.h"
@@ -17,9 +18,10 @@
 #include <string.h>
 #include <time.h>
 
-#define ROUND_MS         100 /* between two looks at the waiting pods */
-#define QUIET_MS         300 /* kube-scheduler's own chance to ask */
-#define WAKES_A_ROUND    2   /* 20 writes a second at most */
+#define ROUND_MS         100  /* between two looks at the waiting pods */
+#define LATE_PAUSE_MS    2000 /* after a round that has waited for the API server, at most */
+#define QUIET_MS         300  /* kube-scheduler's own chance to ask */
+#define WAKES_A_ROUND    2    /* 20 writes a second at most */
 #define PODS_A_ROUND     4096
 #define WAITING_MAX      16384 /* refused pods remembered; beyond, the newest are left to others */
 #define FOUND_QUIET_MS   15000 /* kube-scheduler's longest back-off is 10 s */
@@ -422,12 +424,21 @@ void ext_wake_round(struct ext_wake *w, struct arena *arena)
 
 /* ---- the thread ---- */
 
-/* Of this thread. What it waits for the API server costs nobody a core. */
-static int64_t cpu_ms(void)
+static int64_t read_ms(clockid_t id)
 {
     struct timespec t = {0};
-    err_ignore(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) ? ERR_INTERNAL : ERR_OK);
+    err_ignore(clock_gettime(id, &t) ? ERR_INTERNAL : ERR_OK);
     return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Nine times what the round took, of a core however long; an API server that answers late slows
+ * waking down, but does not put it off for minutes. */
+static int64_t pause_after(int64_t took_ms, int64_t cpu_ms)
+{
+    int64_t pause_ms = 9 * took_ms < LATE_PAUSE_MS ? 9 * took_ms : LATE_PAUSE_MS;
+    if (pause_ms < 9 * cpu_ms)
+        pause_ms = 9 * cpu_ms;
+    return pause_ms > ROUND_MS ? pause_ms : ROUND_MS;
 }
 
 static void *wake_thread(void *ctx)
@@ -447,10 +458,10 @@ static void *wake_thread(void *ctx)
             continue;
         pthread_mutex_unlock(&w->lock);
         ext_labels_round(w->app->labels);
-        int64_t began_ms = cpu_ms();
+        int64_t began_ms = read_ms(CLOCK_MONOTONIC), cpu_ms = read_ms(CLOCK_THREAD_CPUTIME_ID);
         ext_wake_round(w, arena);
-        int64_t took_ms = cpu_ms() - began_ms;
-        pause_ms = 9 * took_ms > ROUND_MS ? 9 * took_ms : ROUND_MS;
+        pause_ms = pause_after(read_ms(CLOCK_MONOTONIC) - began_ms,
+                               read_ms(CLOCK_THREAD_CPUTIME_ID) - cpu_ms);
         pthread_mutex_lock(&w->lock);
     }
     pthread_mutex_unlock(&w->lock);
