@@ -1011,18 +1011,19 @@ START_TEST(a_late_release_leaves_the_next_lock_alone)
     fx_open(&fx, TRACE, NULL);
     const struct kube_fault_rule cut = {KUBE_FAULT_CUT_DONE, .verb = KUBE_PATCH, .kind = KUBE_NODE};
     const struct kube_fault_rule refused = {KUBE_FAULT_REFUSED, .verb = KUBE_PATCH,
-                                            .kind = KUBE_NODE, .times = 2};
+                                            .kind = KUBE_NODE, .times = 4};
     kube_store_fault(fx.store, &cut);
-    kube_store_fault(fx.store, &refused); /* the release, and the settling thread's first */
+    kube_store_fault(fx.store, &refused); /* the release, and the settling thread's first ones */
     want_bind(&fx, "the lock's outcome is unknown", "train-0", "node-a", "connection");
     ck_assert_uint_eq(ext_binds_unsettled(fx.app.binds), 1);
     unsigned status;
     json_t *got = NULL;
-    for (int i = 0; i < 100; i++) { /* kube-scheduler tries again and again */
+    for (int i = 0; i < 200; i++) { /* kube-scheduler tries again and again */
         json_decref(got);
         got = fx_call(&fx, "POST", "/bind", fx_bind_args(&fx, "ml", "train-0", "node-a"), &status);
         if (str_at(got, "Error", NULL, NULL)[0] == '\0')
             break;
+        fx.mono_skew_ms += 50;
         nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
     }
     ck_assert_str_eq(str_at(got, "Error", NULL, NULL), "");
