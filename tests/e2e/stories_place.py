@@ -86,7 +86,8 @@ def labels_later(options):
                "the label was there before the plugin's last word, or this API server takes it from the Binding")
         writes = protocol.writes_by(w.plane.audit(), "cardinald")
         for name in names:
-            mine = [write[1] for write in writes.get("e2e/" + name, [])]
+            # A kubelet that writes the status at that moment makes ours a conflict, and it is tried again.
+            mine = [write[1] for write in writes.get("e2e/" + name, []) if write[2] != 409]
             expect(sorted(mine) == ["binding", "status"], "%s: cardinald wrote %s, wanted one Binding and one label", name, mine)
 
 
