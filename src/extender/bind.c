@@ -696,7 +696,7 @@ static void step_known(struct bind *b)
                     "the outcome of an earlier bind to node \"%s\" is not known yet; try again",
                     charged_on));
     else if (ext_settle_is(app->binds, b->args.ns, b->args.pod, b->args.node))
-        /* its lock would be taken for ours, and ours be released for its */
+        /* a lock of ours of the same second has the same value, and would be released for its */
         err_ignore(err_set(&err, ERR_BUSY,
                            "an earlier bind to node \"" STR_FMT "\" is not settled yet; try again",
                            STR_ARG(b->args.node)));

@@ -424,10 +424,10 @@ void ext_wake_round(struct ext_wake *w, struct arena *arena)
 
 /* ---- the thread ---- */
 
-static int64_t read_ms(clockid_t id)
+static int64_t thread_cpu_ms(void)
 {
     struct timespec t = {0};
-    err_ignore(clock_gettime(id, &t) ? ERR_INTERNAL : ERR_OK);
+    err_ignore(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) ? ERR_INTERNAL : ERR_OK);
     return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
@@ -458,10 +458,9 @@ static void *wake_thread(void *ctx)
             continue;
         pthread_mutex_unlock(&w->lock);
         ext_labels_round(w->app->labels);
-        int64_t began_ms = read_ms(CLOCK_MONOTONIC), cpu_ms = read_ms(CLOCK_THREAD_CPUTIME_ID);
+        int64_t began_ms = clock_mono_ms(&CLOCK_SYSTEM), cpu_ms = thread_cpu_ms();
         ext_wake_round(w, arena);
-        pause_ms = pause_after(read_ms(CLOCK_MONOTONIC) - began_ms,
-                               read_ms(CLOCK_THREAD_CPUTIME_ID) - cpu_ms);
+        pause_ms = pause_after(clock_mono_ms(&CLOCK_SYSTEM) - began_ms, thread_cpu_ms() - cpu_ms);
         pthread_mutex_lock(&w->lock);
     }
     pthread_mutex_unlock(&w->lock);

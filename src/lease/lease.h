@@ -21,9 +21,10 @@ bool lease_lock_format(int64_t wall_ns, struct str ns, struct str pod, char *out
 bool lease_lock_owned_by(const struct lease_lock *lock, struct str ns, struct str pod);
 
 /* Takes the node's lock `key` for a pod by a JSON patch that tests the lock's own old value, never the node's
- * resourceVersion. Present and ours: replaced, so that a release of the old value by whoever wrote it takes nothing of this one. A malformed or legacy value older than `expire_ms`, a holder that is gone
- * (404), terminal, or bound elsewhere is replaced; any other holder: ERR_BUSY with the text of core.md 8.2
- * ("node … has been locked within …: node lock contention"). Lost the race three times: ERR_BUSY.
+ * resourceVersion. Present and ours: replaced, so that a release of the old value by whoever wrote it takes nothing of
+ * this one. A malformed or legacy value older than `expire_ms`, a holder that is gone (404), terminal, or bound elsewhere
+ * is replaced; any other holder: ERR_BUSY with the text of core.md 8.2 ("node … has been locked within …: node lock
+ * contention"). Lost the race three times: ERR_BUSY.
  * `may_write` (may be NULL) is asked right before each write is sent; false ends with ERR_CANCELLED.
  * A holder that is not bound yet keeps it while `in_flight` says that its Binding may be on the way; else it is replaced
  * when its lock is older than `expire_ms`, or, where `in_flight` can tell, than LEASE_LOCK_UNBOUND_MS; one that
